@@ -1,0 +1,89 @@
+// Elementary functions over float32, without branches. Largest errors over all 2^32 inputs, as measured by
+// tests/exhaustive/ulp_all.cpp in units of the last place: exp 0.99, log 0.80, log1p 1.39, tanh 2.42, sigmoid 2.49; the
+// tests hold 1.5 for the first three and 2.5 for the others. Zeros, infinities and NaN give what the C library gives;
+// denormal results may be flushed.
+//
+// The polynomials are minimax fits (Lawson iteration, coefficients rounded one after the other and the rest fitted
+// again). To add a function: its formula here, a row of HPC_ELEMENTARY and two cases in tests/formula_isas.h.
+
+// What is left of x after its nearest multiple n of ln 2, |r| <= ln(2) / 2. ln 2 is the difference of a float and a
+// small float, and both products are exact inside the FMA.
+HPC_FORMULA F reduce_ln2(F x, F n) { return FMA(n, K(1.904654299957681e-9f), FMA(n, K(-0.693147182464599609f), x)); }
+
+// e^r - 1 for |r| <= ln(2) / 2: r + r^2 q(r).
+HPC_FORMULA F expm1_reduced(F r) {
+    F q = K(0.00019760783f);
+    q = FMA(q, r, K(0.001393232f));
+    q = FMA(q, r, K(0.008333547f));
+    q = FMA(q, r, K(0.041666493f));
+    q = FMA(q, r, K(0.16666666f));
+    q = FMA(q, r, K(0.5f));
+    return FMA(r * r, q, r);
+}
+
+// The bounds keep n small; e^-104 rounds to zero and e^89 to infinity.
+HPC_FORMULA F hpc_exp(F x) {
+    F c = MINK(MAXK(x, K(-104.0f)), K(89.0f));
+    F n = ROUND(c * K(1.44269504f));
+    return LDEXP(K(1.0f) + expm1_reduced(reduce_ln2(c, n)), n);
+}
+
+// log(1 + f) + e ln 2 for sqrt(1/2) - 1 <= f <= sqrt(2) - 1 and integral e: f - f^2 / 2 + f^3 p(f).
+HPC_FORMULA F log_reduced(F f, F e) {
+    F z = f * f;
+    F p = K(0.06749235f);
+    p = FMA(p, f, K(-0.116700865f));
+    p = FMA(p, f, K(0.11883553f));
+    p = FMA(p, f, K(-0.12406235f));
+    p = FMA(p, f, K(0.14220358f));
+    p = FMA(p, f, K(-0.16667989f));
+    p = FMA(p, f, K(0.20002072f));
+    p = FMA(p, f, K(-0.2500001f));
+    p = FMA(p, f, K(0.33333313f));
+    p = FMA(e, K(-1.904654299957681e-9f), (p * f) * z);
+    p = FMA(K(-0.5f), z, p);
+    return FMA(e, K(0.693147182464599609f), f + p);
+}
+
+// -infinity at 0, NaN below; infinity and NaN stay.
+HPC_FORMULA F log_special(F x, F y) {
+    F special = SEL(EQ(x, K(0.0f)), K(-HUGE_VALF), SEL(LT(x, K(0.0f)), K(NAN), x));
+    return SEL(LT(K(0.0f), x), SEL(LT(x, K(HUGE_VALF)), y, x), special);
+}
+
+HPC_FORMULA F hpc_log(F x) {
+    // Denormals are brought up by 2^23 first.
+    F tiny = SEL(LT(x, K(1.17549435e-38f)), K(23.0f), K(0.0f));
+    F u = SEL(LT(x, K(1.17549435e-38f)), x * K(8388608.0f), x);
+    // 0x3f3504f3 is the float nearest to sqrt(1/2): the mantissa is taken between it and twice it.
+    INTS exponent = SAR(BITS(u) - KI(0x3f3504f3), 23);
+    F m = FROM_BITS(BITS(u) - SHL(exponent, 23));
+    return log_special(x, log_reduced(m - K(1.0f), TO_FLOAT(exponent) - tiny));
+}
+
+// 1 + x = 2^e (1 + f), so f = x 2^-e + (2^-e - 1), which is exact enough without knowing what 1 + x lost.
+HPC_FORMULA F hpc_log1p(F x) {
+    F u = K(1.0f) + x;
+    INTS exponent = SAR(BITS(u) - KI(0x3f3504f3), 23);
+    // 2^-e in two factors: e reaches 128.
+    INTS half_exponent = SAR(exponent, 1);
+    F s = FROM_BITS(SHL(KI(127) - half_exponent, 23));
+    F t = FROM_BITS(SHL(KI(127) - (exponent - half_exponent), 23));
+    F f = FMA(x * s, t, s * t - K(1.0f));
+    F y = log_special(u, log_reduced(f, TO_FLOAT(exponent)));
+    // Keeps the sign of zero, and what is too small to matter.
+    return SEL(LT(ABS(x), K(1e-9f)), x, y);
+}
+
+// t / (t + 2) with t = e^(2 |x|) - 1, which does not cancel for small x; from 10 on the result is 1.
+HPC_FORMULA F hpc_tanh(F x) {
+    F a = MINK(ABS(x), K(10.0f));
+    F c = a + a;
+    F n = ROUND(c * K(1.44269504f));
+    F p = expm1_reduced(reduce_ln2(c, n));
+    F scale = LDEXP(K(1.0f), n);
+    F t = FMA(scale, p, scale - K(1.0f));
+    return COPYSIGN(t / (t + K(2.0f)), x);
+}
+
+HPC_FORMULA F hpc_sigmoid(F x) { return K(1.0f) / (K(1.0f) + hpc_exp(K(0.0f) - x)); }

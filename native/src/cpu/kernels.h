@@ -1,0 +1,174 @@
+// The kernel table: everything that is compiled once per instruction set, behind plain function pointers.
+//
+// Each src/cpu/isa_<name>.cpp includes the kernel texts (kernels/*.inl) in a namespace of its own and exports one
+// Kernels table; dispatch.cpp picks one per device. Matrices are row-major with a leading dimension in elements.
+// Kernels never allocate, never throw, never look at the number of threads: what they compute depends on their
+// arguments alone. A kernel called for rows [a, b) and then [b, c) gives the same bits as called for [a, c), unless its
+// comment says otherwise.
+//
+// To add a kernel: a pointer here, its text in kernels/*.inl, its entry in make_kernels (kernels/table.inl).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "activations.h"
+#include "hpcnet.h"
+#include "losses.h"
+#include "rules.h"
+
+namespace hpc::cpu {
+
+#define HPC_COUNT(...) +1
+constexpr int kActivationCount = 0 HPC_ACTIVATIONS(HPC_COUNT);
+constexpr int kLossCount = 0 HPC_LOSSES(HPC_COUNT);
+constexpr int kRuleCount = 0 HPC_RULES(HPC_COUNT);
+#undef HPC_COUNT
+
+// The transposition forms of a dense layer. C is always [m x n] row-major.
+enum class Form {
+    NN,  // C = A[m x k] B[k x n]       forward:         Y = X W
+    NT,  // C = A[m x k] B[n x k]^T     backward input:  dX = dY W^T
+    TN,  // C = A[k x m]^T B[k x n]     backward weight: dW = X^T dY
+};
+
+// What happens to a piece of C as soon as its product is complete, while it is in the first-level cache.
+struct Epilogue {
+    // c[rows x cols] (leading dimension ldc) is the piece whose first element is element (row, col) of the whole C.
+    void (*apply)(const Epilogue& self, float* c, int64_t ldc, int64_t row, int64_t col, int64_t rows, int64_t cols);
+    const float* bias = nullptr;  // forward: [n of the whole C], or null
+    float* kept = nullptr;        // forward: derivative out, laid out like the whole C; null: not kept.
+                                  // backward: what the derivative is computed from (read only)
+    int64_t ldkept = 0;
+    float* sums = nullptr;  // backward: column sums of this row block, [n of the whole C], zeroed before; pieces arrive in
+                            // row order and are added row by row; or null
+    float alpha = 0, beta = 0;
+};
+
+// In which order an element of C is summed. Chosen by plan_gemm for a whole product (cpu/gemm_plan.h), so that all tiles
+// of one product agree; it decides the bits.
+enum class GemmPath : int32_t {
+    Sequential,  // over k in order, in blocks of k
+    Dot,         // lanes side by side over k, then across the lanes: few rows in NT (at most kDotRows), a narrow C in NN
+                 // (at most kDotColumns). TN never.
+};
+constexpr int64_t kDotRows = 16, kDotColumns = 4;
+
+// One independent piece of a product: C[m x n] = op(A) op(B), then the epilogue. a, b and c point at the piece's own
+// first elements; (row, col) is the place of c[0] in the whole C, for the epilogue. k may be 0 (C = 0, then the epilogue).
+struct GemmTile {
+    Form form;
+    int64_t m, n, k;
+    const float* a;
+    int64_t lda;
+    const float* b;
+    int64_t ldb;
+    float* c;
+    int64_t ldc;
+    const Epilogue* epilogue;  // or null
+    int64_t row, col;
+    GemmPath path = GemmPath::Sequential;
+};
+
+// Block sizes, as data. All depend on the instruction set alone.
+struct GemmBlocks {
+    int64_t mr, nr;          // micro-tile
+    int64_t kc;              // depth of a packed block; an element's sum runs over k in steps of kc, in order
+    int64_t tile_m, tile_n;  // the largest tile that `gemm` takes
+};
+
+// softmax and cross-entropy of whole rows
+struct SoftmaxCrossEntropyRows {
+    const float* logits;         // [rows x classes], leading dimension classes
+    const int32_t* labels;       // [rows], or null
+    const float* probabilities;  // [rows x classes], or null; exactly one of the two
+    float* gradient;             // [rows x classes] or null
+    float* sums;                 // column sums of the gradient, [classes], added to in row order; or null
+    int64_t rows, classes;
+    float scale;  // multiplies the gradient
+    // results, added to
+    double loss;  // unscaled sum over the rows
+    uint64_t correct;
+    uint32_t flags;
+};
+
+struct LossElements {
+    const float* prediction;
+    const float* target;
+    float* gradient;  // or null
+    int64_t count;
+    float scale;  // multiplies the gradient
+    float alpha, beta;
+    double loss;  // unscaled sum, added to
+};
+
+// One rule over a flat piece. `h` are the hyperparameters in the rule's order, already prepared by the rule's
+// `prepare` function (bias corrections, ...).
+struct UpdateElements {
+    float* parameters;
+    const float* gradients;
+    float* states[HPC_MAX_STATES];
+    int64_t count;
+    float h[HPC_MAX_HYPERPARAMETERS + 4];
+};
+
+struct Kernels {
+    const char* isa;  // "avx512", "avx2", "scalar"
+    int lanes;
+
+    GemmBlocks blocks;
+    size_t gemm_scratch_bytes;  // 64-byte aligned scratch that one gemm call needs
+    // m <= tile_m, n <= tile_n, any k. Bits of an element do not depend on m, n or its place in the tile.
+    void (*gemm)(const GemmTile& tile, void* scratch);
+
+    // Epilogue.apply: bias, activation, kept derivative / derivative, column sums.
+    decltype(Epilogue::apply) epilogue_forward[kActivationCount];
+    decltype(Epilogue::apply) epilogue_backward[kActivationCount];
+
+    // y = f(x + bias?) and f'; x may equal y
+    void (*activation_forward[kActivationCount])(const float* x, float* y, float* derivative, int64_t count,
+                                                 float alpha, float beta);
+    // dx = f'(kept) dy; dy may equal dx
+    void (*activation_backward[kActivationCount])(const float* kept, const float* dy, float* dx, int64_t count,
+                                                  float alpha, float beta);
+    // y[r, :] = x[r, :] + bias, in place allowed (for the plain, unfused bias)
+    void (*add_rows)(const float* x, const float* bias, float* y, int64_t rows, int64_t columns);
+    // sums[j] += sum over the rows, row after row
+    void (*column_sums)(const float* x, int64_t ldx, int64_t rows, int64_t columns, float* sums);
+
+    void (*softmax_cross_entropy)(SoftmaxCrossEntropyRows& rows);
+    void (*softmax)(const float* x, float* y, int64_t rows, int64_t classes);
+    void (*loss[kLossCount])(LossElements& elements);
+
+    void (*update[kRuleCount])(const UpdateElements& elements);
+
+    double (*sum_of_squares)(const float* x, int64_t count);
+    void (*scale)(float* x, int64_t count, float factor);
+    void (*add_scaled)(const float* x, float* y, int64_t count, float factor);
+    void (*fill)(float* x, int64_t count, float value);
+    // partials[parts x columns] (leading dimension ldp) summed over the parts in order into y
+    void (*sum_parts)(const float* partials, int64_t parts, int64_t ldp, float* y, int64_t count);
+
+    // elements [first, first + count) of the stream; first is a multiple of 4
+    void (*philox_uniform)(float* x, uint64_t first, int64_t count, uint64_t seed, uint64_t stream, float low,
+                           float high);
+    void (*dropout)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
+                    float rate);
+
+    // Runs fused multiply-adds in registers: returns the floating-point operations done (2 per FMA and lane).
+    double (*fma_loop)(int64_t iterations, float* sink);
+};
+
+// What each rule makes of its hyperparameters before the elementwise kernel runs (step counts from 1).
+// Shared by all backends; in double precision.
+using PrepareRule = void (*)(const float* hyperparameters, uint64_t step, float* prepared);
+
+extern const Kernels kScalarKernels;
+#if defined(HPC_HAVE_AVX2)
+extern const Kernels kAvx2Kernels;
+#endif
+#if defined(HPC_HAVE_AVX512)
+extern const Kernels kAvx512Kernels;
+#endif
+
+}  // namespace hpc::cpu

@@ -1,0 +1,593 @@
+// The product of one tile, C[m x n] = op(A) op(B), all matrices row-major. Included by each isa_*.cpp in its own namespace,
+// after cpu/simd.h; defines gemm_blocks, gemm_scratch_bytes and gemm (contract: GemmTile in cpu/kernels.h).
+//
+// A micro-kernel keeps MR rows x NV vectors of C in registers and walks over one block of k. It reads B row by row of k
+// and A in one of two layouts: by columns (the rows' elements of one k side by side: a packed panel, or A itself in the
+// form TN) or by rows (A itself in NN and NT). Around it, for each block of k: pack B into column panels (unless it is
+// read where it lies), then for each panel of rows: pack it (unless ...), run over all column panels. So a panel of A stays
+// in the first-level cache, the block of B in the second, and a finished piece of C meets its epilogue in the first.
+//
+// Bits: on the sequential path an element is a chain of multiply-adds over a block of k that starts from zero, and the
+// blocks' results are added in order. Which micro-kernel does it, and from packed or original data, makes no difference, so
+// those choices are free to depend on the tile. The blocks of k depend on k alone. On the dot path an element has one sum
+// for each lane, joined in a fixed order.
+//
+// To tune for a new instruction set: the constants below, nothing else.
+
+#if defined(HPC_ISA_SCALAR)
+// Four floats that compilers turn into one SSE2 register.
+struct GemmV {
+    static constexpr int lanes = 4;
+    float r[4];
+    static HPC_INLINE GemmV load(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
+    static HPC_INLINE GemmV load_partial(const float* p, int64_t n) {
+        return {{n > 0 ? p[0] : 0.0f, n > 1 ? p[1] : 0.0f, n > 2 ? p[2] : 0.0f, n > 3 ? p[3] : 0.0f}};
+    }
+    static HPC_INLINE GemmV broadcast(float x) { return {{x, x, x, x}}; }
+    static HPC_INLINE GemmV zero() { return {{0, 0, 0, 0}}; }
+    HPC_INLINE void store(float* p) const {
+        for (int i = 0; i < 4; i++) p[i] = r[i];
+    }
+    HPC_INLINE void store_partial(float* p, int64_t n) const {
+        for (int i = 0; i < 4; i++)
+            if (i < n) p[i] = r[i];
+    }
+};
+HPC_INLINE GemmV operator+(GemmV a, GemmV b) {
+    return {{a.r[0] + b.r[0], a.r[1] + b.r[1], a.r[2] + b.r[2], a.r[3] + b.r[3]}};
+}
+// Rounded twice: baseline x86-64 has no fused instruction.
+HPC_INLINE GemmV multiply_add(GemmV a, GemmV b, GemmV c) {
+    return {{a.r[0] * b.r[0] + c.r[0], a.r[1] * b.r[1] + c.r[1], a.r[2] * b.r[2] + c.r[2], a.r[3] * b.r[3] + c.r[3]}};
+}
+#else
+using GemmV = V;
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define HPC_UNROLL
+#define HPC_UNROLL_K
+#define HPC_GEMM_PREFETCH(p) _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0)
+#else
+#define HPC_UNROLL _Pragma("GCC unroll 16")
+#define HPC_UNROLL_K _Pragma("GCC unroll 2")
+#define HPC_GEMM_PREFETCH(p) __builtin_prefetch(p)
+#endif
+
+// ---- Sizes (data) ------------------------------------------------------------------------------------------------
+
+constexpr int kGemmLanes = GemmV::lanes;
+#if defined(HPC_ISA_AVX512)
+constexpr int kGemmRows = 14;  // 14 x 2 accumulators, 2 of B, 2 of A: all 32 registers
+constexpr int kGemmRows4 = 6;  // at most this many rows for the kernel of 4 vectors,
+constexpr int kGemmRows8 = 3;  // and for that of 8
+constexpr GemmBlocks gemm_blocks = {kGemmRows, 2 * kGemmLanes, 256, 1024, 512};
+#elif defined(HPC_ISA_AVX2)
+constexpr int kGemmRows = 6;
+constexpr int kGemmRows4 = 3;
+constexpr int kGemmRows8 = 1;
+constexpr GemmBlocks gemm_blocks = {kGemmRows, 2 * kGemmLanes, 256, 1024, 512};
+#else
+constexpr int kGemmRows = 4;
+constexpr int kGemmRows4 = 2;
+constexpr int kGemmRows8 = 1;
+constexpr GemmBlocks gemm_blocks = {kGemmRows, 2 * kGemmLanes, 256, 1024, 512};
+#endif
+
+constexpr int64_t kGemmPanel = 2 * kGemmLanes;
+// A panel of A and what a whole-vector store writes beyond its end; then the block of B.
+constexpr int64_t kGemmScratchA = (kGemmRows * gemm_blocks.kc + kGemmLanes + 15) / 16 * 16;
+constexpr size_t gemm_scratch_bytes =
+    static_cast<size_t>(kGemmScratchA + gemm_blocks.kc * gemm_blocks.tile_n) * sizeof(float);
+
+// B is read where it lies, too, if so few panels of rows would use its packed copy: packing waits for memory, a kernel
+// computes meanwhile.
+constexpr int64_t kGemmDirectRows = 256;
+// The same if all of it is this small and stays in the first-level cache anyway.
+constexpr int64_t kGemmDirectBytes = 16384;
+// Rows that lie apart by nearly a multiple of a page compete for the same few lines of a cache. Such rows of A are packed,
+// for more columns than one panel, and such rows of B for more rows than a few panels; otherwise A is always read in place.
+constexpr int64_t kGemmPageFloats = 1024;
+constexpr int64_t kGemmCrowdedRows = 4 * kGemmRows;
+// How far ahead B is asked for, in rows of B: by the kernels of up to 2 vectors, and by the wider ones.
+constexpr int64_t kGemmAhead = 8, kGemmAheadWide = 4;
+// Rows of a piece that meets its epilogue at once where pieces have no natural size.
+constexpr int64_t kGemmEpilogueRows = 32;
+
+constexpr int64_t gemm_min(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t gemm_blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
+
+constexpr bool gemm_crowded(int64_t ld) { return ld > kGemmPageFloats / 2 && (ld + 16) % kGemmPageFloats <= 32; }
+
+// Depth of the blocks that k is cut into: equal ones, so that no short one is left over.
+constexpr int64_t gemm_depth(int64_t k) {
+    if (k <= gemm_blocks.kc) return k;
+    const int64_t even = gemm_blocks_of(k, gemm_blocks_of(k, gemm_blocks.kc));
+    return gemm_blocks_of(even, 16) * 16;
+}
+
+// ---- Micro-kernels -----------------------------------------------------------------------------------------------
+
+struct GemmPiece {
+    int64_t k;
+    const float* a;
+    int64_t a_stride;  // by rows: element (i, k) is a[i a_stride + k]; by columns: a[k a_stride + i]
+    const float* b;
+    int64_t b_stride;  // element (k, j) is b[k b_stride + j]
+    float* c;
+    int64_t ldc;
+    int64_t last;  // columns of the last vector, if it is a partial one
+    bool add;      // to what C holds: all blocks of k but the first
+};
+using GemmMicro = void (*)(const GemmPiece&);
+
+template <int MR, int NV, bool ByRows, bool Partial>
+static void gemm_micro(const GemmPiece& piece) {
+    GemmV sum[MR][NV];
+    HPC_UNROLL
+    for (int i = 0; i < MR; i++) {
+        HPC_UNROLL
+        for (int v = 0; v < NV; v++) sum[i][v] = GemmV::zero();
+    }
+    const int64_t last = piece.last;
+    const int64_t a_stride = piece.a_stride, b_stride = piece.b_stride;
+    const int64_t ahead = (NV > 2 ? kGemmAheadWide : kGemmAhead) * b_stride;
+    const float* b = piece.b;
+    // One pointer for four rows, and multiples of the stride that x86 addressing has: few registers.
+    const float* a[(MR + 3) / 4];
+    HPC_UNROLL
+    for (int g = 0; g < (MR + 3) / 4; g++) a[g] = ByRows ? piece.a + 4 * g * a_stride : piece.a + 4 * g;
+    HPC_UNROLL_K
+    for (int64_t k = piece.k; k > 0; k--) {
+        GemmV row[NV];
+        HPC_UNROLL
+        for (int v = 0; v < NV; v++) {
+            const float* p = b + v * kGemmLanes;
+            row[v] = Partial && v == NV - 1 ? GemmV::load_partial(p, last) : GemmV::load(p);
+        }
+        if constexpr (NV > 1) {
+            // Not by the processor itself: it sees rows of B too far apart. A line for each vector of 64 bytes.
+            HPC_UNROLL
+            for (int v = 0; v < NV; v += 16 / kGemmLanes) HPC_GEMM_PREFETCH(b + ahead + v * kGemmLanes);
+        }
+        HPC_UNROLL
+        for (int i = 0; i < MR; i++) {
+            const GemmV x = GemmV::broadcast(a[i / 4][ByRows ? i % 4 * a_stride : i % 4]);
+            HPC_UNROLL
+            for (int v = 0; v < NV; v++) sum[i][v] = multiply_add(x, row[v], sum[i][v]);
+        }
+        HPC_UNROLL
+        for (int g = 0; g < (MR + 3) / 4; g++) a[g] += ByRows ? 1 : a_stride;
+        b += b_stride;
+    }
+    float* c = piece.c;
+    const bool add = piece.add;
+    HPC_UNROLL
+    for (int i = 0; i < MR; i++) {
+        HPC_UNROLL
+        for (int v = 0; v < NV; v++) {
+            float* p = c + v * kGemmLanes;
+            if (Partial && v == NV - 1) {
+                if (add) sum[i][v] = GemmV::load_partial(p, last) + sum[i][v];
+                sum[i][v].store_partial(p, last);
+            } else {
+                if (add) sum[i][v] = GemmV::load(p) + sum[i][v];
+                sum[i][v].store(p);
+            }
+        }
+        c += piece.ldc;
+    }
+}
+
+template <int Rows>
+struct GemmRow {
+    GemmMicro of[Rows];
+};
+template <int MR, int NV, bool ByRows, bool Partial, int Rows>
+constexpr void gemm_fill(GemmRow<Rows>& row) {
+    row.of[MR - 1] = gemm_micro<MR, NV, ByRows, Partial>;
+    if constexpr (MR > 1) gemm_fill<MR - 1, NV, ByRows, Partial>(row);
+}
+template <int NV, bool ByRows, bool Partial, int Rows>
+constexpr GemmRow<Rows> gemm_row() {
+    GemmRow<Rows> row{};
+    gemm_fill<Rows, NV, ByRows, Partial>(row);
+    return row;
+}
+// [by rows][...][rows - 1]
+constexpr GemmRow<kGemmRows> kGemmMicro1[2][2] = {
+    {gemm_row<1, false, false, kGemmRows>(), gemm_row<1, false, true, kGemmRows>()},
+    {gemm_row<1, true, false, kGemmRows>(), gemm_row<1, true, true, kGemmRows>()}};
+constexpr GemmRow<kGemmRows> kGemmMicro2[2][2] = {
+    {gemm_row<2, false, false, kGemmRows>(), gemm_row<2, false, true, kGemmRows>()},
+    {gemm_row<2, true, false, kGemmRows>(), gemm_row<2, true, true, kGemmRows>()}};
+constexpr GemmRow<kGemmRows4> kGemmMicro4[2] = {gemm_row<4, false, false, kGemmRows4>(),
+                                                gemm_row<4, true, false, kGemmRows4>()};
+constexpr GemmRow<kGemmRows8> kGemmMicro8[2] = {gemm_row<8, false, false, kGemmRows8>(),
+                                                gemm_row<8, true, false, kGemmRows8>()};
+
+// ---- Packing -----------------------------------------------------------------------------------------------------
+
+#if !defined(HPC_ISA_SCALAR)
+// Elements [0, 4) of the rows 0, 4, 8, ... of `rows`, side by side.
+HPC_INLINE I gemm_quads(const float* const* rows, int64_t at) {
+#if defined(HPC_ISA_AVX512)
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(rows[0] + at));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(rows[4] + at), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(rows[8] + at), 2);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(rows[12] + at), 3);
+    return bits(V{v});
+#else
+    const __m256 v = _mm256_castps128_ps256(_mm_loadu_ps(rows[0] + at));
+    return bits(V{_mm256_insertf128_ps(v, _mm_loadu_ps(rows[4] + at), 1)});
+#endif
+}
+#endif
+
+// to[k stride + i] = from[i ld + k] for one vector of i, 0 <= k < depth. Rows from `rows` on are copies of the last one.
+// Writes whole vectors in the order of k: where the stride is less than a vector, the next one overwrites the surplus, and
+// the last one has it behind the panel.
+static void gemm_pack_transposed(const float* from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride) {
+    const float* row[kGemmLanes];
+    for (int i = 0; i < kGemmLanes; i++) row[i] = from + gemm_min(i, rows - 1) * ld;
+    int64_t k = 0;
+#if !defined(HPC_ISA_SCALAR)
+    for (; k + 8 <= depth; k += 8) {
+        I a0 = gemm_quads(row + 0, k), a1 = gemm_quads(row + 0, k + 4);
+        I b0 = gemm_quads(row + 1, k), b1 = gemm_quads(row + 1, k + 4);
+        I c0 = gemm_quads(row + 2, k), c1 = gemm_quads(row + 2, k + 4);
+        I d0 = gemm_quads(row + 3, k), d1 = gemm_quads(row + 3, k + 4);
+        transpose_quads(a0, b0, c0, d0);
+        transpose_quads(a1, b1, c1, d1);
+        from_bits(a0).store(to + (k + 0) * stride);
+        from_bits(b0).store(to + (k + 1) * stride);
+        from_bits(c0).store(to + (k + 2) * stride);
+        from_bits(d0).store(to + (k + 3) * stride);
+        from_bits(a1).store(to + (k + 4) * stride);
+        from_bits(b1).store(to + (k + 5) * stride);
+        from_bits(c1).store(to + (k + 6) * stride);
+        from_bits(d1).store(to + (k + 7) * stride);
+    }
+    for (; k + 4 <= depth; k += 4) {
+        I a = gemm_quads(row + 0, k), b = gemm_quads(row + 1, k), c = gemm_quads(row + 2, k), d = gemm_quads(row + 3, k);
+        transpose_quads(a, b, c, d);
+        from_bits(a).store(to + (k + 0) * stride);
+        from_bits(b).store(to + (k + 1) * stride);
+        from_bits(c).store(to + (k + 2) * stride);
+        from_bits(d).store(to + (k + 3) * stride);
+    }
+#endif
+    for (; k < depth; k++) {
+        for (int i = 0; i < kGemmLanes; i++) to[k * stride + i] = row[i][k];
+    }
+}
+
+// The block of B in NN and TN: panels of kGemmPanel columns, zeros where the last one has none.
+static void gemm_pack_b(const float* from, int64_t ld, int64_t columns, int64_t depth, float* to) {
+    const int64_t whole = columns / kGemmPanel * kGemmPanel, rest = columns - whole;
+    for (int64_t k = 0; k < depth; k++) {
+        const float* row = from + k * ld;
+        float* panel = to + k * kGemmPanel;
+        for (int64_t j = 0; j < whole; j += kGemmPanel) {
+            GemmV::load(row + j).store(panel);
+            GemmV::load(row + j + kGemmLanes).store(panel + kGemmLanes);
+            panel += depth * kGemmPanel;
+        }
+        if (rest) {
+            GemmV::load_partial(row + whole, gemm_min(rest, kGemmLanes)).store(panel);
+            const int64_t second = rest > kGemmLanes ? rest - kGemmLanes : 0;
+            GemmV::load_partial(row + whole + (second ? kGemmLanes : 0), second).store(panel + kGemmLanes);
+        }
+    }
+}
+
+// The same in NT, where a row of B is a column of the panel.
+static void gemm_pack_b_transposed(const float* from, int64_t ld, int64_t columns, int64_t depth, float* to) {
+    for (int64_t j = 0; j < columns; j += kGemmPanel) {
+        float* panel = to + j * depth;
+        const int64_t here = gemm_min(columns - j, kGemmPanel);
+        gemm_pack_transposed(from + j * ld, ld, gemm_min(here, kGemmLanes), depth, panel, kGemmPanel);
+        if (here > kGemmLanes) {
+            gemm_pack_transposed(from + (j + kGemmLanes) * ld, ld, here - kGemmLanes, depth, panel + kGemmLanes, kGemmPanel);
+        }
+    }
+}
+
+// ---- The sequential path -----------------------------------------------------------------------------------------
+
+static void gemm_epilogue(const GemmTile& tile, int64_t row, int64_t column, int64_t rows, int64_t columns) {
+    const Epilogue* e = tile.epilogue;
+    if (e) e->apply(*e, tile.c + row * tile.ldc + column, tile.ldc, tile.row + row, tile.col + column, rows, columns);
+}
+
+static void gemm_sequential(const GemmTile& tile, float* scratch) {
+    const int64_t m = tile.m, n = tile.n, k = tile.k;
+    const bool by_rows = tile.form != Form::TN, transposed_b = tile.form == Form::NT;
+    const bool pack_a = by_rows && m > 4 && n > kGemmPanel && gemm_crowded(tile.lda);
+    const int64_t direct = gemm_crowded(tile.ldb) ? kGemmCrowdedRows : kGemmDirectRows;
+    const bool pack_b = transposed_b || (m > direct && k * n > kGemmDirectBytes / 4);
+
+    float* packed_a = scratch;
+    float* packed_b = scratch + kGemmScratchA;
+    const int64_t depth = gemm_depth(k);
+    const int64_t width = pack_b ? gemm_blocks.tile_n : n;
+    const int64_t panels = gemm_blocks_of(m, kGemmRows), base = m / panels, larger = m % panels;
+
+    GemmPiece piece;
+    piece.ldc = tile.ldc;
+    piece.b_stride = pack_b ? kGemmPanel : tile.ldb;
+    for (int64_t n0 = 0; n0 < n; n0 += width) {
+        const int64_t columns = gemm_min(width, n - n0);
+        for (int64_t k0 = 0; k0 < k; k0 += depth) {
+            piece.k = gemm_min(depth, k - k0);
+            piece.add = k0 > 0;
+            const bool done = k0 + depth >= k;
+            const float* b = tile.b + k0 * tile.ldb + n0;
+            if (transposed_b) {
+                gemm_pack_b_transposed(tile.b + n0 * tile.ldb + k0, tile.ldb, columns, piece.k, packed_b);
+            } else if (pack_b) {
+                gemm_pack_b(b, tile.ldb, columns, piece.k, packed_b);
+            }
+            int64_t rows = 0;
+            for (int64_t i = 0, p = 0; p < panels; i += rows, p++) {
+                rows = base + (p < larger);
+                const float* a = by_rows ? tile.a + i * tile.lda + k0 : tile.a + k0 * tile.lda + i;
+                piece.a = a;
+                piece.a_stride = tile.lda;
+                if (pack_a) {
+                    gemm_pack_transposed(a, tile.lda, rows, piece.k, packed_a, rows);
+                    piece.a = packed_a;
+                    piece.a_stride = rows;
+                }
+                int64_t taken = 0;
+                for (int64_t j = 0; j < columns; j += taken) {
+                    const int64_t left = columns - j;
+                    piece.b = pack_b ? packed_b + j * piece.k : b + j;
+                    piece.c = tile.c + i * tile.ldc + n0 + j;
+                    if (!pack_b && left >= 8 * kGemmLanes && rows <= kGemmRows8) {
+                        taken = 8 * kGemmLanes;
+                        kGemmMicro8[by_rows && !pack_a].of[rows - 1](piece);
+                    } else if (!pack_b && left >= 4 * kGemmLanes && rows <= kGemmRows4) {
+                        taken = 4 * kGemmLanes;
+                        kGemmMicro4[by_rows && !pack_a].of[rows - 1](piece);
+                    } else if (left > kGemmLanes) {
+                        taken = gemm_min(left, 2 * kGemmLanes);
+                        piece.last = taken - kGemmLanes;
+                        kGemmMicro2[by_rows && !pack_a][piece.last < kGemmLanes].of[rows - 1](piece);
+                    } else {
+                        taken = piece.last = left;
+                        kGemmMicro1[by_rows && !pack_a][left < kGemmLanes].of[rows - 1](piece);
+                    }
+                    if (done) gemm_epilogue(tile, i, n0 + j, rows, taken);
+                }
+            }
+        }
+    }
+}
+
+// A narrow C in TN: computed as its transpose, so that the vectors lie along m.
+static void gemm_narrow(const GemmTile& tile) {
+    float sums[kGemmRows * kGemmPanel];
+    const int64_t depth = gemm_depth(tile.k);
+    GemmPiece piece;
+    piece.a_stride = tile.ldb;
+    piece.b_stride = tile.lda;
+    piece.c = sums;
+    piece.ldc = kGemmPanel;
+    piece.add = false;
+    for (int64_t i = 0; i < tile.m; i += kGemmPanel) {
+        const int64_t here = gemm_min(kGemmPanel, tile.m - i);
+        float* c = tile.c + i * tile.ldc;
+        for (int64_t k0 = 0; k0 < tile.k; k0 += depth) {
+            piece.k = gemm_min(depth, tile.k - k0);
+            piece.a = tile.b + k0 * tile.ldb;
+            piece.b = tile.a + k0 * tile.lda + i;
+            if (here > kGemmLanes) {
+                piece.last = here - kGemmLanes;
+                kGemmMicro2[0][here < kGemmPanel].of[tile.n - 1](piece);
+            } else {
+                piece.last = here;
+                kGemmMicro1[0][here < kGemmLanes].of[tile.n - 1](piece);
+            }
+            for (int64_t r = 0; r < here; r++) {
+                for (int64_t j = 0; j < tile.n; j++) {
+                    const float sum = sums[j * kGemmPanel + r];
+                    c[r * tile.ldc + j] = k0 ? c[r * tile.ldc + j] + sum : sum;
+                }
+            }
+        }
+        gemm_epilogue(tile, i, 0, here, tile.n);
+    }
+}
+
+// ---- The dot path ------------------------------------------------------------------------------------------------
+
+// Four vectors to their four sums over the lanes, each in the same order.
+struct GemmSums {
+    float of[4];
+};
+HPC_INLINE GemmSums gemm_sum_lanes(GemmV a, GemmV b, GemmV c, GemmV d) {
+    GemmSums sums;
+#if defined(HPC_ISA_AVX512)
+    const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a.r, b.r), _mm512_unpackhi_ps(a.r, b.r));
+    const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c.r, d.r), _mm512_unpackhi_ps(c.r, d.r));
+    const __m512 w = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
+    const __m256 h = _mm256_add_ps(_mm512_castps512_ps256(w), _mm512_extractf32x8_ps(w, 1));
+    _mm_storeu_ps(sums.of, _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1)));
+#elif defined(HPC_ISA_AVX2)
+    const __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a.r, b.r), _mm256_unpackhi_ps(a.r, b.r));
+    const __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps(c.r, d.r), _mm256_unpackhi_ps(c.r, d.r));
+    const __m256 h = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+    _mm_storeu_ps(sums.of, _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1)));
+#else
+    sums.of[0] = (a.r[0] + a.r[2]) + (a.r[1] + a.r[3]);
+    sums.of[1] = (b.r[0] + b.r[2]) + (b.r[1] + b.r[3]);
+    sums.of[2] = (c.r[0] + c.r[2]) + (c.r[1] + c.r[3]);
+    sums.of[3] = (d.r[0] + d.r[2]) + (d.r[1] + d.r[3]);
+#endif
+    return sums;
+}
+
+// The products of MR rows x with `count` <= 4 Q rows y, all contiguous over k: result (i, j) goes to
+// c[i row_stride + j column_stride].
+struct GemmDot {
+    int64_t k;
+    const float* x;
+    int64_t ldx;
+    const float* y;
+    int64_t ldy;
+    int64_t count;
+    float* c;
+    int64_t row_stride, column_stride;
+    bool add;
+};
+using GemmDotKernel = void (*)(const GemmDot&);
+
+template <int MR, int Q>
+static void gemm_dot(const GemmDot& dot) {
+    GemmV sum[MR][4 * Q];
+    const float* y[4 * Q];
+    HPC_UNROLL
+    for (int j = 0; j < 4 * Q; j++) {
+        y[j] = dot.y + gemm_min(j, dot.count - 1) * dot.ldy;
+        HPC_UNROLL
+        for (int i = 0; i < MR; i++) sum[i][j] = GemmV::zero();
+    }
+    const float* x = dot.x;
+    const int64_t ldx = dot.ldx;
+    int64_t k = 0;
+    for (; k + kGemmLanes <= dot.k; k += kGemmLanes) {
+        GemmV xs[MR];
+        HPC_UNROLL
+        for (int i = 0; i < MR; i++) xs[i] = GemmV::load(x + i * ldx + k);
+        HPC_UNROLL
+        for (int j = 0; j < 4 * Q; j++) {
+            const GemmV w = GemmV::load(y[j] + k);
+            HPC_UNROLL
+            for (int i = 0; i < MR; i++) sum[i][j] = multiply_add(xs[i], w, sum[i][j]);
+        }
+    }
+    if (const int64_t rest = dot.k - k; rest > 0) {
+        GemmV xs[MR];
+        HPC_UNROLL
+        for (int i = 0; i < MR; i++) xs[i] = GemmV::load_partial(x + i * ldx + k, rest);
+        HPC_UNROLL
+        for (int j = 0; j < 4 * Q; j++) {
+            const GemmV w = GemmV::load_partial(y[j] + k, rest);
+            HPC_UNROLL
+            for (int i = 0; i < MR; i++) sum[i][j] = multiply_add(xs[i], w, sum[i][j]);
+        }
+    }
+    HPC_UNROLL
+    for (int i = 0; i < MR; i++) {
+        HPC_UNROLL
+        for (int q = 0; q < Q; q++) {
+            const GemmSums sums = gemm_sum_lanes(sum[i][4 * q], sum[i][4 * q + 1], sum[i][4 * q + 2], sum[i][4 * q + 3]);
+            float* c = dot.c + i * dot.row_stride + 4 * q * dot.column_stride;
+            const int64_t count = dot.count - 4 * q;
+            for (int j = 0; j < 4 && j < count; j++) {
+                float& element = c[j * dot.column_stride];
+                element = dot.add ? element + sums.of[j] : sums.of[j];
+            }
+        }
+    }
+}
+#if defined(HPC_ISA_AVX512)
+constexpr int kGemmDotRows = 4;
+constexpr GemmDotKernel kGemmDot[kGemmDotRows] = {gemm_dot<1, 2>, gemm_dot<2, 2>, gemm_dot<3, 1>, gemm_dot<4, 1>};
+constexpr int64_t kGemmDotColumns[kGemmDotRows] = {8, 8, 4, 4};
+#else
+// 16 registers: fewer rows at once
+constexpr int kGemmDotRows = 2;
+constexpr GemmDotKernel kGemmDot[kGemmDotRows] = {gemm_dot<1, 2>, gemm_dot<2, 1>};
+constexpr int64_t kGemmDotColumns[kGemmDotRows] = {8, 4};
+#endif
+
+// Few rows in NT.
+static void gemm_dot_rows(const GemmTile& tile) {
+    GemmDot dot;
+    dot.k = tile.k;
+    dot.ldx = tile.lda;
+    dot.ldy = tile.ldb;
+    dot.row_stride = tile.ldc;
+    dot.column_stride = 1;
+    dot.add = false;
+    const int64_t panels = gemm_blocks_of(tile.m, kGemmDotRows), base = tile.m / panels, larger = tile.m % panels;
+    const int64_t step = panels == 1 ? kGemmDotColumns[tile.m - 1] : 4;
+    for (int64_t j = 0; j < tile.n; j += step) {
+        dot.y = tile.b + j * tile.ldb;
+        dot.count = gemm_min(step, tile.n - j);
+        int64_t rows = 0;
+        for (int64_t i = 0, p = 0; p < panels; i += rows, p++) {
+            rows = base + (p < larger);
+            dot.x = tile.a + i * tile.lda;
+            dot.c = tile.c + i * tile.ldc + j;
+            kGemmDot[rows - 1](dot);
+        }
+    }
+    for (int64_t j = 0; j < tile.n; j += 8 * kGemmPanel) {
+        gemm_epilogue(tile, 0, j, tile.m, gemm_min(8 * kGemmPanel, tile.n - j));
+    }
+}
+
+// A narrow C in NN: the columns of B, turned into rows, with the rows of A.
+static void gemm_dot_columns(const GemmTile& tile, float* scratch) {
+    const int64_t depth = gemm_depth(tile.k);
+    GemmDot dot;
+    dot.ldy = tile.lda;
+    dot.row_stride = 1;
+    dot.column_stride = tile.ldc;
+    for (int64_t k0 = 0; k0 < tile.k; k0 += depth) {
+        dot.k = gemm_min(depth, tile.k - k0);
+        dot.add = k0 > 0;
+        dot.ldx = depth;
+        if (tile.n == 1 && tile.ldb == 1) {
+            dot.x = tile.b + k0;
+        } else {
+            for (int64_t kk = 0; kk < dot.k; kk++) {
+                for (int64_t j = 0; j < tile.n; j++) scratch[j * depth + kk] = tile.b[(k0 + kk) * tile.ldb + j];
+            }
+            dot.x = scratch;
+        }
+        const float* columns = dot.x;
+        for (int64_t j = 0; j < tile.n; j += kGemmDotRows) {
+            const int64_t rows = gemm_min(kGemmDotRows, tile.n - j), step = kGemmDotColumns[rows - 1];
+            dot.x = columns + j * depth;
+            for (int64_t i = 0; i < tile.m; i += step) {
+                dot.y = tile.a + i * tile.lda + k0;
+                dot.count = gemm_min(step, tile.m - i);
+                dot.c = tile.c + i * tile.ldc + j;
+                kGemmDot[rows - 1](dot);
+            }
+        }
+    }
+    for (int64_t i = 0; i < tile.m; i += kGemmEpilogueRows) {
+        gemm_epilogue(tile, i, 0, gemm_min(kGemmEpilogueRows, tile.m - i), tile.n);
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------------
+
+static void gemm(const GemmTile& tile, void* scratch) {
+    const int64_t m = tile.m, n = tile.n, k = tile.k;
+    if (m <= 0 || n <= 0) return;
+    float* memory = static_cast<float*>(scratch);
+    if (k <= 0) {
+        for (int64_t i = 0; i < m; i++) {
+            for (int64_t j = 0; j < n; j++) tile.c[i * tile.ldc + j] = 0;
+        }
+        gemm_epilogue(tile, 0, 0, m, n);
+    } else if (tile.path == GemmPath::Dot && tile.form == Form::NT) {
+        gemm_dot_rows(tile);
+    } else if (tile.path == GemmPath::Dot && tile.form == Form::NN && n <= kDotColumns) {
+        gemm_dot_columns(tile, memory);
+    } else if (tile.form == Form::TN && n <= kGemmRows && 4 * n * gemm_blocks_of(m, kGemmLanes) < 3 * m * gemm_blocks_of(n, kGemmLanes)) {
+        gemm_narrow(tile);
+    } else {
+        gemm_sequential(tile, memory);
+    }
+}
+
+#undef HPC_UNROLL
+#undef HPC_UNROLL_K
+#undef HPC_GEMM_PREFETCH

@@ -1,0 +1,258 @@
+// Softmax and softmax cross-entropy, row by row. Rows are [classes], contiguous.
+//
+// A row's largest logit is subtracted first, so that no exponential overflows. Rows that fit into one vector stay in
+// registers; longer ones take three passes over the first-level cache (maximum; exponentials and their sum; scaling).
+// The order of a row's sums depends on the number of classes alone.
+
+alignas(64) static constexpr float lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+static HPC_INLINE V minus_infinity() { return V::broadcast(-HUGE_VALF); }
+
+// NaN may be lost here; it comes back with the exponentials.
+static HPC_INLINE float row_maximum(const float* x, int64_t count) {
+    V m = minus_infinity();
+    int64_t j = 0;
+    for (; j + V::lanes <= count; j += V::lanes) m = max_keep(V::load(x + j), m);
+    if (j < count) m = max_keep(first_lanes(V::load_partial(x + j, count - j), count - j, minus_infinity()), m);
+    return reduce_max(m);
+}
+
+// The first index of `value`, or count.
+static HPC_INLINE int64_t first_index(const float* x, int64_t count, float value) {
+    const V v = V::broadcast(value);
+    for (int64_t j = 0; j < count; j += V::lanes) {
+        const int64_t width = count - j < V::lanes ? count - j : V::lanes;
+        const int lane = first_true(equal(V::load_partial(x + j, width), v), width);
+        if (lane < V::lanes) return j + lane;
+    }
+    return count;
+}
+
+// e^(x - maximum) in the row's lanes, 0 behind them. Those are taken out before as well: e^-infinity underflows, which
+// stops the pipeline for a hundred cycles on processors that do not flush.
+static HPC_INLINE V narrow_exponentials(V x, V maximum, int64_t classes) {
+    return first_lanes(hpc_exp(first_lanes(x - maximum, classes, V::zero())), classes, V::zero());
+}
+
+// y = softmax(x); x may equal y
+static HPC_INLINE void softmax_row(const float* x, float* y, int64_t classes) {
+    if (classes <= V::lanes) {
+        const V v = first_lanes(V::load_partial(x, classes), classes, minus_infinity());
+        const V e = narrow_exponentials(v, V::broadcast(reduce_max(v)), classes);
+        const V sum = V::broadcast(reduce_add(e));
+        (e * (V::broadcast(1.0f) / sum)).store_exact(y, classes);
+        return;
+    }
+    const V m = V::broadcast(row_maximum(x, classes));
+    V sum = V::zero();
+    int64_t j = 0;
+    for (; j + V::lanes <= classes; j += V::lanes) {
+        const V e = hpc_exp(V::load(x + j) - m);
+        sum = sum + e;
+        e.store(y + j);
+    }
+    if (j < classes) {
+        const int64_t rest = classes - j;
+        const V e = hpc_exp(V::load_partial(x + j, rest) - m);
+        sum = sum + first_lanes(e, rest, V::zero());
+        e.store_partial(y + j, rest);
+    }
+    const V factor = V::broadcast(1.0f) / V::broadcast(reduce_add(sum));
+    for (j = 0; j + V::lanes <= classes; j += V::lanes) (V::load(y + j) * factor).store(y + j);
+    if (j < classes) (V::load_partial(y + j, classes - j) * factor).store_partial(y + j, classes - j);
+}
+
+static void softmax(const float* x, float* y, int64_t rows, int64_t classes) {
+    for (int64_t r = 0; r < rows; ++r) softmax_row(x + r * classes, y + r * classes, classes);
+}
+
+// What a row leaves behind for its loss, which is mass * log(sum) + rest. The logarithms are taken for many rows at
+// once.
+struct RowLoss {
+    float sum;    // of the exponentials
+    double mass;  // of the target
+    double rest;  // sum of target * (maximum - logit)
+    bool correct;
+};
+
+// Half of the distance to the maximum, times the target: halves do not overflow for any finite logits. A class without
+// probability does not count, even at -infinity.
+static HPC_INLINE V weighted_distance(V x, V half_maximum, V target) {
+    const V half = V::broadcast(0.5f);
+    return select(equal(target, V::zero()), V::zero(), target * (half_maximum - half * x));
+}
+
+static HPC_INLINE V gradient_of(V exponentials, V target, V factor, V mass, V scale) {
+    return fma(exponentials * factor, mass, -target) * scale;
+}
+
+// 1 at the label, where the first lane has number `start`. Far labels round to floats far from any lane number.
+static HPC_INLINE V one_at(int64_t label, int64_t start) {
+    const V place = V::broadcast(static_cast<float>(label - start));
+    return select(equal(V::load(lane_numbers), place), V::broadcast(1.0f), V::zero());
+}
+
+// A row that fits into one vector. The column sums stay in a register from row to row.
+template <bool has_gradient, bool has_labels>
+static HPC_INLINE RowLoss narrow_row(const float* x, int64_t label, const float* probabilities, float* gradient,
+                                     V& column_sums, int64_t classes, V scale) {
+    const V one = V::broadcast(1.0f);
+    const V v = first_lanes(V::load_partial(x, classes), classes, minus_infinity());
+    const float largest = reduce_max(v);
+    const V m = V::broadcast(largest);
+    const V e = narrow_exponentials(v, m, classes);
+    RowLoss row{reduce_add(e), 1, 0, false};
+    V target, mass = one;
+    int64_t wanted = label;
+    if constexpr (has_labels) {
+        target = one_at(label, 0);
+        row.rest = static_cast<double>(largest) - static_cast<double>(x[label]);
+    } else {
+        target = V::load_partial(probabilities, classes);
+        mass = V::broadcast(reduce_add(target));
+        row.mass = static_cast<double>(mass.lane0());
+        row.rest = 2 * static_cast<double>(reduce_add(weighted_distance(v, m * V::broadcast(0.5f), target)));
+        const V t = first_lanes(target, classes, minus_infinity());
+        wanted = first_true(equal(t, V::broadcast(reduce_max(t))), classes);
+    }
+    row.correct = first_true(equal(v, m), classes) == wanted;
+    if constexpr (has_gradient) {
+        const V g = gradient_of(e, target, one / V::broadcast(row.sum), mass, scale);
+        column_sums = column_sums + g;
+        g.store_exact(gradient, classes);
+    }
+    return row;
+}
+
+template <bool has_gradient, bool has_sums, bool has_labels>
+static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* probabilities, float* gradient,
+                                   float* column_sums, int64_t classes, V scale) {
+    constexpr int64_t n = V::lanes;
+    const V one = V::broadcast(1.0f);
+    const float largest = row_maximum(x, classes);
+    const V m = V::broadcast(largest), half_maximum = m * V::broadcast(0.5f);
+    RowLoss row{0, 1, 0, false};
+    // All that is read of the logits is read before the gradient, which may lie over them.
+    if constexpr (has_labels) {
+        row.rest = static_cast<double>(largest) - static_cast<double>(x[label]);
+        // Right where no earlier class is as large.
+        row.correct = x[label] == largest && first_index(x, label, largest) == label;
+    } else {
+        row.correct = first_index(x, classes, largest) ==
+                      first_index(probabilities, classes, row_maximum(probabilities, classes));
+    }
+
+    V sum = V::zero(), mass_sum = V::zero(), rest_sum = V::zero();
+    const auto exponentials = [&](int64_t j, int64_t width) HPC_INLINE_LAMBDA {
+        const V v = V::load_partial(x + j, width);
+        const V e = first_lanes(hpc_exp(v - m), width, V::zero());
+        sum = sum + e;
+        if constexpr (!has_labels) {
+            const V target = V::load_partial(probabilities + j, width);
+            mass_sum = mass_sum + target;
+            rest_sum = rest_sum + weighted_distance(v, half_maximum, target);
+        }
+        if constexpr (has_gradient) e.store_partial(gradient + j, width);
+    };
+    int64_t j = 0;
+    for (; j + n <= classes; j += n) exponentials(j, n);
+    if (j < classes) exponentials(j, classes - j);
+    row.sum = reduce_add(sum);
+    V mass = one;
+    if constexpr (!has_labels) {
+        mass = V::broadcast(reduce_add(mass_sum));
+        row.mass = static_cast<double>(mass.lane0());
+        row.rest = 2 * static_cast<double>(reduce_add(rest_sum));
+    }
+    if constexpr (has_gradient) {
+        const V factor = one / V::broadcast(row.sum);
+        const auto gradients = [&](int64_t i, int64_t width) HPC_INLINE_LAMBDA {
+            V target;
+            if constexpr (has_labels) {
+                target = one_at(label, i);
+            } else {
+                target = V::load_partial(probabilities + i, width);
+            }
+            const V g = gradient_of(V::load_partial(gradient + i, width), target, factor, mass, scale);
+            g.store_partial(gradient + i, width);
+            if constexpr (has_sums) (V::load_partial(column_sums + i, width) + g).store_partial(column_sums + i, width);
+        };
+        for (j = 0; j + n <= classes; j += n) gradients(j, n);
+        if (j < classes) gradients(j, classes - j);
+    }
+    return row;
+}
+
+template <bool has_gradient, bool has_sums, bool has_labels>
+static void cross_entropy_rows(SoftmaxCrossEntropyRows& rows) {
+    constexpr int64_t group = 16;
+    float sums[group];
+    double masses[group], rests[group];
+    const int64_t classes = rows.classes, count = rows.rows;
+    const bool narrow = classes <= V::lanes;
+    const V scale = V::broadcast(rows.scale);
+    V column_sums = has_sums && narrow ? V::load_partial(rows.sums, classes) : V::zero();
+    uint64_t correct = 0;
+    uint32_t flags = 0;
+    double loss = rows.loss;
+    for (int64_t start = 0; start < count; start += group) {
+        const int64_t here = count - start < group ? count - start : group;
+        for (int64_t i = 0; i < here; ++i) {
+            const int64_t at = (start + i) * classes;
+            const float* x = rows.logits + at;
+            const float* probabilities = has_labels ? nullptr : rows.probabilities + at;
+            float* gradient = has_gradient ? rows.gradient + at : nullptr;
+            int64_t label = 0;
+            if constexpr (has_labels) {
+                label = rows.labels[start + i];
+                if (label < 0 || label >= classes) {
+                    label = 0;
+                    flags |= HPC_FLAG_LABEL;
+                }
+            }
+            RowLoss row;
+            if (narrow) {
+                row = narrow_row<has_gradient, has_labels>(x, label, probabilities, gradient, column_sums, classes,
+                                                           scale);
+            } else {
+                row = wide_row<has_gradient, has_sums, has_labels>(x, label, probabilities, gradient, rows.sums,
+                                                                   classes, scale);
+            }
+            sums[i] = row.sum, masses[i] = row.mass, rests[i] = row.rest;
+            correct += row.correct;
+        }
+        for (int64_t i = 0; i < here; i += V::lanes) {
+            const int64_t width = here - i < V::lanes ? here - i : V::lanes;
+            hpc_log(V::load_partial(sums + i, width)).store_partial(sums + i, width);
+        }
+        for (int64_t i = 0; i < here; ++i) {
+            const double row_loss = masses[i] * static_cast<double>(sums[i]) + rests[i];
+            // Infinity and NaN: their difference from themselves is NaN.
+            if (!(row_loss - row_loss == 0)) flags |= HPC_FLAG_NONFINITE;
+            loss += row_loss;
+        }
+    }
+    if (has_sums && narrow) column_sums.store_partial(rows.sums, classes);
+    rows.loss = loss;
+    rows.correct += correct;
+    rows.flags |= flags;
+}
+
+template <bool has_labels>
+static HPC_INLINE void cross_entropy(SoftmaxCrossEntropyRows& rows) {
+    if (rows.gradient == nullptr) {
+        cross_entropy_rows<false, false, has_labels>(rows);
+    } else if (rows.sums == nullptr) {
+        cross_entropy_rows<true, false, has_labels>(rows);
+    } else {
+        cross_entropy_rows<true, true, has_labels>(rows);
+    }
+}
+
+static void softmax_cross_entropy(SoftmaxCrossEntropyRows& rows) {
+    if (rows.labels != nullptr) {
+        cross_entropy<true>(rows);
+    } else {
+        cross_entropy<false>(rows);
+    }
+}

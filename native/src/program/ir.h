@@ -1,0 +1,130 @@
+// The intermediate representation: values, slots and instructions, as recorded and as fused.
+//
+// A Node is one instruction. Recording makes plain nodes; fuse.cpp merges some of them by filling the fields marked
+// "fused". operands() is the one description of what a node reads and writes: checking, dependencies, lifetimes and
+// descriptions all use it. Matrices are row-major [lead x columns].
+//
+// To add an instruction: a node struct here (or the ABI struct itself), its operands, shapes and work in ir.cpp, its
+// recording check in record.cpp, and an executor in every backend.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "hpcnet.h"
+
+namespace hpc {
+
+class Buffer;
+
+using ValueId = uint32_t;  // index into the program's values, from 1; 0 is none
+
+struct Extents {
+    uint64_t rows, steps;
+};
+
+struct Value {
+    int32_t kind, dtype, lead;
+    uint64_t count, columns;
+    std::string name;
+    std::shared_ptr<Buffer> buffer;  // bound while recording, or given by finish
+    uint64_t offset = 0;             // bytes into the buffer
+
+    uint64_t rows(const Extents& at) const {
+        return lead == HPC_LEAD_FIXED ? count : lead == HPC_LEAD_ROWS ? at.rows : at.rows * at.steps;
+    }
+    uint64_t elements(const Extents& at) const { return rows(at) * columns; }
+    uint64_t bytes(const Extents& at) const { return elements(at) * 4; }
+};
+
+struct Slot {
+    int32_t type;
+    std::string name;
+};
+
+// The derivative or activation that a product's or a loss's epilogue applies.
+struct FusedActivation {
+    int32_t activation = -1;  // hpc_activation; -1: none
+    ValueId kept = 0;         // forward: derivative out; backward: output or derivative in
+    float alpha = 0, beta = 0;
+    bool present() const { return activation >= 0; }
+};
+
+struct DenseForwardNode {
+    ValueId x, w, b, y;
+    FusedActivation activation{};  // fused: y = f(x w + b)
+};
+
+struct DenseBackwardInputNode {
+    ValueId dy, w, dx;
+    FusedActivation activation{};  // fused: dx = f' * (dy w^T)
+    ValueId sums = 0;              // fused: column sums of dx
+};
+
+struct ActivationBackwardNode {
+    int32_t activation;
+    ValueId kept, dy, dx;
+    float alpha, beta;
+    ValueId sums = 0;  // fused: column sums of dx
+};
+
+struct LossNode {
+    int32_t loss, reduction;
+    ValueId prediction, target;
+    ValueId gradient = 0;  // 0: none
+    bool adds_loss = false;
+    float alpha, beta;
+    hpc_scalar weight;
+};
+
+struct SoftmaxCrossEntropyNode {
+    int32_t reduction;
+    ValueId logits, target;
+    ValueId gradient = 0;  // 0: none
+    bool adds_loss = false;
+    hpc_scalar weight;
+    ValueId sums = 0;  // fused: column sums of the gradient
+};
+
+using Payload = std::variant<hpc_gather_rows, DenseForwardNode, DenseBackwardInputNode, hpc_dense_backward_weight,
+                             hpc_column_sums, hpc_activation_forward, ActivationBackwardNode, LossNode,
+                             SoftmaxCrossEntropyNode, hpc_softmax, hpc_update, hpc_norm, hpc_clip_by_norm, hpc_scale,
+                             hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout>;
+
+struct Node {
+    Payload payload;
+    std::vector<uint32_t> recorded;  // indices of the recorded instructions that this node executes
+};
+
+enum class Access { Read, Write, ReadWrite };
+
+struct Operand {
+    ValueId value;
+    Access access;
+    const char* role;
+    bool reads() const { return access != Access::Write; }
+    bool writes() const { return access != Access::Read; }
+};
+
+// The operands that are present (ids other than 0).
+std::vector<Operand> operands(const Payload& payload);
+
+// The instruction's name as it was recorded ("dense_forward") with what was fused into it ("+ relu + column_sums").
+std::string name_of(const Payload& payload);
+
+// Whether two values share memory at these extents: the same value, or overlapping pieces of one buffer.
+bool overlap(const std::vector<Value>& values, ValueId a, ValueId b, const Extents& at);
+
+// Whether the instruction adds to the metrics, or sets a flag.
+bool touches_metrics(const Payload& payload);
+
+struct Work {
+    uint64_t flops;
+    uint64_t bytes;  // read and written if every operand moved once
+};
+Work work_of(const Payload& payload, const std::vector<Value>& values, const Extents& at);
+
+}  // namespace hpc

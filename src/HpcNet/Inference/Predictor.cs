@@ -1,0 +1,244 @@
+// Predictor.cs: inference. A predictor is a snapshot of the parameters and two pools of programs over it, one for single rows
+// and one for batches. Each concurrent caller rents a program of its own, so callers never wait for each other, and training
+// the network meanwhile does not touch the snapshot.
+
+using HpcNet.Interop;
+
+namespace HpcNet;
+
+/// <summary>
+/// Answers for a network as it was when this was made. Any number of threads may call it at once; after the first calls
+/// nothing is allocated. The network's <see cref="Network.Preprocessing"/> is applied to what comes in.
+/// </summary>
+public sealed class Predictor : IDisposable
+{
+    private readonly Network _network;
+    private readonly DeviceBuffer _parameters;
+    private readonly Standardizer? _preprocessing;
+    private readonly string _reader;
+    private readonly int _batchSize;
+    private readonly ProgramPool _single;
+    private readonly ProgramPool _batch;
+    private int _disposed;
+
+    internal Predictor(Network network, int batchSize)
+    {
+        _network = network;
+        _batchSize = batchSize;
+        _reader = DataChecks.Reader(network);
+        _parameters = new DeviceBuffer(network.Device, network.Graph.Elements);
+        lock (network.Gate)
+        {
+            network.ThrowIfDisposed();
+            network.Parameters.CopyTo(_parameters);
+            _preprocessing = network.Preprocessing;
+            Task = network.Task;
+            ClassNames = network.ClassNames;
+        }
+        _single = new ProgramPool(() => new PredictorProgram(_network, _parameters, 1, Task == NetworkTask.Classification));
+        _batch = new ProgramPool(() => new PredictorProgram(_network, _parameters, _batchSize, Task == NetworkTask.Classification));
+    }
+
+    /// <summary>Columns of the input.</summary>
+    public int Inputs => _network.Inputs;
+
+    /// <summary>Columns of the output.</summary>
+    public int Outputs => _network.Outputs;
+
+    /// <summary>What the output means.</summary>
+    public NetworkTask Task { get; }
+
+    /// <summary>Names of the classes, one per output; null: none.</summary>
+    public IReadOnlyList<string>? ClassNames { get; }
+
+    /// <summary>
+    /// Answers for one row or many: probabilities (softmax of the logits) for a classification, the outputs themselves for a
+    /// regression.
+    /// </summary>
+    /// <param name="x">[rows × inputs], row-major; at least one row.</param>
+    /// <param name="y">Receives [rows × outputs].</param>
+    /// <exception cref="ArgumentException">A span has another length; the message tells what was expected.</exception>
+    /// <exception cref="ObjectDisposedException">The predictor was disposed.</exception>
+    public void Predict(ReadOnlySpan<float> x, Span<float> y) => Run(x, y, logits: false);
+
+    /// <summary>The outputs of the last layer as they are: the logits of a classification.</summary>
+    /// <param name="x">[rows × inputs], row-major; at least one row.</param>
+    /// <param name="y">Receives [rows × outputs].</param>
+    /// <exception cref="ArgumentException">A span has another length; the message tells what was expected.</exception>
+    /// <exception cref="ObjectDisposedException">The predictor was disposed.</exception>
+    public void PredictLogits(ReadOnlySpan<float> x, Span<float> y) => Run(x, y, logits: true);
+
+    /// <summary>The class of one row: the place of the largest output.</summary>
+    /// <param name="x">[inputs].</param>
+    /// <exception cref="ArgumentException">The span has another length.</exception>
+    /// <exception cref="ObjectDisposedException">The predictor was disposed.</exception>
+    public int Classify(ReadOnlySpan<float> x)
+    {
+        int rows = Ensure.WholeRows(x.Length, Inputs, nameof(x), _reader);
+        if (rows != 1)
+            throw new ArgumentException($"x holds {rows} rows; expected one row of {Inputs} numbers.", nameof(x));
+        int answer = 0;
+        Classify(x, new Span<int>(ref answer));
+        return answer;
+    }
+
+    /// <summary>The classes of many rows.</summary>
+    /// <param name="x">[rows × inputs], row-major; at least one row.</param>
+    /// <param name="classes">Receives [rows].</param>
+    /// <exception cref="ArgumentException">A span has another length.</exception>
+    /// <exception cref="ObjectDisposedException">The predictor was disposed.</exception>
+    public void Classify(ReadOnlySpan<float> x, Span<int> classes)
+    {
+        int rows = Ensure.WholeRows(x.Length, Inputs, nameof(x), _reader);
+        Ensure.Length(classes.Length, rows, nameof(classes), "one for each row");
+        ThrowIfDisposed();
+        ProgramPool pool = rows == 1 ? _single : _batch;
+        PredictorProgram program = pool.Rent();
+        try
+        {
+            for (int start = 0; start < rows; start += program.Native.Capacity)
+            {
+                int count = Math.Min(program.Native.Capacity, rows - start);
+                Span<float> logits = program.Answers(count);
+                program.Run(_preprocessing, x.Slice(start * Inputs, count * Inputs), logits, logits: true);
+                for (int i = 0; i < count; i++)
+                    classes[start + i] = Numbers.ArgMax(logits.Slice(i * Outputs, Outputs));
+            }
+        }
+        finally
+        {
+            pool.Return(program);
+        }
+    }
+
+    /// <summary>Frees the snapshot. Calls that are under way on other threads finish.</summary>
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
+        _single.Dispose();
+        _batch.Dispose();
+        _parameters.Dispose();
+    }
+
+    private void Run(ReadOnlySpan<float> x, Span<float> y, bool logits)
+    {
+        int rows = Ensure.WholeRows(x.Length, Inputs, nameof(x), _reader);
+        Ensure.Matrix(y.Length, rows, Outputs, nameof(y));
+        ThrowIfDisposed();
+        ProgramPool pool = rows == 1 ? _single : _batch;
+        PredictorProgram program = pool.Rent();
+        try
+        {
+            for (int start = 0; start < rows; start += program.Native.Capacity)
+            {
+                int count = Math.Min(program.Native.Capacity, rows - start);
+                program.Run(_preprocessing, x.Slice(start * Inputs, count * Inputs), y.Slice(start * Outputs, count * Outputs), logits);
+            }
+        }
+        finally
+        {
+            pool.Return(program);
+        }
+    }
+
+    private void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
+}
+
+/// <summary>Forward on rows copied in, answers copied out.</summary>
+internal sealed unsafe class PredictorProgram : IDisposable
+{
+    private readonly int _inputs;
+    private readonly int _outputs;
+    private readonly Value _x;
+    private readonly Value _logits;
+    private readonly Value _answer;
+    private float[] _prepared = [];
+    private float[] _answers = [];
+
+    public PredictorProgram(Network network, DeviceBuffer parameters, int capacity, bool classification)
+    {
+        _inputs = network.Inputs;
+        _outputs = network.Outputs;
+        using var recorder = new Recorder(network.Device, capacity);
+        var graph = new GraphRecorder(
+            network.Graph, recorder, parameters, null,
+            new RecordingPurpose { Trains = static _ => false, RandomStream = static _ => 0UL },
+            hpc_value_kind.HPC_VALUE_OUTPUT);
+        _x = recorder.RowsValue(hpc_value_kind.HPC_VALUE_INPUT, _inputs, "x");
+        _logits = graph.Forward(_x);
+        _answer = _logits;
+        if (classification)
+        {
+            _answer = recorder.RowsValue(hpc_value_kind.HPC_VALUE_OUTPUT, _outputs, "probabilities");
+            recorder.Softmax(_logits, _answer);
+        }
+        Native = recorder.Finish();
+    }
+
+    public NativeProgram Native { get; }
+
+    /// <summary>Room for answers that the caller does not want to see.</summary>
+    public Span<float> Answers(int rows)
+    {
+        if (_answers.Length == 0)
+            _answers = new float[Native.Capacity * _outputs];
+        return _answers.AsSpan(0, rows * _outputs);
+    }
+
+    public void Run(Standardizer? preprocessing, ReadOnlySpan<float> x, Span<float> y, bool logits)
+    {
+        if (preprocessing is not null)
+            x = DataChecks.Prepare(preprocessing, x, ref _prepared);
+        fixed (float* input = x)
+        fixed (float* output = y)
+        {
+            Span<hpc_transfer> transfers =
+            [
+                NativeProgram.Transfer(_x, input, x.Length),
+                NativeProgram.Transfer(logits ? _logits : _answer, output, y.Length),
+            ];
+            Native.RunWith(x.Length / _inputs, [], transfers, null);
+        }
+    }
+
+    public void Dispose() => Native.Dispose();
+}
+
+/// <summary>Programs to be rented by one caller at a time. A fixed array of cells, exchanged atomically: no lock, no garbage.</summary>
+internal sealed class ProgramPool(Func<PredictorProgram> make) : IDisposable
+{
+    private readonly PredictorProgram?[] _cells = new PredictorProgram?[2 * Environment.ProcessorCount + 8];
+    private volatile bool _disposed;
+
+    public PredictorProgram Rent()
+    {
+        for (int i = 0; i < _cells.Length; i++)
+        {
+            if (Volatile.Read(ref _cells[i]) is not null && Interlocked.Exchange(ref _cells[i], null) is { } program)
+                return program;
+        }
+        return make();
+    }
+
+    public void Return(PredictorProgram program)
+    {
+        for (int i = 0; !_disposed && i < _cells.Length; i++)
+        {
+            if (Interlocked.CompareExchange(ref _cells[i], program, null) is not null)
+                continue;
+            // Dispose may have passed this cell already.
+            if (_disposed)
+                Interlocked.Exchange(ref _cells[i], null)?.Dispose();
+            return;
+        }
+        program.Dispose();
+    }
+
+    public void Dispose()
+    {
+        _disposed = true;
+        for (int i = 0; i < _cells.Length; i++)
+            Interlocked.Exchange(ref _cells[i], null)?.Dispose();
+    }
+}

@@ -1,0 +1,98 @@
+// Dense.cs: the fully connected layer, Y = f(X W + b).
+// Shapes (row-major): X [rows x in], W [in x out], b [1 x out], Y [rows x out].
+// Backward: dZ = dY f'(Z); dW = X^T dZ, db = column sums of dZ, dX = dZ W^T.
+
+using System.Globalization;
+using System.Text.Json;
+
+namespace HpcNet;
+
+/// <summary>
+/// A fully connected layer: Y = f(X W + b) with X [rows × inputs], W [inputs × units], b [units], Y [rows × units].
+/// </summary>
+public sealed record Dense : Layer
+{
+    /// <summary>Describes a fully connected layer.</summary>
+    /// <param name="units">Columns of the output, at least 1.</param>
+    /// <param name="activation">The function applied to each output; null: <see cref="Activation.Linear"/>.</param>
+    /// <param name="weightInitializer">
+    /// How the weights begin; null: <see cref="Initializer.HeNormal"/> before a ReLU (He et al. 2015), else
+    /// <see cref="Initializer.GlorotUniform"/> (Glorot and Bengio 2010). Biases begin at 0.
+    /// </param>
+    /// <param name="bias">False: no b.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="units"/> is less than 1.</exception>
+    public Dense(int units, Activation? activation = null, Initializer? weightInitializer = null, bool bias = true)
+    {
+        Units = Ensure.Positive(units, nameof(units));
+        Activation = activation ?? Activation.Linear;
+        WeightInitializer = weightInitializer ?? (Activation.Name == Activation.ReLU.Name ? Initializer.HeNormal : Initializer.GlorotUniform);
+        Bias = bias;
+    }
+
+    /// <summary>Columns of the output.</summary>
+    public int Units { get; }
+
+    /// <summary>The function applied to each output.</summary>
+    public Activation Activation { get; }
+
+    /// <summary>How the weights begin.</summary>
+    public Initializer WeightInitializer { get; }
+
+    /// <summary>Whether b is there.</summary>
+    public bool Bias { get; }
+
+    internal override string Kind => "dense";
+
+    internal override int OutputColumns(int inputs, string name)
+    {
+        Ensure.Elements(inputs, Units, nameof(Units), $"Dense '{name}'");
+        return Units;
+    }
+
+    internal override void DeclareParameters(int inputs, ParameterDeclarations parameters)
+    {
+        parameters.Add("weight", inputs, Units, WeightInitializer, decays: true);
+        if (Bias)
+            parameters.Add("bias", 1, Units, Initializer.Zeros, decays: false);
+    }
+
+    internal override Value RecordForward(NodeRecording node, Value x)
+    {
+        Recorder recorder = node.Recorder;
+        Value bias = Bias ? node.Parameter("bias") : Value.None;
+        Value z = Activation.IsLinear ? node.Output(Units) : node.Temporary(Units, "z");
+        recorder.DenseForward(x, node.Parameter("weight"), bias, z);
+        node.Keep("x", x);
+        return node.RecordActivation(Activation, z);
+    }
+
+    internal override Value RecordBackward(NodeRecording node, Value dy)
+    {
+        Recorder recorder = node.Recorder;
+        Value dz = node.RecordActivationBackward(Activation, dy, "dz");
+        if (node.Trains)
+        {
+            recorder.DenseBackwardWeight(node.Kept("x"), dz, node.Gradient("weight"));
+            if (Bias)
+                recorder.ColumnSums(dz, node.Gradient("bias"));
+        }
+        if (!node.NeedsInputGradient)
+            return Value.None;
+        Value dx = node.Temporary(node.InputColumns, "dx");
+        recorder.DenseBackwardInput(dz, node.Parameter("weight"), dx);
+        return dx;
+    }
+
+    internal override void Write(Utf8JsonWriter json)
+    {
+        json.WriteNumber("units", Units);
+        json.WriteString("activation", Activation.Name);
+        json.WriteBoolean("bias", Bias);
+    }
+
+    internal static Dense Read(JsonElement json) => new(
+        JsonFields.Int(json, "units"), JsonFields.Activation(json, "activation"), bias: JsonFields.Bool(json, "bias"));
+
+    internal override string Summary() =>
+        string.Create(CultureInfo.InvariantCulture, $"Dense({Units}, {Activation}{(Bias ? "" : ", no bias")})");
+}

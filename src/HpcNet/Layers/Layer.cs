@@ -1,0 +1,79 @@
+// Layer.cs: what a layer is. A layer is configuration (public) and a small compiler front end (internal): it says what
+// parameters it has and records its forward and backward instructions. It owns no memory and knows no kernel.
+// To add one: a record like Dense, and a row in Layer.Read so that files can bring it back.
+
+using System.Text.Json;
+
+namespace HpcNet;
+
+/// <summary>
+/// One layer's configuration: an immutable description that a <see cref="Network"/> is built from. The same record may be
+/// used in several networks; the parameters belong to the network.
+/// </summary>
+public abstract record Layer
+{
+    private protected Layer()
+    {
+    }
+
+    /// <summary>
+    /// The name, unique in its network; null: the kind and its ordinal, for example <c>dense1</c>. Parameters are named
+    /// <c>name.weight</c> and <c>name.bias</c>.
+    /// </summary>
+    /// <exception cref="ArgumentException">Empty, or holding a dot, blank or control character.</exception>
+    public string? Name
+    {
+        get;
+        init
+        {
+            if (value is not null && (value.Length == 0 || value.Any(c => c == '.' || char.IsWhiteSpace(c) || char.IsControl(c))))
+                throw new ArgumentException($"'{value}' is no name for a layer; expected text without dots and blanks.", nameof(Name));
+            field = value;
+        }
+    }
+
+    /// <summary>True: training leaves the parameters of this layer as they are. <see cref="Network.Freeze"/> changes it later.</summary>
+    public bool Frozen { get; init; }
+
+    /// <summary>Factor on the learning rate for this layer's parameters; finite, 0 or more; 1 by default.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative, infinite or NaN.</exception>
+    public float LearningRateScale { get; init => field = Ensure.FiniteNotNegative(value, nameof(LearningRateScale)); } = 1f;
+
+    /// <summary>The kind's name in files and default layer names.</summary>
+    internal abstract string Kind { get; }
+
+    /// <summary>Checks the input extent and says how many columns come out.</summary>
+    internal abstract int OutputColumns(int inputs, string name);
+
+    /// <summary>Declares the parameters for this many inputs.</summary>
+    internal virtual void DeclareParameters(int inputs, ParameterDeclarations parameters)
+    {
+    }
+
+    /// <summary>Whether the layer records nothing and hands on its input.</summary>
+    internal virtual bool IsIdentity(bool training) => false;
+
+    /// <summary>Records y from the node's input.</summary>
+    internal abstract Value RecordForward(NodeRecording node, Value x);
+
+    /// <summary>
+    /// Records the gradients of the parameters (where the node trains) and, if the node needs it, returns that of the input;
+    /// else none.
+    /// </summary>
+    internal abstract Value RecordBackward(NodeRecording node, Value dy);
+
+    /// <summary>Writes the members that <see cref="Read"/> needs.</summary>
+    internal abstract void Write(Utf8JsonWriter json);
+
+    /// <summary>One line for summaries: kind and settings without the name.</summary>
+    internal abstract string Summary();
+
+    /// <summary>How a file's layer object becomes a layer; null: no such kind.</summary>
+    internal static Layer? Read(string kind, JsonElement json) => kind switch
+    {
+        "dense" => Dense.Read(json),
+        "dropout" => Dropout.Read(json),
+        "activation" => ActivationLayer.Read(json),
+        _ => null,
+    };
+}

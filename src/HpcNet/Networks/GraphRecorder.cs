@@ -1,0 +1,209 @@
+// GraphRecorder.cs: records a network's forward and backward instructions into a program. It walks the nodes in topological
+// order and back; each layer records its own part through a NodeRecording. Trainers, predictors, evaluation and gradient
+// checks all record through it.
+
+using HpcNet.Interop;
+
+namespace HpcNet;
+
+/// <summary>What a recording is for.</summary>
+internal sealed record RecordingPurpose
+{
+    /// <summary>Whether layers behave as in training (dropout drops).</summary>
+    public bool Training { get; init; }
+
+    /// <summary>Whether backward instructions follow.</summary>
+    public bool Backward { get; init; }
+
+    /// <summary>Whether the gradient of the network's input is wanted.</summary>
+    public bool InputGradient { get; init; }
+
+    /// <summary>Which layers' parameters get gradients, by node.</summary>
+    public required Func<int, bool> Trains { get; init; }
+
+    /// <summary>The key of random layers.</summary>
+    public ulong Seed { get; init; }
+
+    /// <summary>The stream of a random layer, by node; asked for once per node.</summary>
+    public required Func<int, Counter> RandomStream { get; init; }
+}
+
+/// <summary>Records one network into one program.</summary>
+internal sealed class GraphRecorder
+{
+    private readonly NetworkGraph _graph;
+    private readonly NodeRecording[] _nodes;
+    private readonly int _lastRecorded;
+
+    /// <param name="graph">The network.</param>
+    /// <param name="recorder">Where to record.</param>
+    /// <param name="parameters">The flat parameters.</param>
+    /// <param name="gradients">The flat gradients; null: nothing trains.</param>
+    /// <param name="purpose">What it is for.</param>
+    /// <param name="outputKind">The kind of the network's output value.</param>
+    public GraphRecorder(
+        NetworkGraph graph, Recorder recorder, DeviceBuffer parameters, DeviceBuffer? gradients, RecordingPurpose purpose,
+        hpc_value_kind outputKind)
+    {
+        _graph = graph;
+        Recorder = recorder;
+
+        // A layer at the end that does nothing here (dropout outside training) hands on its input: the output is then the
+        // last value that is really made.
+        _lastRecorded = graph.Nodes.Length - 1;
+        while (_lastRecorded > 0 && graph.Nodes[_lastRecorded].Layer.IsIdentity(purpose.Training))
+            _lastRecorded--;
+
+        _nodes = new NodeRecording[graph.Nodes.Length];
+        var reaches = new bool[graph.Nodes.Length];
+        foreach (Node node in graph.Nodes)
+        {
+            bool trains = purpose.Backward && purpose.Trains(node.Index);
+            bool below = purpose.Backward && node.Inputs.Any(i => i == NetworkGraph.NetworkInput ? purpose.InputGradient : reaches[i]);
+            reaches[node.Index] = trains || below;
+            _nodes[node.Index] = new NodeRecording(
+                node, recorder, purpose, trains, below, node.Index == _lastRecorded ? outputKind : hpc_value_kind.HPC_VALUE_TEMPORARY);
+        }
+        foreach (ParameterSegment segment in graph.Segments)
+            _nodes[segment.Node].AddParameter(segment, parameters, gradients);
+    }
+
+    public Recorder Recorder { get; }
+
+    /// <summary>Records forward; returns the network's output.</summary>
+    public Value Forward(Value input)
+    {
+        var outputs = new Value[_nodes.Length];
+        foreach (Node node in _graph.Nodes)
+        {
+            int from = node.Inputs[0];
+            outputs[node.Index] = node.Layer.RecordForward(_nodes[node.Index], from == NetworkGraph.NetworkInput ? input : outputs[from]);
+        }
+        return outputs[^1];
+    }
+
+    /// <summary>
+    /// Records backward from the gradient of the output; returns the gradient of the input, or none where nobody asked for it.
+    /// </summary>
+    public Value Backward(Value outputGradient)
+    {
+        var gradients = new Value[_nodes.Length];
+        Value inputGradient = Value.None;
+        gradients[^1] = outputGradient;
+        for (int i = _nodes.Length - 1; i >= 0; i--)
+        {
+            NodeRecording node = _nodes[i];
+            if (!node.HasBackward)
+                continue;
+            Value gradient = _graph.Nodes[i].Layer.RecordBackward(node, gradients[i]);
+            if (!node.NeedsInputGradient)
+                continue;
+            foreach (int from in _graph.Nodes[i].Inputs)
+            {
+                ref Value sum = ref inputGradient;
+                if (from != NetworkGraph.NetworkInput)
+                    sum = ref gradients[from];
+                // A node that feeds several others gets the sum of their gradients.
+                if (sum.IsNone)
+                    sum = gradient;
+                else
+                    Recorder.AddScaled(gradient, sum, 1f);
+            }
+        }
+        return inputGradient;
+    }
+}
+
+/// <summary>One layer's part of a recording: what it may ask and where it keeps what backward needs.</summary>
+internal sealed class NodeRecording
+{
+    private readonly Node _node;
+    private readonly RecordingPurpose _purpose;
+    private readonly hpc_value_kind _outputKind;
+    private readonly Dictionary<string, Value> _parameters = [];
+    private readonly Dictionary<string, Value> _gradients = [];
+    private readonly Dictionary<string, Value> _kept = [];
+    private Counter? _stream;
+
+    public NodeRecording(Node node, Recorder recorder, RecordingPurpose purpose, bool trains, bool needsInputGradient, hpc_value_kind outputKind)
+    {
+        _node = node;
+        _purpose = purpose;
+        _outputKind = outputKind;
+        Recorder = recorder;
+        Trains = trains;
+        NeedsInputGradient = needsInputGradient;
+    }
+
+    public Recorder Recorder { get; }
+
+    public bool Training => _purpose.Training;
+
+    /// <summary>Whether this layer's parameters get gradients.</summary>
+    public bool Trains { get; }
+
+    /// <summary>Whether an earlier layer (or somebody outside) needs the gradient of the input.</summary>
+    public bool NeedsInputGradient { get; }
+
+    public bool HasBackward => Trains || NeedsInputGradient;
+
+    public int InputColumns => _node.InputColumns;
+
+    public ulong Seed => _purpose.Seed;
+
+    public Counter RandomStream => _stream ??= _purpose.RandomStream(_node.Index);
+
+    public Value Parameter(string name) => _parameters[name];
+
+    public Value Gradient(string name) => _gradients[name];
+
+    public void Keep(string name, Value value) => _kept[name] = value;
+
+    public Value Kept(string name) => _kept[name];
+
+    /// <summary>A temporary with the run's rows.</summary>
+    public Value Temporary(int columns, string name) =>
+        Recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, columns, $"{_node.Name}.{name}");
+
+    /// <summary>The value that this layer hands on.</summary>
+    public Value Output(int columns) => Recorder.RowsValue(_outputKind, columns, $"{_node.Name}.y");
+
+    /// <summary>Records y = f(x) and keeps what backward needs. Linear records nothing.</summary>
+    public Value RecordActivation(Activation activation, Value x)
+    {
+        if (activation.IsLinear)
+            return x;
+        hpc_keeps keeps = HasBackward ? activation.Keeps() : hpc_keeps.HPC_KEEPS_NOTHING;
+        Value y = Output(x.Columns);
+        Value derivative = keeps == hpc_keeps.HPC_KEEPS_DERIVATIVE ? Temporary(x.Columns, "derivative") : Value.None;
+        Recorder.ActivationForward(activation.NativeId, x, y, derivative, activation.Alpha, activation.Beta);
+        Keep("activation", keeps switch
+        {
+            hpc_keeps.HPC_KEEPS_OUTPUT => y,
+            hpc_keeps.HPC_KEEPS_DERIVATIVE => derivative,
+            _ => Value.None,
+        });
+        return y;
+    }
+
+    /// <summary>Records dx = f' dy with what <see cref="RecordActivation"/> kept.</summary>
+    public Value RecordActivationBackward(Activation activation, Value dy, string name)
+    {
+        if (activation.IsLinear)
+            return dy;
+        Value dx = Temporary(dy.Columns, name);
+        Recorder.ActivationBackward(activation.NativeId, Kept("activation"), dy, dx, activation.Alpha, activation.Beta);
+        return dx;
+    }
+
+    internal void AddParameter(ParameterSegment segment, DeviceBuffer parameters, DeviceBuffer? gradients)
+    {
+        _parameters.Add(segment.LocalName, Recorder.FixedValue(
+            hpc_value_kind.HPC_VALUE_PARAMETER, segment.Rows, segment.Columns, parameters, segment.Offset, segment.Name));
+        if (Trains && gradients is not null)
+        {
+            _gradients.Add(segment.LocalName, Recorder.FixedValue(
+                hpc_value_kind.HPC_VALUE_GRADIENT, segment.Rows, segment.Columns, gradients, segment.Offset, segment.Name + ".gradient"));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+// NetworkGraph.cs: what a network is before it has memory: nodes in topological order with the nodes that feed them (a chain
+// at this stage), and the table of parameters in the one flat buffer. Building it checks everything that can be checked, so
+// that a wrong network or file is refused before anything is allocated.
+
+namespace HpcNet;
+
+/// <summary>A layer in its place.</summary>
+/// <param name="Index">Its place in the topological order.</param>
+/// <param name="Name">Its name, unique.</param>
+/// <param name="Layer">The configuration.</param>
+/// <param name="Inputs">The nodes that feed it; <see cref="NetworkGraph.NetworkInput"/> is the network's own input.</param>
+/// <param name="InputColumns">Columns that come in.</param>
+/// <param name="OutputColumns">Columns that go out.</param>
+internal sealed record Node(int Index, string Name, Layer Layer, int[] Inputs, int InputColumns, int OutputColumns);
+
+/// <summary>A parameter's place in the flat buffer.</summary>
+/// <param name="Name"><c>layer.weight</c> or <c>layer.bias</c>.</param>
+/// <param name="Node">The layer.</param>
+/// <param name="LocalName"><c>weight</c> or <c>bias</c>.</param>
+/// <param name="Offset">First element in the flat buffer.</param>
+/// <param name="Rows">Rows in memory (inputs of a weight, 1 for a bias).</param>
+/// <param name="Columns">Columns in memory (units).</param>
+/// <param name="Decays">Whether weight decay applies.</param>
+/// <param name="Initializer">How it begins.</param>
+internal sealed record ParameterSegment(
+    string Name, int Node, string LocalName, int Offset, int Rows, int Columns, bool Decays, Initializer Initializer)
+{
+    public int Length => Rows * Columns;
+}
+
+/// <summary>Where a layer declares its parameters.</summary>
+internal sealed class ParameterDeclarations
+{
+    public List<(string Name, int Rows, int Columns, Initializer Initializer, bool Decays)> Items { get; } = [];
+
+    public void Add(string name, int rows, int columns, Initializer initializer, bool decays) =>
+        Items.Add((name, rows, columns, initializer, decays));
+}
+
+internal sealed class NetworkGraph
+{
+    /// <summary>Stands for the network's input in <see cref="Node.Inputs"/>.</summary>
+    public const int NetworkInput = -1;
+
+    // Segments begin on cache lines, so that kernels load whole vectors of every parameter.
+    private const int Alignment = 16;
+    private const int MostNodes = ushort.MaxValue;
+
+    private readonly Dictionary<string, ParameterSegment> _byName = new(StringComparer.Ordinal);
+
+    private NetworkGraph(int inputs, Node[] nodes, ParameterSegment[] segments, int elements)
+    {
+        Inputs = inputs;
+        Nodes = nodes;
+        Segments = segments;
+        Elements = elements;
+        foreach (ParameterSegment segment in segments)
+            _byName.Add(segment.Name, segment);
+    }
+
+    public int Inputs { get; }
+
+    public int Outputs => Nodes[^1].OutputColumns;
+
+    public Node[] Nodes { get; }
+
+    /// <summary>All parameters, in the order of the layers.</summary>
+    public ParameterSegment[] Segments { get; }
+
+    /// <summary>Floats of the flat buffer, with the gaps between segments.</summary>
+    public int Elements { get; }
+
+    public long ParameterCount => Segments.Sum(s => (long)s.Length);
+
+    public static NetworkGraph Chain(int inputs, IReadOnlyList<Layer> layers)
+    {
+        Ensure.Positive(inputs, nameof(inputs));
+        Ensure.NotNull(layers);
+        if (layers.Count == 0)
+            throw new ArgumentException("layers is empty; a network has at least one layer.", nameof(layers));
+        if (layers.Count > MostNodes)
+            throw new ArgumentException($"layers holds {layers.Count} layers; at most {MostNodes} are supported.", nameof(layers));
+
+        var nodes = new Node[layers.Count];
+        var ordinals = new Dictionary<string, int>();
+        var names = new HashSet<string>(StringComparer.Ordinal);
+        int columns = inputs;
+        for (int i = 0; i < nodes.Length; i++)
+        {
+            Layer layer = layers[i] ?? throw new ArgumentNullException(nameof(layers), $"Layer {i} is null.");
+            int ordinal = ordinals[layer.Kind] = ordinals.GetValueOrDefault(layer.Kind) + 1;
+            string name = layer.Name ?? FormattableString.Invariant($"{layer.Kind}{ordinal}");
+            if (!names.Add(name))
+                throw new ArgumentException($"Two layers are named '{name}'; names must be unique in a network.", nameof(layers));
+            int output = layer.OutputColumns(columns, name);
+            nodes[i] = new Node(i, name, layer, [i - 1], columns, output);
+            columns = output;
+        }
+
+        ParameterSegment[] segments = LayOut(nodes, out int elements);
+        if (segments.Length == 0)
+            throw new ArgumentException("No layer has parameters; a network has at least one Dense layer.", nameof(layers));
+        return new NetworkGraph(inputs, nodes, segments, elements);
+    }
+
+    public ParameterSegment? Find(string name) => _byName.GetValueOrDefault(name);
+
+    public Node? FindNode(string name) => Array.Find(Nodes, n => n.Name == name);
+
+    // What decays stands in front of what does not: with weight decay, the whole network is then updated in two runs over
+    // memory instead of two per layer.
+    private static ParameterSegment[] LayOut(Node[] nodes, out int elements)
+    {
+        var segments = new List<ParameterSegment>();
+        foreach (Node node in nodes)
+        {
+            var declared = new ParameterDeclarations();
+            node.Layer.DeclareParameters(node.InputColumns, declared);
+            foreach (var (name, rows, columns, initializer, decays) in declared.Items)
+                segments.Add(new ParameterSegment($"{node.Name}.{name}", node.Index, name, 0, rows, columns, decays, initializer));
+        }
+        long offset = 0;
+        foreach (bool decays in (ReadOnlySpan<bool>)[true, false])
+        {
+            for (int i = 0; i < segments.Count; i++)
+            {
+                if (segments[i].Decays != decays)
+                    continue;
+                Ensure.Elements(1, offset + segments[i].Length, "layers", "The parameters");
+                segments[i] = segments[i] with { Offset = (int)offset };
+                offset += (segments[i].Length + Alignment - 1L) / Alignment * Alignment;
+            }
+        }
+        elements = Ensure.Elements(1, offset, "layers", "The parameters");
+        return [.. segments];
+    }
+}

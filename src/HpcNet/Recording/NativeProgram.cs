@@ -1,0 +1,90 @@
+// NativeProgram.cs: a finished program. Running it is one P/Invoke and allocates nothing. It is not re-entrant: whoever owns
+// one sees to it that one thread runs it at a time.
+
+using HpcNet.Interop;
+
+namespace HpcNet;
+
+/// <summary>How long one piece of a program took.</summary>
+/// <param name="Name">The fused instruction.</param>
+/// <param name="Nanoseconds">The fastest of the repetitions.</param>
+/// <param name="Flops">Floating-point operations of one run of it.</param>
+/// <param name="Bytes">Bytes that it reads and writes.</param>
+public readonly record struct ProfileEntry(string Name, double Nanoseconds, ulong Flops, ulong Bytes);
+
+internal sealed unsafe class NativeProgram : IDisposable
+{
+    private readonly ProgramHandle _handle;
+
+    public NativeProgram(ProgramHandle handle, int capacity, int slots)
+    {
+        _handle = handle;
+        Capacity = capacity;
+        Slots = slots;
+    }
+
+    /// <summary>The most rows that a run can have.</summary>
+    public int Capacity { get; }
+
+    /// <summary>How many cells a run takes.</summary>
+    public int Slots { get; }
+
+    /// <summary>One run on data that is on the device already.</summary>
+    public void Run(int rows, ReadOnlySpan<ulong> slots, hpc_metrics* metrics)
+    {
+        using var lease = _handle.Lease();
+        fixed (ulong* cells = slots)
+            Status.Check(Native.hpc_program_run(lease.Pointer, (ulong)rows, 1, cells, (uint)slots.Length, metrics));
+    }
+
+    /// <summary>One run with data copied in and out; the caller has pinned it.</summary>
+    public void RunWith(int rows, ReadOnlySpan<ulong> slots, ReadOnlySpan<hpc_transfer> transfers, hpc_metrics* metrics)
+    {
+        using var lease = _handle.Lease();
+        fixed (ulong* cells = slots)
+        fixed (hpc_transfer* data = transfers)
+        {
+            Status.Check(Native.hpc_program_run_with(
+                lease.Pointer, (ulong)rows, 1, cells, (uint)slots.Length, data, (uint)transfers.Length, metrics));
+        }
+    }
+
+    public hpc_program_info Info()
+    {
+        hpc_program_info info;
+        using var lease = _handle.Lease();
+        Status.Check(Native.hpc_program_get_info(lease.Pointer, &info));
+        return info;
+    }
+
+    public string Describe() => NativeText.Read((text, capacity, needed) =>
+    {
+        using var lease = _handle.Lease();
+        return Native.hpc_program_describe(lease.Pointer, text, capacity, needed);
+    });
+
+    public ProfileEntry[] Profile(int rows, ReadOnlySpan<ulong> slots, int repetitions)
+    {
+        var entries = new hpc_profile_entry[(int)Info().fused_instructions + 1];
+        uint count;
+        using (var lease = _handle.Lease())
+        {
+            fixed (ulong* cells = slots)
+            fixed (hpc_profile_entry* start = entries)
+            {
+                Status.Check(Native.hpc_program_profile(
+                    lease.Pointer, (ulong)rows, 1, cells, (uint)slots.Length, (uint)repetitions, start, (uint)entries.Length, &count));
+            }
+        }
+        var result = new ProfileEntry[Math.Min(count, (uint)entries.Length)];
+        for (int i = 0; i < result.Length; i++)
+            result[i] = new ProfileEntry(NativeText.FromFixed(entries[i].name), entries[i].nanoseconds, entries[i].flops, entries[i].bytes);
+        return result;
+    }
+
+    public void Dispose() => _handle.Dispose();
+
+    /// <summary>A transfer of a pinned span.</summary>
+    public static hpc_transfer Transfer(Value value, void* host, long elements) =>
+        new() { value = value.Id, host = host, bytes = (ulong)elements * 4 };
+}

@@ -1,0 +1,331 @@
+// Recorder.cs: the C# side of recording a program: values, slots, and one mechanical method per instruction
+// (hpc_record_dense_forward -> Native.hpc_record_dense_forward -> Recorder.DenseForward). It knows no layer. To add an
+// instruction: one more such method, named like its export.
+
+using HpcNet.Interop;
+
+namespace HpcNet;
+
+/// <summary>A value of the program being recorded: [rows × Columns], or [count × Columns] where the count is fixed.</summary>
+internal readonly record struct Value(uint Id, int Columns)
+{
+    public static Value None => default;
+
+    public bool IsNone => Id == 0;
+}
+
+/// <summary>A cell that each run passes. Slots are numbered from 1 in the order of declaration.</summary>
+internal readonly record struct Slot(uint Id)
+{
+    /// <summary>Where the cell stands in the array that a run takes.</summary>
+    public int Index => (int)Id - 1;
+}
+
+/// <summary>A floating-point hyperparameter: a constant or a slot.</summary>
+internal readonly record struct Scalar(float Constant, Slot Slot)
+{
+    public static implicit operator Scalar(float constant) => new(constant, default);
+
+    public static implicit operator Scalar(Slot slot) => new(0f, slot);
+
+    internal hpc_scalar Native => new() { constant = Constant, slot = Slot.Id };
+}
+
+/// <summary>A 64-bit counter, seed or offset: a constant or a slot.</summary>
+internal readonly record struct Counter(ulong Constant, Slot Slot)
+{
+    public static implicit operator Counter(ulong constant) => new(constant, default);
+
+    public static implicit operator Counter(Slot slot) => new(0, slot);
+
+    internal hpc_counter Native => new() { constant = Constant, slot = Slot.Id };
+}
+
+/// <summary>Records one program; <see cref="Finish"/> hands it out.</summary>
+internal sealed unsafe class Recorder : IDisposable
+{
+    private readonly ProgramHandle _program;
+    private readonly int _rows;
+    private uint _slots;
+    private bool _finished;
+
+    /// <summary>An empty program for up to <paramref name="rows"/> rows.</summary>
+    public Recorder(Device device, int rows, bool plain = false)
+    {
+        _rows = rows;
+        _program = ProgramHandle.Create(device.Handle, new hpc_program_options
+        {
+            rows = (ulong)rows,
+            steps = 1,
+            flags = (uint)(plain ? hpc_program_flags.HPC_PROGRAM_PLAIN : hpc_program_flags.HPC_PROGRAM_DEFAULT),
+        });
+    }
+
+    /// <summary>Checks, fuses and plans what was recorded.</summary>
+    public NativeProgram Finish()
+    {
+        using (var lease = _program.Lease())
+            Status.Check(Native.hpc_program_finish(lease.Pointer));
+        _finished = true;
+        return new NativeProgram(_program, _rows, (int)_slots);
+    }
+
+    /// <summary>Destroys a program that was not finished.</summary>
+    public void Dispose()
+    {
+        if (!_finished)
+            _program.Dispose();
+    }
+
+    /// <summary>A value with as many rows as the run; the program owns its memory.</summary>
+    public Value RowsValue(hpc_value_kind kind, int columns, string name, hpc_dtype type = hpc_dtype.HPC_FLOAT32) =>
+        Declare(kind, type, hpc_lead.HPC_LEAD_ROWS, 0, columns, null, 0, name);
+
+    /// <summary>A value of a fixed number of rows in a buffer, from an offset in elements.</summary>
+    public Value FixedValue(
+        hpc_value_kind kind, long rows, int columns, DeviceBuffer? buffer, long offset, string name, hpc_dtype type = hpc_dtype.HPC_FLOAT32) =>
+        Declare(kind, type, hpc_lead.HPC_LEAD_FIXED, rows, columns, buffer, offset, name);
+
+    public Slot FloatSlot(string name) => DeclareSlot(hpc_slot_type.HPC_SLOT_FLOAT, name);
+
+    public Slot CounterSlot(string name) => DeclareSlot(hpc_slot_type.HPC_SLOT_UINT64, name);
+
+    public void GatherRows(Value source, Value indices, Value destination, Counter offset)
+    {
+        var arguments = new hpc_gather_rows
+        {
+            source = source.Id,
+            indices = indices.Id,
+            destination = destination.Id,
+            offset = offset.Native,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_gather_rows(lease.Pointer, &arguments));
+    }
+
+    public void DenseForward(Value x, Value w, Value b, Value y)
+    {
+        var arguments = new hpc_dense_forward { x = x.Id, w = w.Id, b = b.Id, y = y.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_dense_forward(lease.Pointer, &arguments));
+    }
+
+    public void DenseBackwardInput(Value dy, Value w, Value dx)
+    {
+        var arguments = new hpc_dense_backward_input { dy = dy.Id, w = w.Id, dx = dx.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_dense_backward_input(lease.Pointer, &arguments));
+    }
+
+    public void DenseBackwardWeight(Value x, Value dy, Value dw)
+    {
+        var arguments = new hpc_dense_backward_weight { x = x.Id, dy = dy.Id, dw = dw.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_dense_backward_weight(lease.Pointer, &arguments));
+    }
+
+    public void ColumnSums(Value x, Value y)
+    {
+        var arguments = new hpc_column_sums { x = x.Id, y = y.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_column_sums(lease.Pointer, &arguments));
+    }
+
+    public void ActivationForward(int activation, Value x, Value y, Value derivative, float alpha, float beta)
+    {
+        var arguments = new hpc_activation_forward
+        {
+            activation = activation,
+            x = x.Id,
+            y = y.Id,
+            derivative = derivative.Id,
+            alpha = alpha,
+            beta = beta,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_activation_forward(lease.Pointer, &arguments));
+    }
+
+    public void ActivationBackward(int activation, Value kept, Value dy, Value dx, float alpha, float beta)
+    {
+        var arguments = new hpc_activation_backward
+        {
+            activation = activation,
+            kept = kept.Id,
+            dy = dy.Id,
+            dx = dx.Id,
+            alpha = alpha,
+            beta = beta,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_activation_backward(lease.Pointer, &arguments));
+    }
+
+    public void LossForward(int loss, Reduction reduction, Value prediction, Value target, float alpha, float beta, Scalar weight)
+    {
+        var arguments = new hpc_loss_forward
+        {
+            loss = loss,
+            reduction = (int)reduction,
+            prediction = prediction.Id,
+            target = target.Id,
+            alpha = alpha,
+            beta = beta,
+            weight = weight.Native,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_loss_forward(lease.Pointer, &arguments));
+    }
+
+    public void LossBackward(
+        int loss, Reduction reduction, Value prediction, Value target, Value gradient, float alpha, float beta, Scalar weight)
+    {
+        var arguments = new hpc_loss_backward
+        {
+            loss = loss,
+            reduction = (int)reduction,
+            prediction = prediction.Id,
+            target = target.Id,
+            gradient = gradient.Id,
+            alpha = alpha,
+            beta = beta,
+            weight = weight.Native,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_loss_backward(lease.Pointer, &arguments));
+    }
+
+    public void SoftmaxCrossEntropyForward(Reduction reduction, Value logits, Value target, Scalar weight)
+    {
+        var arguments = new hpc_softmax_cross_entropy_forward
+        {
+            reduction = (int)reduction,
+            logits = logits.Id,
+            target = target.Id,
+            weight = weight.Native,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_softmax_cross_entropy_forward(lease.Pointer, &arguments));
+    }
+
+    public void SoftmaxCrossEntropyBackward(Reduction reduction, Value logits, Value target, Value gradient, Scalar weight)
+    {
+        var arguments = new hpc_softmax_cross_entropy_backward
+        {
+            reduction = (int)reduction,
+            logits = logits.Id,
+            target = target.Id,
+            gradient = gradient.Id,
+            weight = weight.Native,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_softmax_cross_entropy_backward(lease.Pointer, &arguments));
+    }
+
+    public void Softmax(Value x, Value y)
+    {
+        var arguments = new hpc_softmax { x = x.Id, y = y.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_softmax(lease.Pointer, &arguments));
+    }
+
+    public void Update(
+        int rule, Value parameters, Value gradients, ReadOnlySpan<Value> states, ReadOnlySpan<Scalar> hyperparameters, Counter step)
+    {
+        var arguments = new hpc_update { rule = rule, parameters = parameters.Id, gradients = gradients.Id, step = step.Native };
+        for (int i = 0; i < states.Length; i++)
+            arguments.states[i] = states[i].Id;
+        for (int i = 0; i < hyperparameters.Length; i++)
+            arguments.hyperparameters[i] = hyperparameters[i].Native;
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_update(lease.Pointer, &arguments));
+    }
+
+    public void Norm(Value x, Value norm)
+    {
+        var arguments = new hpc_norm { x = x.Id, norm = norm.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_norm(lease.Pointer, &arguments));
+    }
+
+    public void ClipByNorm(Value x, Value norm, Scalar maxNorm)
+    {
+        var arguments = new hpc_clip_by_norm { x = x.Id, norm = norm.Id, max_norm = maxNorm.Native };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_clip_by_norm(lease.Pointer, &arguments));
+    }
+
+    public void Scale(Value x, Scalar factor)
+    {
+        var arguments = new hpc_scale { x = x.Id, factor = factor.Native };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_scale(lease.Pointer, &arguments));
+    }
+
+    public void AddScaled(Value x, Value y, Scalar factor)
+    {
+        var arguments = new hpc_add_scaled { x = x.Id, y = y.Id, factor = factor.Native };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_add_scaled(lease.Pointer, &arguments));
+    }
+
+    public void Fill(Value x, Scalar value)
+    {
+        var arguments = new hpc_fill { x = x.Id, value = value.Native };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_fill(lease.Pointer, &arguments));
+    }
+
+    public void PhiloxUniform(Value x, Counter seed, Counter stream, float low, float high)
+    {
+        var arguments = new hpc_philox_uniform { x = x.Id, seed = seed.Native, stream = stream.Native, low = low, high = high };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_philox_uniform(lease.Pointer, &arguments));
+    }
+
+    public void Dropout(Value x, Value y, Counter seed, Counter stream, Scalar rate)
+    {
+        var arguments = new hpc_dropout { x = x.Id, y = y.Id, seed = seed.Native, stream = stream.Native, rate = rate.Native };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_dropout(lease.Pointer, &arguments));
+    }
+
+    private Value Declare(
+        hpc_value_kind kind, hpc_dtype type, hpc_lead lead, long count, int columns, DeviceBuffer? buffer, long offset, string name)
+    {
+        using var text = new Utf8(name);
+        using var lease = _program.Lease();
+        var desc = new hpc_value_desc
+        {
+            kind = (int)kind,
+            dtype = (int)type,
+            lead = (int)lead,
+            count = (ulong)count,
+            columns = (ulong)columns,
+            offset = (ulong)offset * 4,
+            name = text.Pointer,
+        };
+        uint id;
+        if (buffer is null)
+        {
+            Status.Check(Native.hpc_program_value(lease.Pointer, &desc, &id));
+        }
+        else
+        {
+            using var memory = buffer.Handle.Lease();
+            desc.buffer = memory.Pointer;
+            Status.Check(Native.hpc_program_value(lease.Pointer, &desc, &id));
+        }
+        return new Value(id, columns);
+    }
+
+    private Slot DeclareSlot(hpc_slot_type type, string name)
+    {
+        using var text = new Utf8(name);
+        using var lease = _program.Lease();
+        uint id;
+        Status.Check(Native.hpc_program_slot(lease.Pointer, (int)type, text.Pointer, &id));
+        _slots = id;
+        return new Slot(id);
+    }
+}

@@ -1,0 +1,275 @@
+// GradientCheck.cs: the program's gradients against central differences of the program's loss. It records what training
+// records (dropout with a fixed mask), on a copy of the parameters, and checks every parameter and every input.
+//
+// Method. The loss is a double sum of float32 terms, so its noise is about 1e-7 of its size. Differences over ±h and ±h/2 with
+// h = 0.01 max(1, |value|) are extrapolated (Richardson), n = (4 D(h/2) - D(h)) / 3, which leaves an error of order h^4 and a
+// noise of about 1e-5. Where the function has a kink within ±h (ReLU), differences mean nothing; a kink shows as D(h) and
+// D(h/2), or the second differences at h and h/2, disagreeing by far more than a smooth function's would. Such elements are
+// counted as skipped. The error of an element is |a - n| / max(|a|, |n|, floor): relative, with a floor of a tenth of the
+// largest difference of the same parameter, below which noise would speak louder than the gradient.
+
+using HpcNet.Interop;
+
+namespace HpcNet;
+
+/// <summary>How well the gradient of one parameter, or of the input, agrees with differences of the loss.</summary>
+/// <param name="Name">The parameter's name; <c>input</c> for the network's input.</param>
+/// <param name="WorstError">The largest error |a − n| / max(|a|, |n|, floor) of an element.</param>
+/// <param name="WorstIndex">The element that has it, in the row-major order of the values in memory.</param>
+/// <param name="Gradient">The program's gradient a there.</param>
+/// <param name="Numeric">The difference quotient n there.</param>
+/// <param name="Checked">Elements compared.</param>
+/// <param name="Skipped">Elements beside a kink of the function, where differences mean nothing.</param>
+public sealed record GradientCheckEntry(
+    string Name, double WorstError, int WorstIndex, double Gradient, double Numeric, int Checked, int Skipped);
+
+/// <summary>The result of a <see cref="GradientCheck"/>.</summary>
+/// <param name="Entries">One entry per parameter, and one for the input.</param>
+public sealed record GradientCheckReport(IReadOnlyList<GradientCheckEntry> Entries)
+{
+    /// <summary>The largest error of all.</summary>
+    public double WorstError => Entries.Max(e => e.WorstError);
+
+    /// <summary>Whether all errors are below the tolerance and no more than half of any entry was skipped.</summary>
+    /// <param name="tolerance">The largest error allowed.</param>
+    public bool Passes(double tolerance = 1e-2) => Entries.All(e => e.WorstError < tolerance && e.Checked >= e.Skipped);
+
+    /// <summary>A line per entry.</summary>
+    public override string ToString() => string.Join('\n', Entries.Select(e => FormattableString.Invariant(
+        $"{e.Name}: worst error {e.WorstError:E2} at {e.WorstIndex} (gradient {e.Gradient:G6}, differences {e.Numeric:G6}), {e.Checked} checked, {e.Skipped} skipped")));
+}
+
+/// <summary>
+/// Compares the gradients that training uses with central differences of the loss, for every parameter and every input. Meant
+/// for tests and small networks: each element costs five runs. The network is not changed; frozen layers are checked as well.
+/// </summary>
+public static unsafe class GradientCheck
+{
+    private const float RelativeStep = 0.01f;
+    private const double FloorShare = 0.1;
+    private const double SmallestFloor = 1e-3;
+    private const double KinkShare = 2e-3;
+    private const double KinkNoise = 5e-5;
+
+    /// <summary>Checks a network and a loss on class labels.</summary>
+    /// <param name="network">The network; <see cref="Network.Preprocessing"/> is not applied.</param>
+    /// <param name="loss">The loss.</param>
+    /// <param name="x">[rows × inputs], row-major; values of about 1.</param>
+    /// <param name="labels">[rows], each from 0 to outputs − 1.</param>
+    /// <param name="seed">The seed of the dropout masks.</param>
+    /// <exception cref="ArgumentException">A span has another length, or the loss does not take labels.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A label is no class.</exception>
+    /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
+    public static GradientCheckReport Run(Network network, Loss loss, ReadOnlySpan<float> x, ReadOnlySpan<int> labels, ulong seed = 0)
+    {
+        int rows = Ensure.WholeRows(x.Length, Ensure.NotNull(network).Inputs, nameof(x), DataChecks.Reader(network));
+        DataChecks.TakesLabels(Ensure.NotNull(loss), nameof(labels));
+        Ensure.Length(labels.Length, rows, nameof(labels), "one for each row");
+        Ensure.Labels(labels, network.Outputs, nameof(labels));
+        fixed (int* target = labels)
+            return Run(network, loss, x, rows, target, rows, labels: true, seed, plain: false, mutate: null);
+    }
+
+    /// <summary>Checks a network and a loss on targets.</summary>
+    /// <param name="network">The network; <see cref="Network.Preprocessing"/> is not applied.</param>
+    /// <param name="loss">The loss.</param>
+    /// <param name="x">[rows × inputs], row-major; values of about 1.</param>
+    /// <param name="targets">[rows × outputs], row-major.</param>
+    /// <param name="seed">The seed of the dropout masks.</param>
+    /// <exception cref="ArgumentException">A span has another length.</exception>
+    /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
+    public static GradientCheckReport Run(Network network, Loss loss, ReadOnlySpan<float> x, ReadOnlySpan<float> targets, ulong seed = 0) =>
+        Run(network, loss, x, targets, seed, plain: false, mutate: null);
+
+    /// <summary>The same, on plain programs or with a hand on the gradients: tests see that a wrong one is found.</summary>
+    internal static GradientCheckReport Run(
+        Network network, Loss loss, ReadOnlySpan<float> x, ReadOnlySpan<float> targets, ulong seed, bool plain, Action<float[]>? mutate)
+    {
+        int rows = Ensure.WholeRows(x.Length, Ensure.NotNull(network).Inputs, nameof(x), DataChecks.Reader(network));
+        Ensure.NotNull(loss);
+        Ensure.Matrix(targets.Length, rows, network.Outputs, nameof(targets));
+        fixed (float* target = targets)
+            return Run(network, loss, x, rows, target, targets.Length, labels: false, seed, plain, mutate);
+    }
+
+    private static GradientCheckReport Run(
+        Network network, Loss loss, ReadOnlySpan<float> x, int rows, void* target, long targetElements, bool labels, ulong seed, bool plain,
+        Action<float[]>? mutate)
+    {
+        network.ThrowIfDisposed();
+        NetworkGraph graph = network.Graph;
+        using var program = new CheckedProgram(network, loss, rows, labels, seed, plain, target, targetElements);
+        float[] inputs = x.ToArray();
+        float[] parameters = program.ReadParameters();
+        var inputGradient = new float[inputs.Length];
+        program.Loss(inputs, inputGradient);
+        float[] gradients = program.ReadGradients();
+        mutate?.Invoke(gradients);
+
+        var entries = new List<GradientCheckEntry>();
+        foreach (ParameterSegment segment in graph.Segments)
+        {
+            int from = segment.Offset;
+            entries.Add(Compare(segment.Name, parameters.AsSpan(from, segment.Length), gradients.AsSpan(from, segment.Length), (i, value) =>
+            {
+                program.WriteParameter(from + i, value);
+                double result = program.Loss(inputs, null);
+                program.WriteParameter(from + i, parameters[from + i]);
+                return result;
+            }));
+        }
+        entries.Add(Compare("input", inputs.ToArray(), inputGradient, (i, value) =>
+        {
+            float old = inputs[i];
+            inputs[i] = value;
+            double result = program.Loss(inputs, null);
+            inputs[i] = old;
+            return result;
+        }));
+        return new GradientCheckReport(entries);
+    }
+
+    private static GradientCheckEntry Compare(
+        string name, ReadOnlySpan<float> values, ReadOnlySpan<float> gradient, Func<int, float, double> lossWith)
+    {
+        var numeric = new double[values.Length];
+        var kinks = new double[values.Length];
+        double noise = KinkNoise;
+        for (int i = 0; i < values.Length; i++)
+        {
+            double h = RelativeStep * Math.Max(1f, Math.Abs(values[i]));
+            double middle = lossWith(i, values[i]);
+            var (slope, bend) = Differences(i, values[i], h, middle, lossWith);
+            var (halfSlope, halfBend) = Differences(i, values[i], h / 2, middle, lossWith);
+            numeric[i] = (4 * halfSlope - slope) / 3;
+            kinks[i] = Math.Max(Math.Abs(slope - halfSlope), Math.Abs(2 * halfBend - bend) / 2);
+            noise = Math.Max(noise, KinkNoise * Math.Abs(middle));
+        }
+
+        double floor = Math.Max(SmallestFloor, FloorShare * numeric.Max(Math.Abs));
+        int worst = -1;
+        double worstError = 0;
+        int skipped = 0;
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (kinks[i] > Math.Max(noise, KinkShare * Math.Max(floor, Math.Abs(numeric[i]))))
+            {
+                skipped++;
+                continue;
+            }
+            double error = Math.Abs(gradient[i] - numeric[i]) / Math.Max(floor, Math.Max(Math.Abs(gradient[i]), Math.Abs(numeric[i])));
+            // A NaN is the worst of all.
+            if (worst < 0 || !(error <= worstError))
+                (worst, worstError) = (i, double.IsNaN(error) ? double.PositiveInfinity : error);
+        }
+        return new GradientCheckEntry(
+            name, worstError, Math.Max(worst, 0), worst < 0 ? 0 : gradient[worst], worst < 0 ? 0 : numeric[worst], values.Length - skipped, skipped);
+    }
+
+    // First difference, and second difference divided by h, over the points that single precision really has.
+    private static (double Slope, double Bend) Differences(int i, float value, double h, double middle, Func<int, float, double> lossWith)
+    {
+        float up = (float)(value + h);
+        float down = (float)(value - h);
+        double above = lossWith(i, up);
+        double below = lossWith(i, down);
+        double right = (above - middle) / ((double)up - value);
+        double left = (middle - below) / ((double)value - down);
+        return ((above - below) / ((double)up - down), right - left);
+    }
+
+    /// <summary>Forward, loss and backward on a copy of the parameters.</summary>
+    private sealed class CheckedProgram : IDisposable
+    {
+        private readonly DeviceBuffer _parameters;
+        private readonly DeviceBuffer _gradients;
+        private readonly NativeProgram _program;
+        private readonly Value _x;
+        private readonly Value _target;
+        private readonly Value _inputGradient;
+        private readonly Loss _loss;
+        private readonly void* _targetData;
+        private readonly long _targetElements;
+        private readonly int _rows;
+
+        public CheckedProgram(
+            Network network, Loss loss, int rows, bool labels, ulong seed, bool plain, void* targetData, long targetElements)
+        {
+            _loss = loss;
+            _rows = rows;
+            _targetData = targetData;
+            _targetElements = targetElements;
+            _parameters = new DeviceBuffer(network.Device, network.Graph.Elements);
+            _gradients = new DeviceBuffer(network.Device, network.Graph.Elements);
+            lock (network.Gate)
+            {
+                network.ThrowIfDisposed();
+                network.Parameters.CopyTo(_parameters);
+            }
+            using var recorder = new Recorder(network.Device, rows, plain);
+            var graph = new GraphRecorder(
+                network.Graph, recorder, _parameters, _gradients,
+                new RecordingPurpose
+                {
+                    Training = true,
+                    Backward = true,
+                    InputGradient = true,
+                    Trains = static _ => true,
+                    Seed = seed,
+                    RandomStream = static node => RandomStreams.Dropout(node),
+                },
+                hpc_value_kind.HPC_VALUE_TEMPORARY);
+            _x = recorder.RowsValue(hpc_value_kind.HPC_VALUE_INPUT, network.Inputs, "x");
+            _target = labels
+                ? recorder.RowsValue(hpc_value_kind.HPC_VALUE_TARGET, 1, "labels", hpc_dtype.HPC_INT32)
+                : recorder.RowsValue(hpc_value_kind.HPC_VALUE_TARGET, network.Outputs, "targets");
+            Value output = graph.Forward(_x);
+            Value gradient = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Outputs, "loss.gradient");
+            loss.RecordForward(recorder, output, _target);
+            loss.RecordBackward(recorder, output, _target, gradient);
+            Value inputGradient = graph.Backward(gradient);
+            _inputGradient = recorder.RowsValue(hpc_value_kind.HPC_VALUE_OUTPUT, network.Inputs, "input.gradient");
+            recorder.Fill(_inputGradient, 0f);
+            recorder.AddScaled(inputGradient, _inputGradient, 1f);
+            _program = recorder.Finish();
+        }
+
+        public float[] ReadParameters() => Read(_parameters);
+
+        public float[] ReadGradients() => Read(_gradients);
+
+        public void WriteParameter(int index, float value) => _parameters.Write<float>([value], index);
+
+        /// <summary>One run: the reduced loss.</summary>
+        public double Loss(float[] x, float[]? inputGradient)
+        {
+            hpc_metrics metrics;
+            fixed (float* input = x)
+            fixed (float* output = inputGradient)
+            {
+                Span<hpc_transfer> transfers =
+                [
+                    NativeProgram.Transfer(_x, input, x.Length),
+                    NativeProgram.Transfer(_target, _targetData, _targetElements),
+                    NativeProgram.Transfer(_inputGradient, output, x.Length),
+                ];
+                _program.RunWith(_rows, [], inputGradient is null ? transfers[..2] : transfers, &metrics);
+            }
+            return _loss.Reduction == Reduction.Sum ? metrics.loss : metrics.loss / _rows;
+        }
+
+        public void Dispose()
+        {
+            _program.Dispose();
+            _parameters.Dispose();
+            _gradients.Dispose();
+        }
+
+        private static float[] Read(DeviceBuffer buffer)
+        {
+            var values = new float[buffer.Elements];
+            buffer.Read<float>(values);
+            return values;
+        }
+    }
+}

@@ -1,0 +1,620 @@
+// Trainer.cs: trains a network. Fit keeps the data on the device, shuffles per epoch and makes each step one P/Invoke
+// (hpc_program_run); Step takes one batch from spans, also in one (hpc_program_run_with). Neither allocates anything per step
+// after the first ones. Metrics stay on the device and are fetched at the end of an epoch and for progress reports.
+
+using System.Diagnostics;
+using System.Numerics;
+using HpcNet.Interop;
+
+namespace HpcNet;
+
+/// <summary>
+/// Trains a <see cref="Network"/> with a loss and an optimizer. One thread at a time may train with a trainer; a second one gets
+/// an <see cref="InvalidOperationException"/>. The optimizer's state lives as long as the trainer: several fits continue.
+/// </summary>
+public sealed unsafe class Trainer : IDisposable
+{
+    private static readonly long ReportTicks = Stopwatch.Frequency / 10;
+
+    private readonly OptimizerState _state;
+    private TrainingProgram? _stepProgram;
+    private FitSession? _fit;
+    private float[] _prepared = [];
+    private float[] _finite = [];
+    private float[] _current = [];
+    private long _steps;
+    private long _ruleSteps;
+    private long _randomSteps;
+    private long _epochs;
+    private int _busy;
+    private bool _disposed;
+
+    /// <summary>Makes a trainer. The network learns from the loss what its output means (<see cref="Network.Task"/>).</summary>
+    /// <param name="network">What is trained; it stays the caller's.</param>
+    /// <param name="loss">What training makes small.</param>
+    /// <param name="optimizer">How gradients change parameters.</param>
+    /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
+    public Trainer(Network network, Loss loss, Optimizer optimizer)
+    {
+        Network = Ensure.NotNull(network);
+        Loss = Ensure.NotNull(loss);
+        Optimizer = Ensure.NotNull(optimizer);
+        network.ThrowIfDisposed();
+        _state = new OptimizerState(network, optimizer);
+        network.Task = loss.Task;
+    }
+
+    /// <summary>What is trained.</summary>
+    public Network Network { get; }
+
+    /// <summary>What training makes small.</summary>
+    public Loss Loss { get; }
+
+    /// <summary>How gradients change parameters.</summary>
+    public Optimizer Optimizer { get; }
+
+    /// <summary>How the learning rate moves over the trainer's steps; null: it does not.</summary>
+    public Schedule? Schedule { get; init; }
+
+    /// <summary>When a fit stops early; null: never, and the last parameters stay.</summary>
+    public EarlyStopping? EarlyStopping { get; init; }
+
+    /// <summary>The seed of shuffling and dropout.</summary>
+    public ulong Seed { get; init; }
+
+    /// <summary>Steps done by this trainer.</summary>
+    public long Steps => _steps;
+
+    /// <summary>The learning rate of the next step.</summary>
+    /// <exception cref="InvalidOperationException">A custom schedule gave no meaningful factor.</exception>
+    public float LearningRate => Schedule is null ? Optimizer.LearningRate : Optimizer.LearningRate * Schedule.FactorAt(_steps);
+
+    /// <summary>Records plain programs, which fuse nothing: for tests of the fused ones.</summary>
+    internal bool Plain { get; init; }
+
+    /// <summary>Trains for a number of epochs.</summary>
+    /// <param name="train">The training data, as they come (<see cref="Network.Preprocessing"/> is applied).</param>
+    /// <param name="epochs">Passes over the data, at least 1.</param>
+    /// <param name="batchSize">Rows of a step, at least 1; the last batch of an epoch may be smaller.</param>
+    /// <param name="validation">Data to evaluate on after each epoch; null: none.</param>
+    /// <param name="progress">Gets reports about ten times a second and at the end of each epoch; called on the training thread
+    /// unless it is a <see cref="Progress{T}"/>.</param>
+    /// <param name="cancellationToken">Looked at between batches.</param>
+    /// <returns>What was done.</returns>
+    /// <exception cref="ArgumentException">The data do not fit the network or the loss.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An extent is less than 1.</exception>
+    /// <exception cref="InvalidOperationException">The trainer is working on another thread, or every layer is frozen.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    /// <exception cref="OperationCanceledException">Cancelled; the network has the last parameters, or the best ones where early
+    /// stopping keeps them.</exception>
+    /// <exception cref="NonFiniteLossException">A loss was NaN or infinite; the network has the last finite parameters.</exception>
+    public History Fit(
+        Dataset train, int epochs, int batchSize, Dataset? validation = null, IProgress<TrainingProgress>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        DataChecks.Fits(Network, Loss, Ensure.NotNull(train), nameof(train));
+        Ensure.Positive(epochs, nameof(epochs));
+        Ensure.Positive(batchSize, nameof(batchSize));
+        if (validation is not null)
+            DataChecks.Fits(Network, Loss, validation, nameof(validation));
+        Enter();
+        try
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            return FitEntered(train, epochs, Math.Min(batchSize, train.Count), validation, progress, cancellationToken);
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    /// <summary>One training step on class labels.</summary>
+    /// <param name="x">[rows × inputs], row-major; at least one row.</param>
+    /// <param name="labels">[rows], each from 0 to outputs − 1.</param>
+    /// <returns>The loss before the step: the mean over the rows, or the sum for <see cref="Reduction.Sum"/>.</returns>
+    /// <exception cref="ArgumentException">A span has another length, or the loss does not take labels.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A label is no class.</exception>
+    /// <exception cref="InvalidOperationException">The trainer is working on another thread, or every layer is frozen.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    /// <exception cref="NonFiniteLossException">The loss was NaN or infinite; the parameters are as before the step.</exception>
+    public float Step(ReadOnlySpan<float> x, ReadOnlySpan<int> labels)
+    {
+        int rows = Rows(x);
+        DataChecks.TakesLabels(Loss, nameof(labels));
+        Ensure.Length(labels.Length, rows, nameof(labels), "one for each row");
+        Ensure.Labels(labels, Network.Outputs, nameof(labels));
+        fixed (int* target = labels)
+            return StepChecked(x, rows, target, rows, labels: true);
+    }
+
+    /// <summary>One training step on targets: values for a regression, probabilities for a classification.</summary>
+    /// <param name="x">[rows × inputs], row-major; at least one row.</param>
+    /// <param name="targets">[rows × outputs], row-major.</param>
+    /// <returns>The loss before the step: the mean over the rows, or the sum for <see cref="Reduction.Sum"/>.</returns>
+    /// <exception cref="ArgumentException">A span has another length.</exception>
+    /// <exception cref="InvalidOperationException">The trainer is working on another thread, or every layer is frozen.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    /// <exception cref="NonFiniteLossException">The loss was NaN or infinite; the parameters are as before the step.</exception>
+    public float Step(ReadOnlySpan<float> x, ReadOnlySpan<float> targets)
+    {
+        int rows = Rows(x);
+        Ensure.Matrix(targets.Length, rows, Network.Outputs, nameof(targets));
+        fixed (float* target = targets)
+            return StepChecked(x, rows, target, targets.Length, labels: false);
+    }
+
+    /// <summary>Loss, accuracy and confusion matrix on a data set, with this trainer's loss and without dropout.</summary>
+    /// <param name="data">The data, as they come (<see cref="Network.Preprocessing"/> is applied).</param>
+    /// <exception cref="ArgumentException">The data do not fit the network or the loss.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    public Evaluation Evaluate(Dataset data)
+    {
+        ThrowIfDisposed();
+        return Network.Evaluate(data, Loss);
+    }
+
+    /// <summary>
+    /// The native program of a training step: what was recorded, what it was fused into, with shapes, FLOPs, bytes and
+    /// workspace. It is that of the last <see cref="Fit"/>, else that of the last step, else one for 128 rows made for this.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The trainer is working on another thread, or every layer is frozen.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    public string Describe()
+    {
+        Enter();
+        try
+        {
+            return Current().Native.Describe();
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    /// <summary>
+    /// Times the pieces of the training step that <see cref="Describe"/> shows, at its full batch. Parameters and the optimizer's
+    /// state are afterwards as they were.
+    /// </summary>
+    /// <param name="repetitions">How often each piece runs, at least 1; the fastest counts.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="repetitions"/> is less than 1.</exception>
+    /// <exception cref="InvalidOperationException">The trainer is working on another thread, or every layer is frozen.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    public IReadOnlyList<ProfileEntry> Profile(int repetitions = 20)
+    {
+        Ensure.Positive(repetitions, nameof(repetitions));
+        Enter();
+        try
+        {
+            TrainingProgram program = Current();
+            var cells = new ulong[program.SlotCount];
+            program.FillSlots(cells, 0, Optimizer.LearningRate, (ulong)_ruleSteps + 1, (ulong)_randomSteps);
+            DeviceBuffer[] buffers = [Network.Parameters, _state.Gradients, .. _state.Moments];
+            lock (Network.Gate)
+            {
+                Network.ThrowIfDisposed();
+                float[][] saved = Array.ConvertAll(buffers, Contents);
+                try
+                {
+                    return program.Native.Profile(program.Native.Capacity, cells, repetitions);
+                }
+                finally
+                {
+                    for (int i = 0; i < buffers.Length; i++)
+                        buffers[i].Write<float>(saved[i]);
+                    // What the repetitions added to the metrics is nobody's.
+                    hpc_metrics metrics;
+                    program.Native.Run(0, cells, &metrics);
+                }
+            }
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    /// <summary>Frees programs, the optimizer's state and the data on the device. The network stays.</summary>
+    /// <exception cref="InvalidOperationException">The trainer is working on another thread.</exception>
+    public void Dispose()
+    {
+        if (_disposed)
+            return;
+        Occupy();
+        _disposed = true;
+        _stepProgram?.Dispose();
+        _fit?.Dispose();
+        _state.Dispose();
+        Leave();
+    }
+
+    private History FitEntered(
+        Dataset train, int epochs, int batchSize, Dataset? validation, IProgress<TrainingProgress>? progress, CancellationToken cancellation)
+    {
+        if (train.IsClassification)
+            Network.ClassNames ??= train.ClassNames?.Count == Network.Outputs ? train.ClassNames : null;
+        FitSession session = Session(train, batchSize);
+        using EvaluationProgram? evaluation = validation is null
+            ? null
+            : EvaluationProgram.For(Network, Loss, validation, nameof(validation));
+        DeviceBuffer? best = EarlyStopping is null ? null : new DeviceBuffer(Network.Device, Network.Graph.Elements);
+        var run = new FitRun(this, session, train, epochs, validation, evaluation, progress, best);
+        try
+        {
+            return run.Execute(cancellation);
+        }
+        finally
+        {
+            best?.Dispose();
+        }
+    }
+
+    private float StepChecked(ReadOnlySpan<float> x, int rows, void* target, long targetElements, bool labels)
+    {
+        Enter();
+        try
+        {
+            TrainingProgram program = StepProgram(rows, labels);
+            if (Network.Preprocessing is { } preprocessing)
+                x = DataChecks.Prepare(preprocessing, x, ref _prepared);
+            float rate = LearningRate;
+            Span<ulong> cells = stackalloc ulong[program.SlotCount];
+            program.FillSlots(cells, 0, rate, (ulong)_ruleSteps + 1, (ulong)_randomSteps++);
+            hpc_metrics metrics;
+            fixed (float* features = x)
+            {
+                Span<hpc_transfer> transfers =
+                [
+                    NativeProgram.Transfer(program.X, features, x.Length),
+                    NativeProgram.Transfer(program.Target, target, targetElements),
+                ];
+                lock (Network.Gate)
+                {
+                    Network.ThrowIfDisposed();
+                    program.Native.RunWith(rows, cells, transfers, &metrics);
+                }
+            }
+            if (metrics.flags != 0)
+                throw Flagged(metrics, _steps + 1, "the parameters are as before the step");
+            _steps++;
+            _ruleSteps++;
+            return (float)(Loss.Reduction == Reduction.Sum ? metrics.loss : metrics.loss / rows);
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    private static HpcNetException Flagged(in hpc_metrics metrics, long step, string consequence) =>
+        (metrics.flags & (uint)hpc_flag.HPC_FLAG_NONFINITE) != 0
+            ? new NonFiniteLossException(step, $"The loss of step {step} is not a finite number; {consequence}.")
+            : new HpcNetException($"The core reported the flags {metrics.flags} at step {step}: a label or index was out of range.");
+
+    private int Rows(ReadOnlySpan<float> x)
+    {
+        int inputs = Network.Inputs;
+        if (x.Length > 0 && x.Length % inputs == 0)
+            return x.Length / inputs;
+        return Ensure.WholeRows(x.Length, inputs, nameof(x), DataChecks.Reader(Network));
+    }
+
+    private TrainingProgram StepProgram(int rows, bool labels)
+    {
+        TrainingProgram? program = _stepProgram;
+        if (program is not null && rows <= program.Native.Capacity && labels == program.Labels
+            && program.SettingsVersion == Network.SettingsVersion)
+            return program;
+        // The first batch is most often the size of all; afterwards room grows by doubling.
+        int capacity = program is null ? rows : Math.Max(program.Native.Capacity, (int)Math.Min(BitOperations.RoundUpToPowerOf2((uint)rows), int.MaxValue));
+        _stepProgram = null;
+        program?.Dispose();
+        return _stepProgram = Record(Math.Max(capacity, rows), labels, null);
+    }
+
+    private FitSession Session(Dataset train, int batchSize)
+    {
+        if (_fit is not null && _fit.Serves(train, batchSize, Network))
+            return _fit;
+        _fit?.Dispose();
+        _fit = null;
+        var data = new ResidentData(Network.Device, train, Network.Preprocessing);
+        try
+        {
+            return _fit = new FitSession(
+                train, Network.Preprocessing, data, Record(batchSize, train.IsClassification, data));
+        }
+        catch
+        {
+            data.Dispose();
+            throw;
+        }
+    }
+
+    private TrainingProgram Record(int capacity, bool labels, ResidentData? data)
+    {
+        if (!Network.Graph.Segments.Any(s => Network.Trains(s.Node)))
+            throw new InvalidOperationException("Every layer with parameters is frozen: there is nothing to train.");
+        lock (Network.Gate)
+        {
+            Network.ThrowIfDisposed();
+            // A layer that is frozen now may have left a gradient behind, and norms go over all of them.
+            _state.Gradients.Clear();
+            return new TrainingProgram(Network, Loss, Optimizer, _state, capacity, labels, data, Seed, Plain);
+        }
+    }
+
+    private TrainingProgram Current() =>
+        _fit?.Program ?? _stepProgram ?? (_stepProgram = Record(128, Loss.TakesLabels, null));
+
+    private static float[] Contents(DeviceBuffer buffer)
+    {
+        var values = new float[buffer.Elements];
+        buffer.Read<float>(values);
+        return values;
+    }
+
+    private void Enter()
+    {
+        Occupy();
+        if (_disposed || Network.IsDisposed)
+        {
+            Leave();
+            ThrowIfDisposed();
+        }
+    }
+
+    private void Occupy()
+    {
+        if (Interlocked.CompareExchange(ref _busy, 1, 0) != 0)
+        {
+            throw new InvalidOperationException(
+                "This Trainer is working in another call; one thread at a time may use a Trainer. Make a second Trainer, or wait.");
+        }
+    }
+
+    private void Leave() => Volatile.Write(ref _busy, 0);
+
+    private void ThrowIfDisposed()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        Network.ThrowIfDisposed();
+    }
+
+    /// <summary>A program with its data on the device; kept, so that the next fit on the same data need not move them again.</summary>
+    private sealed class FitSession(Dataset train, Standardizer? preprocessing, ResidentData data, TrainingProgram program) : IDisposable
+    {
+        public ResidentData Data => data;
+
+        public TrainingProgram Program => program;
+
+        public int[] Order { get; } = new int[data.Rows];
+
+        public bool Serves(Dataset dataset, int batchSize, Network network) =>
+            ReferenceEquals(dataset, train) && ReferenceEquals(network.Preprocessing, preprocessing)
+            && batchSize == program.Native.Capacity && network.SettingsVersion == program.SettingsVersion;
+
+        public void Dispose()
+        {
+            program.Dispose();
+            data.Dispose();
+        }
+    }
+
+    /// <summary>One call of Fit.</summary>
+    private sealed class FitRun(
+        Trainer trainer, FitSession session, Dataset train, int epochs, Dataset? validation, EvaluationProgram? evaluation,
+        IProgress<TrainingProgress>? progress, DeviceBuffer? best)
+    {
+        private readonly Network _network = trainer.Network;
+        private readonly List<EpochRecord> _records = [];
+        private readonly int _batch = session.Program.Native.Capacity;
+        private readonly long _began = Stopwatch.GetTimestamp();
+        private long _trainingTicks;
+        private long _samples;
+        private long _lastReport = Stopwatch.GetTimestamp();
+        private MetricTotals _totals;
+        private double _validationLoss = double.NaN;
+        private double _validationAccuracy = double.NaN;
+        private double _bestLoss = double.PositiveInfinity;
+        private int _bestEpoch;
+
+        private int StepsPerEpoch => (int)(((long)train.Count + _batch - 1) / _batch);
+
+        public History Execute(CancellationToken cancellation)
+        {
+            bool stopped = false;
+            KeepFinite();
+            for (int epoch = 1; epoch <= epochs && !stopped; epoch++)
+            {
+                long ticksBefore = _trainingTicks;
+                float rate = TrainEpoch(epoch, cancellation);
+                KeepFinite();
+                if (evaluation is not null)
+                {
+                    Evaluation result = evaluation.Evaluate(validation!, confusion: false);
+                    (_validationLoss, _validationAccuracy) = (result.Loss, result.Accuracy);
+                }
+                _records.Add(new EpochRecord(
+                    epoch, _totals.Loss(trainer.Loss), _totals.Accuracy(trainer.Loss), _validationLoss, _validationAccuracy, rate,
+                    Seconds(_trainingTicks - ticksBefore)));
+                stopped = StopsAfter(epoch);
+                Report(epoch, StepsPerEpoch, finished: true);
+            }
+            RestoreBest();
+            return new History
+            {
+                Epochs = _records.AsReadOnly(),
+                Seconds = Seconds(_trainingTicks),
+                Samples = _samples,
+                FlopsPerSample = session.Program.FlopsPerSample,
+                BestEpoch = best is null ? _records.Count : _bestEpoch,
+                StoppedEarly = stopped && _records.Count < epochs,
+            };
+        }
+
+        private float TrainEpoch(int epoch, CancellationToken cancellation)
+        {
+            TrainingProgram program = session.Program;
+            Span<ulong> cells = stackalloc ulong[program.SlotCount];
+            int steps = StepsPerEpoch;
+            int unfetched = 0;
+            float rate = 0f;
+            hpc_metrics metrics = default;
+            _totals = default;
+
+            long resumed = Stopwatch.GetTimestamp();
+            Shuffle();
+            for (int step = 0; step < steps; step++)
+            {
+                if (cancellation.IsCancellationRequested)
+                {
+                    Abandon(program, cells);
+                    RestoreBest();
+                    throw new OperationCanceledException(cancellation);
+                }
+
+                int start = step * _batch;
+                int rows = Math.Min(_batch, train.Count - start);
+                rate = trainer.LearningRate;
+                program.FillSlots(
+                    cells, (ulong)start, rate, (ulong)trainer._ruleSteps + 1, (ulong)trainer._randomSteps++);
+                bool last = step == steps - 1;
+                bool report = progress is not null && !last && Stopwatch.GetTimestamp() - _lastReport >= ReportTicks;
+                bool fetch = last || report;
+                lock (_network.Gate)
+                {
+                    _network.ThrowIfDisposed();
+                    program.Native.Run(rows, cells, fetch ? &metrics : null);
+                }
+                trainer._steps++;
+                trainer._ruleSteps++;
+                _samples += rows;
+                unfetched++;
+                if (!fetch)
+                    continue;
+
+                if (metrics.flags != 0)
+                    throw Failed(metrics, unfetched);
+                _totals.Add(metrics);
+                unfetched = 0;
+                if (report)
+                {
+                    _trainingTicks += Stopwatch.GetTimestamp() - resumed;
+                    Report(epoch, step + 1, finished: false);
+                    resumed = Stopwatch.GetTimestamp();
+                }
+            }
+            _trainingTicks += Stopwatch.GetTimestamp() - resumed;
+            return rate;
+        }
+
+        // The order depends on the trainer's seed and how many epochs it has begun, nothing else.
+        private void Shuffle()
+        {
+            int[] order = session.Order;
+            for (int i = 0; i < order.Length; i++)
+                order[i] = i;
+            new Philox(trainer.Seed, RandomStreams.Shuffle(trainer._epochs++)).Shuffle(order);
+            session.Data.Indices.Write<int>(order);
+        }
+
+        // Updates stop at the flagged run, so the parameters are those before its step. They may be broken already, where the
+        // step before it made them so: then those of the epoch's beginning come back, and the optimizer begins anew.
+        private HpcNetException Failed(in hpc_metrics metrics, int unfetched)
+        {
+            long after = unfetched - (long)Math.Max(metrics.first_flagged_run, 1UL);
+            trainer._steps -= after + 1;
+            trainer._ruleSteps -= after + 1;
+            long step = trainer._steps + 1;
+            if (best is not null && _bestEpoch > 0)
+            {
+                RestoreBest();
+                return Flagged(metrics, step, $"the parameters are the best ones, of epoch {_bestEpoch}");
+            }
+            lock (_network.Gate)
+            {
+                _network.ThrowIfDisposed();
+                _network.Parameters.Read<float>(trainer._current);
+                if (Numbers.FirstNotFinite(trainer._current) < 0)
+                    return Flagged(metrics, step, "the parameters are those before that step");
+                _network.Parameters.Write<float>(trainer._finite);
+                trainer._state.Clear();
+                trainer._ruleSteps = 0;
+                return Flagged(metrics, step, "the parameters are those at the beginning of the epoch");
+            }
+        }
+
+        // A cancelled epoch leaves metrics behind that the next fit must not find.
+        private void Abandon(TrainingProgram program, ReadOnlySpan<ulong> cells)
+        {
+            hpc_metrics metrics;
+            lock (_network.Gate)
+            {
+                if (!_network.IsDisposed)
+                    program.Native.Run(0, cells, &metrics);
+            }
+        }
+
+        private void KeepFinite()
+        {
+            int elements = _network.Graph.Elements;
+            if (trainer._finite.Length != elements)
+                (trainer._finite, trainer._current) = (new float[elements], new float[elements]);
+            lock (_network.Gate)
+            {
+                _network.ThrowIfDisposed();
+                _network.Parameters.Read<float>(trainer._current);
+            }
+            if (Numbers.FirstNotFinite(trainer._current) < 0)
+                (trainer._finite, trainer._current) = (trainer._current, trainer._finite);
+        }
+
+        private bool StopsAfter(int epoch)
+        {
+            if (trainer.EarlyStopping is not { } stopping)
+                return false;
+            double watched = evaluation is null ? _records[^1].Loss : _validationLoss;
+            if (watched < _bestLoss - stopping.MinDelta || _bestEpoch == 0)
+            {
+                _bestLoss = watched;
+                _bestEpoch = epoch;
+                lock (_network.Gate)
+                {
+                    _network.ThrowIfDisposed();
+                    _network.Parameters.CopyTo(best!);
+                }
+            }
+            return epoch - _bestEpoch >= stopping.Patience;
+        }
+
+        private void RestoreBest()
+        {
+            if (best is null || _bestEpoch == 0)
+                return;
+            lock (_network.Gate)
+            {
+                if (!_network.IsDisposed)
+                    best.CopyTo(_network.Parameters);
+            }
+        }
+
+        private void Report(int epoch, int step, bool finished)
+        {
+            if (progress is null)
+                return;
+            _lastReport = Stopwatch.GetTimestamp();
+            double seconds = Seconds(_trainingTicks);
+            progress.Report(new TrainingProgress(
+                epoch, epochs, step, StepsPerEpoch, _totals.Loss(trainer.Loss), _totals.Accuracy(trainer.Loss), _validationLoss,
+                _validationAccuracy, seconds > 0 ? _samples / seconds : 0, Stopwatch.GetElapsedTime(_began))
+            {
+                EpochFinished = finished,
+            });
+        }
+
+        private static double Seconds(long ticks) => (double)ticks / Stopwatch.Frequency;
+    }
+}

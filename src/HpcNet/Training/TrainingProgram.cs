@@ -1,0 +1,297 @@
+// TrainingProgram.cs: one training step as a native program: gather the mini-batch from the resident data (or take it from
+// the caller), forward, loss, backward, the optimizer's chain, update. Everything that changes from step to step is a slot,
+// so that neither schedules nor ragged last batches record anything anew.
+
+using HpcNet.Interop;
+
+namespace HpcNet;
+
+/// <summary>A data set on the device.</summary>
+internal sealed class ResidentData : IDisposable
+{
+    public ResidentData(Device device, Dataset data, Standardizer? preprocessing)
+    {
+        Rows = data.Count;
+        Labels = data.IsClassification;
+        Features = new DeviceBuffer(device, (long)data.Count * data.FeatureCount);
+        Targets = new DeviceBuffer(device, Labels ? data.Count : (long)data.Count * data.TargetCount);
+        Indices = new DeviceBuffer(device, data.Count);
+        if (preprocessing is null)
+        {
+            Features.Write(data.Features);
+        }
+        else
+        {
+            var prepared = new float[data.Features.Length];
+            preprocessing.Apply(data.Features, prepared);
+            Features.Write<float>(prepared);
+        }
+        if (Labels)
+            Targets.Write(data.Labels);
+        else
+            Targets.Write(data.Targets);
+    }
+
+    public int Rows { get; }
+
+    public bool Labels { get; }
+
+    /// <summary>[rows × inputs], preprocessed.</summary>
+    public DeviceBuffer Features { get; }
+
+    /// <summary>int32 [rows × 1], or float [rows × outputs].</summary>
+    public DeviceBuffer Targets { get; }
+
+    /// <summary>int32 [rows × 1]: the order of the epoch.</summary>
+    public DeviceBuffer Indices { get; }
+
+    public void Dispose()
+    {
+        Features.Dispose();
+        Targets.Dispose();
+        Indices.Dispose();
+    }
+}
+
+/// <summary>What the optimizer keeps on the device: gradients and moments, laid out like the parameters.</summary>
+internal sealed unsafe class OptimizerState : IDisposable
+{
+    public OptimizerState(Network network, Optimizer optimizer)
+    {
+        hpc_rule_info info;
+        Status.Check(Native.hpc_get_rule_info((int)optimizer.Rule, &info));
+        Gradients = new DeviceBuffer(network.Device, network.Graph.Elements);
+        Moments = new DeviceBuffer[info.state_count];
+        for (int i = 0; i < Moments.Length; i++)
+            Moments[i] = new DeviceBuffer(network.Device, network.Graph.Elements);
+    }
+
+    public DeviceBuffer Gradients { get; }
+
+    public DeviceBuffer[] Moments { get; }
+
+    public void Clear()
+    {
+        Gradients.Clear();
+        foreach (DeviceBuffer moment in Moments)
+            moment.Clear();
+    }
+
+    public void Dispose()
+    {
+        Gradients.Dispose();
+        foreach (DeviceBuffer moment in Moments)
+            moment.Dispose();
+    }
+}
+
+internal sealed unsafe class TrainingProgram : IDisposable
+{
+    // Where the value of each slot comes from.
+    private enum SlotSource
+    {
+        BatchStart,
+        Step,
+        LearningRate,
+        DecayFactor,
+        RandomStream,
+    }
+
+    private readonly record struct SlotRule(SlotSource Source, float Factor = 0f, ulong Base = 0);
+
+    private readonly record struct Run(int Offset, int Length, float LearningRateScale, bool Decays);
+
+    private readonly SlotRule[] _rules;
+
+    public TrainingProgram(
+        Network network, Loss loss, Optimizer optimizer, OptimizerState state, int capacity, bool labels, ResidentData? data, ulong seed,
+        bool plain = false)
+    {
+        SettingsVersion = network.SettingsVersion;
+        Labels = labels;
+        var rules = new List<SlotRule>();
+        using var recorder = new Recorder(network.Device, capacity, plain);
+
+        Slot step = DeclareSlot(recorder, rules, new SlotRule(SlotSource.Step), "step");
+        var purpose = new RecordingPurpose
+        {
+            Training = true,
+            Backward = true,
+            Trains = network.Trains,
+            Seed = seed,
+            RandomStream = node => DeclareSlot(
+                recorder, rules, new SlotRule(SlotSource.RandomStream, Base: RandomStreams.Dropout(node)),
+                $"{network.Graph.Nodes[node].Name}.stream"),
+        };
+        var graph = new GraphRecorder(
+            network.Graph, recorder, network.Parameters, state.Gradients, purpose, hpc_value_kind.HPC_VALUE_TEMPORARY);
+
+        (X, Target) = data is null ? RecordInputs(recorder, network, labels) : RecordGather(recorder, rules, network, data);
+        Value output = graph.Forward(X);
+        Value gradient = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Outputs, "loss.gradient");
+        loss.RecordForward(recorder, output, Target);
+        loss.RecordBackward(recorder, output, Target, gradient);
+        graph.Backward(gradient);
+        RecordUpdate(recorder, rules, network, optimizer, state, step);
+
+        Native = recorder.Finish();
+        _rules = [.. rules];
+    }
+
+    public NativeProgram Native { get; }
+
+    /// <summary>The input, where the caller brings it.</summary>
+    public Value X { get; }
+
+    /// <summary>The target, where the caller brings it.</summary>
+    public Value Target { get; }
+
+    /// <summary>Whether the target holds class indices.</summary>
+    public bool Labels { get; }
+
+    /// <summary>The network's settings that were recorded.</summary>
+    public int SettingsVersion { get; }
+
+    public int SlotCount => _rules.Length;
+
+    public double FlopsPerSample => (double)Native.Info().flops / Native.Capacity;
+
+    /// <summary>Fills the cells of one run.</summary>
+    /// <param name="cells">[<see cref="SlotCount"/>].</param>
+    /// <param name="start">First row of the batch in the epoch's order.</param>
+    /// <param name="learningRate">The rate of this step.</param>
+    /// <param name="ruleStep">Steps since the optimizer's state began, from 1.</param>
+    /// <param name="randomStep">Counts all steps ever tried, so that no two share random numbers.</param>
+    public void FillSlots(Span<ulong> cells, ulong start, float learningRate, ulong ruleStep, ulong randomStep)
+    {
+        for (int i = 0; i < _rules.Length; i++)
+        {
+            ref readonly SlotRule rule = ref _rules[i];
+            cells[i] = rule.Source switch
+            {
+                SlotSource.BatchStart => start,
+                SlotSource.Step => ruleStep,
+                SlotSource.LearningRate => BitConverter.SingleToUInt32Bits(learningRate * rule.Factor),
+                SlotSource.DecayFactor => BitConverter.SingleToUInt32Bits(1f - learningRate * rule.Factor),
+                _ => rule.Base + randomStep,
+            };
+        }
+    }
+
+    public void Dispose() => Native.Dispose();
+
+    private static (Value X, Value Target) RecordInputs(Recorder recorder, Network network, bool labels) =>
+        (recorder.RowsValue(hpc_value_kind.HPC_VALUE_INPUT, network.Inputs, "x"),
+         labels
+            ? recorder.RowsValue(hpc_value_kind.HPC_VALUE_TARGET, 1, "labels", hpc_dtype.HPC_INT32)
+            : recorder.RowsValue(hpc_value_kind.HPC_VALUE_TARGET, network.Outputs, "targets"));
+
+    private static (Value X, Value Target) RecordGather(Recorder recorder, List<SlotRule> rules, Network network, ResidentData data)
+    {
+        hpc_dtype type = data.Labels ? hpc_dtype.HPC_INT32 : hpc_dtype.HPC_FLOAT32;
+        int targetColumns = data.Labels ? 1 : network.Outputs;
+        Slot start = DeclareSlot(recorder, rules, new SlotRule(SlotSource.BatchStart), "batch.start");
+        Value indices = recorder.FixedValue(
+            hpc_value_kind.HPC_VALUE_INDEX, data.Rows, 1, data.Indices, 0, "data.order", hpc_dtype.HPC_INT32);
+        Value features = recorder.FixedValue(
+            hpc_value_kind.HPC_VALUE_PERSISTENT, data.Rows, network.Inputs, data.Features, 0, "data.features");
+        Value targets = recorder.FixedValue(
+            hpc_value_kind.HPC_VALUE_PERSISTENT, data.Rows, targetColumns, data.Targets, 0, "data.targets", type);
+        Value x = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Inputs, "x");
+        Value target = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, targetColumns, "target", type);
+        recorder.GatherRows(features, indices, x, start);
+        recorder.GatherRows(targets, indices, target, start);
+        return (x, target);
+    }
+
+    // Links work on as much memory at once as they can: norm and clip on the whole flat gradient (what is frozen has gradient 0),
+    // decay and the rule on each maximal run of segments with equal settings.
+    private static void RecordUpdate(
+        Recorder recorder, List<SlotRule> rules, Network network, Optimizer optimizer, OptimizerState state, Slot step)
+    {
+        OptimizerLink[] links = optimizer.Links();
+        List<Run> runs = Runs(network, links.Any(l => l is WeightDecayLink or DecoupledWeightDecayLink));
+        if (runs.Count == 0)
+            return;
+
+        int all = network.Graph.Elements;
+        foreach (OptimizerLink link in links)
+        {
+            switch (link)
+            {
+                case ClipByNormLink clip:
+                    Value gradients = recorder.FixedValue(
+                        hpc_value_kind.HPC_VALUE_GRADIENT, 1, all, state.Gradients, 0, "gradients");
+                    Value norm = recorder.FixedValue(hpc_value_kind.HPC_VALUE_TEMPORARY, 1, 1, null, 0, "gradient.norm");
+                    recorder.Norm(gradients, norm);
+                    recorder.ClipByNorm(gradients, norm, clip.MaxNorm);
+                    break;
+                case WeightDecayLink decay:
+                    foreach (Run run in runs.Where(r => r.Decays))
+                        recorder.AddScaled(Parameters(run), Gradients(run), decay.L2);
+                    break;
+            }
+        }
+        foreach (DecoupledWeightDecayLink decay in links.OfType<DecoupledWeightDecayLink>())
+        {
+            foreach (Run run in runs.Where(r => r.Decays))
+            {
+                Slot factor = DeclareSlot(
+                    recorder, rules, new SlotRule(SlotSource.DecayFactor, run.LearningRateScale * decay.Rate), "decay.factor");
+                recorder.Scale(Parameters(run), factor);
+            }
+        }
+
+        var rates = new Dictionary<float, Slot>();
+        float[] constants = optimizer.Hyperparameters();
+        var hyperparameters = new Scalar[1 + constants.Length];
+        for (int i = 0; i < constants.Length; i++)
+            hyperparameters[i + 1] = constants[i];
+        foreach (Run run in runs)
+        {
+            if (!rates.TryGetValue(run.LearningRateScale, out Slot rate))
+            {
+                rate = DeclareSlot(recorder, rules, new SlotRule(SlotSource.LearningRate, run.LearningRateScale), "learning.rate");
+                rates.Add(run.LearningRateScale, rate);
+            }
+            hyperparameters[0] = rate;
+            Value[] moments = [.. state.Moments.Select((moment, i) => recorder.FixedValue(
+                hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, run.Length, moment, run.Offset, FormattableString.Invariant($"state{i + 1}")))];
+            recorder.Update((int)optimizer.Rule, Parameters(run), Gradients(run), moments, hyperparameters, step);
+        }
+
+        Value Parameters(Run run) => recorder.FixedValue(
+            hpc_value_kind.HPC_VALUE_PARAMETER, 1, run.Length, network.Parameters, run.Offset, "parameters");
+
+        Value Gradients(Run run) => recorder.FixedValue(
+            hpc_value_kind.HPC_VALUE_GRADIENT, 1, run.Length, state.Gradients, run.Offset, "gradients");
+    }
+
+    private static List<Run> Runs(Network network, bool decay)
+    {
+        var runs = new List<Run>();
+        bool open = false;
+        foreach (ParameterSegment segment in network.Graph.Segments.OrderBy(s => s.Offset))
+        {
+            if (!network.Trains(segment.Node))
+            {
+                open = false;
+                continue;
+            }
+            var next = new Run(segment.Offset, segment.Length, network.LearningRateScale(segment.Node), decay && segment.Decays);
+            if (open && runs[^1] with { Offset = next.Offset, Length = next.Length } == next)
+                // The gap before an aligned segment goes along: parameters and gradients are 0 there and stay so.
+                runs[^1] = runs[^1] with { Length = segment.Offset + segment.Length - runs[^1].Offset };
+            else
+                runs.Add(next);
+            open = true;
+        }
+        return runs;
+    }
+
+    private static Slot DeclareSlot(Recorder recorder, List<SlotRule> rules, SlotRule rule, string name)
+    {
+        rules.Add(rule);
+        return rule.Source is SlotSource.LearningRate or SlotSource.DecayFactor ? recorder.FloatSlot(name) : recorder.CounterSlot(name);
+    }
+}

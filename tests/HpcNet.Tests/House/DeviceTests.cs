@@ -1,0 +1,112 @@
+// DeviceTests.cs: devices say what they are, and options beat the environment, which is read in one place.
+
+namespace HpcNet.Tests;
+
+public sealed class DeviceTests
+{
+    [Fact]
+    public void A_device_says_what_it_is()
+    {
+        using Device device = Device.Cpu(new CpuOptions { Threads = 2 });
+        Assert.Equal("cpu", device.Kind);
+        Assert.Equal(2, device.Threads);
+        Assert.Contains(device.Isa, (string[])["avx512", "avx2", "scalar"]);
+        Assert.NotEmpty(device.Name);
+        Assert.NotEmpty(device.Blas);
+        Assert.True(device.MemoryBytes > 1 << 28);
+        Assert.Contains(device.Isa, device.Describe());
+        DeviceMeasurement measured = device.Measure(50);
+        Assert.True(measured.PeakGflops > 0.1 && measured.CopyGigabytesPerSecond > 0.1, measured.ToString());
+    }
+
+    [Theory]
+    [InlineData("scalar")]
+    [InlineData("avx2")]
+    [InlineData("avx512")]
+    public void A_forced_instruction_set_runs_or_is_refused(string isa)
+    {
+        try
+        {
+            using Device device = Device.Cpu(new CpuOptions { Isa = isa, Blas = "builtin", Threads = 1 });
+            Assert.Equal((isa, "builtin", ""), (device.Isa, device.Blas, device.BlasPath));
+            using var network = new Network(device, 6, new Dense(12, Activation.ReLU), new Dense(3));
+            using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(0.05f));
+            trainer.Fit(Samples.Blobs(60, 6, 3, 1), 30, 20);
+            Assert.True(network.Evaluate(Samples.Blobs(60, 6, 3, 1)).Accuracy > 0.8);
+        }
+        catch (HpcNetException refused)
+        {
+            Assert.Equal(HpcNetError.NotAvailable, refused.Error);
+            Assert.NotEqual("scalar", isa);
+        }
+    }
+
+    [Fact]
+    public void What_lives_on_a_device_outlives_its_disposal()
+    {
+        Device device = Device.Cpu(new CpuOptions { Threads = 1 });
+        using var network = new Network(device, 6, new Dense(3));
+        using Predictor predictor = network.CreatePredictor();
+        var y = new float[3];
+        predictor.Predict(Samples.Uniform(6, 1), y);
+        device.Dispose();
+        predictor.Predict(Samples.Uniform(6, 1), y);
+        Assert.Throws<ObjectDisposedException>(() => device.Describe());
+    }
+
+    [Fact]
+    public void The_shared_device_cannot_be_disposed()
+    {
+        Device.Default.Dispose();
+        Assert.NotEmpty(Device.Default.Describe());
+    }
+
+    [Fact]
+    public void Memory_is_given_back()
+    {
+        using Device device = Device.Cpu(new CpuOptions { Threads = 1 });
+        ulong before = device.AllocatedBytes;
+        using (var network = new Network(device, 6, new Dense(12), new Dense(3)))
+        using (var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam().ClipByNorm(1f)) { EarlyStopping = new(3) })
+        {
+            trainer.Fit(Samples.Blobs(60, 6, 3, 1), 3, 20, Samples.Blobs(60, 6, 3, 2));
+            trainer.Step(Samples.Uniform(6, 1), new[] { 0 });
+            using Predictor predictor = network.CreatePredictor();
+            predictor.Classify(Samples.Uniform(6, 1));
+            Assert.True(device.AllocatedBytes > before);
+        }
+        Assert.Equal(before, device.AllocatedBytes);
+    }
+
+    [Fact]
+    public void Options_beat_the_environment_and_the_environment_fills_gaps()
+    {
+        Dictionary<string, string?> environment = new()
+        {
+            ["HPCNET_DEVICE"] = "cpu",
+            ["HPCNET_THREADS"] = "3",
+            ["HPCNET_ISA"] = "scalar",
+            ["HPCNET_BLAS"] = "openblas",
+        };
+        string? Read(string name) => environment.GetValueOrDefault(name);
+        Assert.Equal(
+            new CpuOptions { Threads = 3, Isa = "scalar", Blas = "openblas" }, new CpuOptions().WithEnvironment(Read));
+        Assert.Equal(
+            new CpuOptions { Threads = 1, Isa = "avx2", Blas = "builtin" },
+            new CpuOptions { Threads = 1, Isa = "avx2", Blas = "builtin" }.WithEnvironment(Read));
+        Assert.Equal(new CpuOptions(), new CpuOptions().WithEnvironment(_ => ""));
+    }
+
+    [Theory]
+    [InlineData("HPCNET_THREADS", "many")]
+    [InlineData("HPCNET_THREADS", "0")]
+    [InlineData("HPCNET_THREADS", "-1")]
+    [InlineData("HPCNET_THREADS", "4000")]
+    [InlineData("HPCNET_ISA", "sse9")]
+    [InlineData("HPCNET_DEVICE", "abacus")]
+    public void A_variable_without_meaning_is_named(string name, string value)
+    {
+        var exception = Assert.Throws<HpcNetException>(() => new CpuOptions().WithEnvironment(n => n == name ? value : null));
+        Assert.Contains($"{name} is '{value}'; expected", exception.Message);
+    }
+}

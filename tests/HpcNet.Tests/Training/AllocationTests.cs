@@ -1,0 +1,69 @@
+// AllocationTests.cs: after the first calls, a training step and a prediction allocate nothing on the managed heap.
+
+namespace HpcNet.Tests;
+
+public sealed class AllocationTests
+{
+    [Fact]
+    public void A_step_allocates_nothing()
+    {
+        using var network = new Network(Device.Default, 8, new Dense(16, Activation.ReLU), new Dropout(0.1f), new Dense(3));
+        network.Preprocessing = Standardizer.Fit(Samples.Blobs(20, 8, 3, 1));
+        using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(1e-3f).ClipByNorm(1f))
+        {
+            Schedule = Schedule.CosineDecay(1000),
+        };
+        float[] x = Samples.Uniform(32 * 8, 1);
+        int[] labels = Samples.Labels(32, 3, 1);
+        Assert.Equal(0, AllocatedBy(100, () => trainer.Step(x, labels)));
+        using var regression = new Trainer(network, Loss.MeanSquaredError, new Sgd(1e-3f));
+        float[] targets = Samples.Uniform(32 * 3, 1);
+        Assert.Equal(0, AllocatedBy(100, () => regression.Step(x, targets)));
+    }
+
+    [Fact]
+    public void Steps_of_a_fit_allocate_nothing()
+    {
+        Dataset data = Samples.Blobs(512, 8, 3, 1);
+        var progress = new Counting();
+        using var network = new Network(Device.Default, 8, new Dense(16, Activation.ReLU), new Dense(3));
+        using var many = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(1e-3f));
+        using var few = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(1e-3f));
+        long ofMany = AllocatedBy(1, () => many.Fit(data, 3, batchSize: 2, data, progress));
+        long ofFew = AllocatedBy(1, () => few.Fit(data, 3, batchSize: 512, data, progress));
+        Assert.Equal(ofFew, ofMany);
+        Assert.True(progress.Reports > 0);
+    }
+
+    [Fact]
+    public void Predictions_allocate_nothing()
+    {
+        using var network = new Network(Device.Default, 8, new Dense(16, Activation.ReLU), new Dense(3));
+        network.Task = NetworkTask.Classification;
+        using Predictor predictor = network.CreatePredictor(batchSize: 16);
+        float[] x = Samples.Uniform(40 * 8, 1);
+        var y = new float[40 * 3];
+        var classes = new int[40];
+        Assert.Equal(0, AllocatedBy(100, () => predictor.Predict(x, y)));
+        Assert.Equal(0, AllocatedBy(100, () => predictor.Predict(x.AsSpan(0, 8), y.AsSpan(0, 3))));
+        Assert.Equal(0, AllocatedBy(100, () => predictor.Classify(x.AsSpan(0, 8))));
+        Assert.Equal(0, AllocatedBy(100, () => predictor.Classify(x, classes)));
+    }
+
+    private static long AllocatedBy(int times, Action action)
+    {
+        for (int i = 0; i < 3; i++)
+            action();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < times; i++)
+            action();
+        return GC.GetAllocatedBytesForCurrentThread() - before;
+    }
+
+    private sealed class Counting : IProgress<TrainingProgress>
+    {
+        public int Reports { get; private set; }
+
+        public void Report(TrainingProgress value) => Reports++;
+    }
+}

@@ -1,0 +1,62 @@
+// FusionTests.cs: the fused program gives what the plain list gives, over random networks; and is really a shorter one.
+
+namespace HpcNet.Tests;
+
+public sealed class FusionTests
+{
+    public static TheoryData<int> Seeds() => [.. Enumerable.Range(1, 40)];
+
+    [Theory]
+    [MemberData(nameof(Seeds))]
+    public void Fused_and_plain_programs_agree(int seed)
+    {
+        var random = new Philox((ulong)seed, 5);
+        int Below(int bound) => (int)random.NextBelow((uint)bound);
+        int inputs = 1 + Below(40);
+        var layers = new List<Layer>();
+        for (int i = Below(4); i >= 0; i--)
+        {
+            Activation f = Activation.All[Below(Activation.All.Count)];
+            layers.Add(new Dense(1 + Below(70), f, bias: Below(4) > 0) { Frozen = Below(5) == 0, LearningRateScale = Below(4) == 0 ? 0.5f : 1f });
+            if (Below(3) == 0)
+                layers.Add(new Dropout(0.25f));
+            if (Below(4) == 0)
+                layers.Add(new ActivationLayer(Activation.All[Below(Activation.All.Count)]));
+        }
+        int outputs = 1 + Below(12);
+        layers.Add(new Dense(outputs));
+        Loss loss = Loss.All[Below(Loss.All.Count)];
+        Optimizer optimizer = Below(3) switch { 0 => new Sgd(0.05f), 1 => new Sgd(0.05f, 0.9f), _ => new Adam(0.01f, epsilon: 1e-3f) };
+        optimizer = Below(3) switch { 0 => optimizer.ClipByNorm(0.5f), 1 => optimizer.WeightDecay(0.01f), _ => optimizer };
+
+        float[] fused = Train(plain: false, out string fusedText);
+        float[] plain = Train(plain: true, out string plainText);
+        Samples.Close(plain, fused, 1e-3, $"{fusedText}\n{plainText}\n");
+
+        float[] Train(bool plain, out string text)
+        {
+            using var network = new Network(Device.Default, inputs, seed: (ulong)seed, [.. layers]);
+            using var trainer = new Trainer(network, loss, optimizer) { Plain = plain, Seed = (ulong)seed };
+            for (int step = 0; step < 4; step++)
+            {
+                int rows = 1 + (seed * 7 + step * 13) % 37;
+                float[] x = Samples.Uniform(rows * inputs, (ulong)(seed * 100 + step));
+                float[] targets = loss.Task == NetworkTask.Classification
+                    ? Samples.Probabilities(rows, outputs, (ulong)(seed * 200 + step))
+                    : Samples.Uniform(rows * outputs, (ulong)(seed * 200 + step));
+                trainer.Step(x, targets);
+            }
+            text = trainer.Describe();
+            return Samples.Parameters(network);
+        }
+    }
+
+    [Fact]
+    public void A_fused_program_is_shorter()
+    {
+        using var network = new Network(Device.Default, 20, new Dense(30, Activation.ReLU), new Dense(20, Activation.Tanh), new Dense(5));
+        using var fused = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam());
+        using var plain = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam()) { Plain = true };
+        Assert.True(fused.Profile(1).Count < plain.Profile(1).Count, fused.Describe());
+    }
+}

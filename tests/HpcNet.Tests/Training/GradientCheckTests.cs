@@ -1,0 +1,88 @@
+// GradientCheckTests.cs: every activation with every loss, found in the tables, so that a new row is tested unasked; layers in
+// combination; and that a wrong gradient is found.
+
+namespace HpcNet.Tests;
+
+public sealed class GradientCheckTests
+{
+    public static TheoryData<string, string, bool> Cases()
+    {
+        var cases = new TheoryData<string, string, bool>();
+        foreach (Activation activation in Activation.All)
+        {
+            foreach (Loss loss in Loss.All)
+            {
+                cases.Add(activation.Name, loss.Name, false);
+                cases.Add(activation.Name, loss.Name, true);
+            }
+        }
+        return cases;
+    }
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void Gradients_agree_with_differences(string activation, string loss, bool plain)
+    {
+        Activation f = Activation.Parse(activation);
+        using var network = new Network(
+            Device.Default, 5, seed: 3, new Dense(7, f), new Dropout(0.3f), new Dense(4, f, bias: false), new ActivationLayer(f), new Dense(3));
+        GradientCheckReport report = GradientCheck.Run(
+            network, Loss.Parse(loss), Samples.Uniform(6 * 5, 11), Targets(loss, 6, 3), seed: 5, plain, mutate: null);
+        Assert.True(report.Passes(), report.ToString());
+    }
+
+    [Theory]
+    [InlineData(Reduction.Mean)]
+    [InlineData(Reduction.Sum)]
+    public void Gradients_agree_with_differences_for_labels_and_reductions(Reduction reduction)
+    {
+        using var network = new Network(Device.Default, 4, seed: 1, new Dense(6, Activation.Tanh), new Dense(3));
+        Loss loss = Loss.SoftmaxCrossEntropy with { Reduction = reduction };
+        GradientCheckReport report = GradientCheck.Run(network, loss, Samples.Uniform(5 * 4, 2), Samples.Labels(5, 3, 3));
+        Assert.True(report.Passes(), report.ToString());
+
+        loss = Loss.MeanSquaredError with { Reduction = reduction };
+        report = GradientCheck.Run(network, loss, Samples.Uniform(5 * 4, 2), Samples.Uniform(5 * 3, 4));
+        Assert.True(report.Passes(), report.ToString());
+    }
+
+    [Fact]
+    public void A_wrong_gradient_is_found()
+    {
+        using var network = new Network(Device.Default, 4, seed: 1, new Dense(6, Activation.Tanh), new Dense(3));
+        float[] x = Samples.Uniform(5 * 4, 2);
+        float[] targets = Samples.Uniform(5 * 3, 4);
+        (string, Action<float[]>)[] mutations =
+        [
+            ("a factor of 1.05", g => Scale(g, 1.05f)),
+            ("a sign", g => Scale(g, -1f)),
+            ("zeros", Array.Clear),
+            ("a NaN", g => g[3] = float.NaN),
+            ("one element", g => g[2] += 0.1f * g.Max(Math.Abs)),
+            ("two swapped", g => (g[0], g[1]) = (g[1], g[0])),
+        ];
+        foreach (var (what, mutate) in mutations)
+        {
+            GradientCheckReport report = GradientCheck.Run(network, Loss.MeanSquaredError, x, targets, 0, plain: false, mutate);
+            Assert.False(report.Passes(), what);
+        }
+    }
+
+    [Fact]
+    public void The_network_is_not_changed()
+    {
+        using var network = new Network(Device.Default, 4, seed: 1, new Dense(6, Activation.ReLU), new Dense(3));
+        int[] before = Samples.Bits(Samples.Parameters(network));
+        GradientCheck.Run(network, Loss.SoftmaxCrossEntropy, Samples.Uniform(8, 2), Samples.Labels(2, 3, 3));
+        Assert.Equal(before, Samples.Bits(Samples.Parameters(network)));
+    }
+
+    private static float[] Targets(string loss, int rows, int outputs) =>
+        Loss.Parse(loss).Task == NetworkTask.Classification ? Samples.Probabilities(rows, outputs, 21) : Samples.Uniform(rows * outputs, 21);
+
+    private static void Scale(float[] values, float factor)
+    {
+        for (int i = 0; i < values.Length; i++)
+            values[i] *= factor;
+    }
+}
