@@ -21,7 +21,7 @@ return 0;
 static void Check(int threads)
 {
     using var contest = new TrainingStepCase(threads);
-    float[] losses = contest.CheckLosses(steps: 20);
+    float[] losses = contest.CheckLosses(steps: 10);
     double peak = contest.Device.Measure().PeakGflops;
     Print($"784-512-256-10, batch {TrainingStepCase.Rows}, Adam: {contest.Device}, measured peak {peak:F0} GFLOP/s");
     Print($"  the losses agree over {losses.Length} steps: {losses[0]:F4} to {losses[^1]:F4}");
@@ -33,7 +33,7 @@ static void Check(int threads)
 // The median: this is for a quick look, also on a machine with neighbours.
 static void Time(string name, Func<float> step, double peak)
 {
-    var times = new List<double>();
+    var times = new List<double>(capacity: 500);
     long allocated = GC.GetAllocatedBytesForCurrentThread();
     var total = Stopwatch.StartNew();
     while (times.Count < 5 || (total.Elapsed.TotalSeconds < 1 && times.Count < 500))

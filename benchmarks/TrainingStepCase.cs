@@ -22,11 +22,17 @@ internal sealed class TrainingStepCase : IDisposable
     /// <param name="threads">Threads that each may use.</param>
     public TrainingStepCase(int threads)
     {
+        // Noisy copies of one picture per class: something to learn, so that losses fall smoothly and rounding does not grow.
         var random = new Random(1);
-        for (int i = 0; i < _x.Length; i++)
-            _x[i] = random.NextSingle();
-        for (int i = 0; i < _labels.Length; i++)
-            _labels[i] = random.Next(Widths[^1]);
+        var pictures = new float[Widths[^1] * Widths[0]];
+        for (int i = 0; i < pictures.Length; i++)
+            pictures[i] = random.NextSingle() < 0.2f ? random.NextSingle() : 0f;
+        for (int row = 0; row < Rows; row++)
+        {
+            _labels[row] = row % Widths[^1];
+            for (int i = 0; i < Widths[0]; i++)
+                _x[row * Widths[0] + i] = 0.5f * (pictures[_labels[row] * Widths[0] + i] + random.NextSingle());
+        }
 
         _device = Device.Cpu(new CpuOptions { Threads = threads });
         Layer[] layers = [.. Widths[1..^1].Select(width => new Dense(width, Activation.ReLU)), new Dense(Widths[^1])];

@@ -50,9 +50,7 @@ void bench(int threads) {
     Team team(threads);
     const auto nothing = [] {};
     // Everybody inside before the clock starts.
-    const auto gather = [&](Member& member) {
-        member.tiles(threads, [](int64_t) { busy(20'000); });
-    };
+    const auto gather = [&](Member& member) { member.tiles(threads, [](int64_t) { busy(20'000); }); };
     team.run(gather);
     std::printf("%d threads\n", threads);
 

@@ -123,9 +123,9 @@ TEST(Dispatch, NamesTheProcessor) {
 
 TEST(Dispatch, DescribesALineForEachFact) {
     const std::string text = describe_processor();
-    for (const char* fact : {"processor: ", "instruction set avx512: ", "instruction set avx2: ",
-                             "instruction set scalar: available\n", "cores: ", "affinity: ", "cgroup quota: ",
-                             "default threads: "}) {
+    for (const char* fact :
+         {"processor: ", "instruction set avx512: ", "instruction set avx2: ", "instruction set scalar: available\n",
+          "cores: ", "affinity: ", "cgroup quota: ", "default threads: "}) {
         EXPECT_NE(text.find(fact), std::string::npos) << fact << " in\n" << text;
     }
     EXPECT_EQ(text.back(), '\n');
@@ -253,6 +253,8 @@ TEST_F(Cgroup, Version1MountedAtTheContainersGroup) {
     EXPECT_DOUBLE_EQ(quota(), 1);
     // A group of which only the beginning of the name agrees is another group.
     write("/proc/self/cgroup", "3:cpu,cpuacct:/docker/abcdef\n");
+    write("/sys/fs/cgroup/with blankdef/cpu.cfs_quota_us", "1000\n");
+    write("/sys/fs/cgroup/with blankdef/cpu.cfs_period_us", "100000\n");
     EXPECT_DOUBLE_EQ(quota(), 2);
 }
 

@@ -402,8 +402,8 @@ TEST_P(TeamOf, FlushesDenormalsInEveryMember) {
             member.tiles(GetParam(), [&](int64_t) {
                 ++arrived;
                 eventually([&] { return arrived.load() == GetParam(); });
-                const float read = g_denormal * 1e20f;      // a denormal read as zero
-                const float made = g_smallest * g_third;    // a denormal result made zero
+                const float read = g_denormal * 1e20f;    // a denormal read as zero
+                const float made = g_smallest * g_third;  // a denormal result made zero
                 if (read != 0 || made != 0) ++kept;
                 if ((_mm_getcsr() & (kFlush | kRoundMask)) == kFlush) ++states;
             });

@@ -48,8 +48,8 @@ constexpr int64_t kTiles = 16;
 constexpr int64_t kMinSplitDepth = 512, kMaxSplitElements = 4096;
 // What it costs to bring an element to the kernels, in multiply-adds of one vector: copied, transposed, or read in place.
 constexpr double kCopied = 0.15, kTransposed = 0.5, kInPlace = 0.05;
-// As in kernels/gemm.inl: rows whose length is near a multiple of a page are not read in place, nor is B by tall tiles.
-constexpr int64_t kPageFloats = 1024, kInPlaceRows = 256;
+// As in kernels/gemm.inl: B is not read in place by tall tiles, nor if its rows' length is near a multiple of a page.
+constexpr int64_t kPageFloats = 1024, kInPlaceRows16 = 256, kInPlaceRows = 48;  // 16: with vectors of 16
 // Columns of a tile that a few rows stream through, in micro-tiles.
 constexpr int64_t kStreamedPanels = 4;
 // Depth from which lanes side by side over k pay for joining them, in vectors.
@@ -109,8 +109,8 @@ inline GemmPlan plan_gemm(Form form, int64_t m, int64_t n, int64_t k, const Gemm
     }
 
     // The grid of at least so many tiles for which packing costs least, among a few widths.
-    const auto crowded = [](int64_t ld) { return ld > kPageFloats / 2 && (ld + 16) % kPageFloats <= 32; };
-    const double a = blas || (form != Form::TN && crowded(k)) ? kTransposed : kInPlace;
+    const bool crowded = n > kPageFloats / 2 && (n + 16) % kPageFloats <= 32;
+    const double a = blas ? kTransposed : kInPlace;
     double best = 0;
     int64_t previous = 0;
     for (const int64_t columns : {1, 2, 3, 4, 6, 8, 12, 16}) {
@@ -121,7 +121,7 @@ inline GemmPlan plan_gemm(Form form, int64_t m, int64_t n, int64_t k, const Gemm
         int64_t tile_m = std::max(round_up(divide_up(m, rows), kGemmRowStep), kMinGemmRows);
         tile_m = std::min(tile_m, blocks.tile_m);
         const bool enough = divide_up(m, tile_m) * divide_up(n, tile_n) >= wanted;
-        const bool in_place = tile_m <= kInPlaceRows && !crowded(n);
+        const bool in_place = tile_m <= (lanes >= 16 ? kInPlaceRows16 : kInPlaceRows) && !crowded;
         const double b = blas || form == Form::NT ? kTransposed : in_place ? kInPlace : kCopied;
         double cost = a / static_cast<double>(std::min(tile_n, n)) + b / static_cast<double>(std::min(tile_m, m));
         if (!enough) cost += 1;  // only where the shape has no better grid

@@ -1,5 +1,5 @@
-// Measuring the peak and the bandwidth (see measure.h). Both take the best of many short rounds: what disturbs a round on
-// a shared machine only makes it slower.
+// Measuring the peak and the bandwidth (see measure.h). Both take the best of many short rounds: what disturbs a round
+// on a shared machine only makes it slower.
 #include "cpu/measure.h"
 
 #include <algorithm>

@@ -1,13 +1,14 @@
 // The thread team (see team.h): starting, waking, joining and leaving.
 //
 // The gate is one 32-bit word (the size that the system can sleep on): how many workers are inside the run, whether
-// a run is open, whether the team ends, and the run's number. A worker enters an open run it has not seen by adding one,
-// the caller closes the run and waits until nobody is inside. The number keeps a worker from entering a run twice, and
-// makes every opening a change of value, which is what sleepers wait for; that it wraps around is harmless, because
+// a run is open, whether the team ends, and the run's number. A worker enters an open run it has not seen by adding
+// one, the caller closes the run and waits until nobody is inside. The number keeps a worker from entering a run twice,
+// and makes every opening a change of value, which is what sleepers wait for; that it wraps around is harmless, because
 // a worker that misses a run is merely late.
 //
-// Two places put a thread to sleep, and both follow one pattern: the sleeper counts itself, then looks at the word again;
-// the waker changes the word, then looks at the count. All four are sequentially consistent, so one of them sees the other.
+// Two places put a thread to sleep, and both follow one pattern: the sleeper counts itself, then looks at the word
+// again; the waker changes the word, then looks at the count. All four are sequentially consistent, so one of them sees
+// the other.
 #include "cpu/team.h"
 
 #include <xmmintrin.h>
@@ -188,8 +189,8 @@ void Team::wake() noexcept {
     for (int i = 0; i < parked; ++i) gate_.notify_one();
 }
 
-// Wakes sleeping workers for a run, unless those that were woken for an earlier one are still on their way: on a crowded
-// machine that takes a time slice, and a system call in each of many short runs would not hurry them.
+// Wakes sleeping workers for a run, unless those that were woken for an earlier one are still on their way: on a
+// crowded machine that takes a time slice, and a system call in each of many short runs would not hurry them.
 void Team::call_workers() noexcept {
     if (parked_.load(std::memory_order_seq_cst) == 0) return;
     // The mark is only good advice: now and then it is not followed.
@@ -228,7 +229,8 @@ void Team::work(int index) noexcept {
             continue;
         }
         if ((gate & kStop) != 0) return;
-        if (!gate_.compare_exchange_strong(gate, gate + 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;
+        if (!gate_.compare_exchange_strong(gate, gate + 1, std::memory_order_acquire, std::memory_order_relaxed))
+            continue;
         seen = gate & kRunMask;
         {
             Member member(this, index, threads_);

@@ -9,8 +9,9 @@
 //
 // Workers join. The caller starts at once and never waits for a worker to wake up: a worker enters the body whenever it
 // arrives, skips the phases that are over and claims tiles of the current one. A phase is over when its tiles are done,
-// not when every member has come by, so a worker that is late, preempted by another process or missing (its thread could
-// not be created) costs its help and nothing else. The same holds when every worker is lost, as in the child of a fork().
+// not when every member has come by, so a worker that is late, preempted by another process or missing (its thread
+// could not be created) costs its help and nothing else. The same holds when every worker is lost, as in the child of a
+// fork().
 //
 // Rules for a body
 //   - It runs on each member at most once, on the caller (member 0) always. All members must make the same sequence of
@@ -23,8 +24,9 @@
 // microseconds after a run before they sleep, and members that wait inside a run spin for as long before they yield.
 //
 // Life: workers are made at the first run that could use them, joined by the destructor. A team that is never destroyed
-// does not disturb the end of the process: its workers sleep on memory that stays, and use no static object. A team must
-// not be destroyed in DllMain. After fork() the child's copy of a team has no workers and its callers do all the work.
+// does not disturb the end of the process: its workers sleep on memory that stays, and use no static object. A team
+// must not be destroyed in DllMain. After fork() the child's copy of a team has no workers and its callers do all the
+// work.
 #pragma once
 
 #include <atomic>
@@ -60,8 +62,8 @@ private:
 class Body {
 public:
     template <class Callable>
-        requires(!std::is_same_v<std::remove_cvref_t<Callable>, Body>)
-    Body(Callable&& callable) noexcept
+    requires(!std::is_same_v<std::remove_cvref_t<Callable>, Body>) Body(Callable&& callable)
+    noexcept
         : object_(const_cast<void*>(static_cast<const void*>(std::addressof(callable)))),
           call_([](void* object, Member& member) noexcept {
               (*static_cast<std::remove_reference_t<Callable>*>(object))(member);
@@ -158,8 +160,8 @@ private:
     // claims the next, so a phase costs an addition for each tile and one more for each member that took part.
     static constexpr int kPhaseShift = 40, kDoneShift = 20;
     static constexpr int64_t kFieldMask = (int64_t{1} << 20) - 1;
-    static constexpr int64_t kMaxTiles = kFieldMask - 4096;                // leaves room for claims past the end
-    static constexpr int64_t kMaxPhases = (int64_t{1} << 23) - 1;          // later phases run on the caller alone
+    static constexpr int64_t kMaxTiles = kFieldMask - 4096;        // leaves room for claims past the end
+    static constexpr int64_t kMaxPhases = (int64_t{1} << 23) - 1;  // later phases run on the caller alone
     static constexpr int64_t kClaimed = 1, kDone = int64_t{1} << kDoneShift;
 
     void run_acquired(Body body) noexcept;
@@ -174,7 +176,7 @@ private:
     void wait_slowly(int64_t phase) noexcept;
 
     // What members spin on and what they add to lie apart.
-    alignas(kFalseSharing) std::atomic<uint32_t> gate_{0};   // who may enter a run and how many are inside; see team.cpp
+    alignas(kFalseSharing) std::atomic<uint32_t> gate_{0};  // who may enter a run and how many are inside; see team.cpp
     alignas(kFalseSharing) std::atomic<uint32_t> stage_{0};  // the current phase
     alignas(kFalseSharing) std::atomic<int64_t> claims_{0};
     alignas(kFalseSharing) std::atomic<bool> taken_{false};

@@ -82,7 +82,7 @@ internal static class TrainingDisplay
         public void Report(TrainingProgress value)
         {
             int every = (value.Epochs + MostLines - 1) / MostLines;
-            if (!value.EpochFinished || (value.Epoch % every != 0 && value.Epoch != value.Epochs))
+            if (!value.EpochFinished || (value.Epoch % every != 0 && value.Epoch != 1 && value.Epoch != value.Epochs))
                 return;
             Console.Out.WriteLine($"{Where(value)}  {HowWell(value)}");
         }

@@ -18,6 +18,9 @@ internal sealed record RecordingPurpose
     /// <summary>Whether the gradient of the network's input is wanted.</summary>
     public bool InputGradient { get; init; }
 
+    /// <summary>Whether every layer's output can be read after a run.</summary>
+    public bool ReadableOutputs { get; init; }
+
     /// <summary>Which layers' parameters get gradients, by node.</summary>
     public required Func<int, bool> Trains { get; init; }
 
@@ -33,7 +36,6 @@ internal sealed class GraphRecorder
 {
     private readonly NetworkGraph _graph;
     private readonly NodeRecording[] _nodes;
-    private readonly int _lastRecorded;
 
     /// <param name="graph">The network.</param>
     /// <param name="recorder">Where to record.</param>
@@ -50,9 +52,9 @@ internal sealed class GraphRecorder
 
         // A layer at the end that does nothing here (dropout outside training) hands on its input: the output is then the
         // last value that is really made.
-        _lastRecorded = graph.Nodes.Length - 1;
-        while (_lastRecorded > 0 && graph.Nodes[_lastRecorded].Layer.IsIdentity(purpose.Training))
-            _lastRecorded--;
+        int last = graph.Nodes.Length - 1;
+        while (last > 0 && graph.Nodes[last].Layer.IsIdentity(purpose.Training))
+            last--;
 
         _nodes = new NodeRecording[graph.Nodes.Length];
         var reaches = new bool[graph.Nodes.Length];
@@ -62,7 +64,7 @@ internal sealed class GraphRecorder
             bool below = purpose.Backward && node.Inputs.Any(i => i == NetworkGraph.NetworkInput ? purpose.InputGradient : reaches[i]);
             reaches[node.Index] = trains || below;
             _nodes[node.Index] = new NodeRecording(
-                node, recorder, purpose, trains, below, node.Index == _lastRecorded ? outputKind : hpc_value_kind.HPC_VALUE_TEMPORARY);
+                node, recorder, purpose, trains, below, purpose.ReadableOutputs || node.Index == last ? outputKind : hpc_value_kind.HPC_VALUE_TEMPORARY);
         }
         foreach (ParameterSegment segment in graph.Segments)
             _nodes[segment.Node].AddParameter(segment, parameters, gradients);
@@ -71,9 +73,11 @@ internal sealed class GraphRecorder
     public Recorder Recorder { get; }
 
     /// <summary>Records forward; returns the network's output.</summary>
-    public Value Forward(Value input)
+    public Value Forward(Value input) => Forward(input, new Value[_nodes.Length]);
+
+    /// <summary>Records forward, telling every node's output; returns the network's.</summary>
+    public Value Forward(Value input, Value[] outputs)
     {
-        var outputs = new Value[_nodes.Length];
         foreach (Node node in _graph.Nodes)
         {
             int from = node.Inputs[0];

@@ -209,12 +209,12 @@ public sealed class Network : IDisposable
         }
     }
 
-    /// <summary>Keeps a layer's parameters as they are in training from now on.</summary>
+    /// <summary>Keeps a layer's parameters as they are in training, from the next call of Fit or Step on.</summary>
     /// <param name="layer">The layer's name.</param>
     /// <exception cref="ArgumentException">There is no such layer.</exception>
     public void Freeze(string layer) => SetFrozen(layer, true);
 
-    /// <summary>Lets training change a layer's parameters from now on.</summary>
+    /// <summary>Lets training change a layer's parameters again, from the next call of Fit or Step on.</summary>
     /// <param name="layer">The layer's name.</param>
     /// <exception cref="ArgumentException">There is no such layer.</exception>
     public void Unfreeze(string layer) => SetFrozen(layer, false);
@@ -229,7 +229,7 @@ public sealed class Network : IDisposable
     /// <exception cref="ArgumentException">There is no such layer.</exception>
     public float GetLearningRateScale(string layer) => _learningRateScales[NodeOf(layer).Index];
 
-    /// <summary>Sets the factor on the learning rate for a layer's parameters.</summary>
+    /// <summary>Sets the factor on the learning rate for a layer's parameters, from the next call of Fit or Step on.</summary>
     /// <param name="layer">The layer's name.</param>
     /// <param name="scale">The factor, finite, 0 or more.</param>
     /// <exception cref="ArgumentException">There is no such layer.</exception>

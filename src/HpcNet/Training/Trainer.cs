@@ -277,7 +277,7 @@ public sealed unsafe class Trainer : IDisposable
                 }
             }
             if (metrics.flags != 0)
-                throw Flagged(metrics, _steps + 1, "the parameters are as before the step");
+                throw Flagged(metrics, x, _steps + 1, _randomSteps - 1, "the parameters are as before the step");
             _steps++;
             _ruleSteps++;
             return (float)(Loss.Reduction == Reduction.Sum ? metrics.loss : metrics.loss / rows);
@@ -288,10 +288,19 @@ public sealed unsafe class Trainer : IDisposable
         }
     }
 
-    private static HpcNetException Flagged(in hpc_metrics metrics, long step, string consequence) =>
-        (metrics.flags & (uint)hpc_flag.HPC_FLAG_NONFINITE) != 0
-            ? new NonFiniteLossException(step, $"The loss of step {step} is not a finite number; {consequence}.")
-            : new HpcNetException($"The core reported the flags {metrics.flags} at step {step}: a label or index was out of range.");
+    // x is the batch of the flagged step, preprocessed; the parameters are still those that it used.
+    private HpcNetException Flagged(in hpc_metrics metrics, ReadOnlySpan<float> x, long step, long randomStep, string consequence)
+    {
+        if ((metrics.flags & (uint)hpc_flag.HPC_FLAG_NONFINITE) == 0)
+            return new HpcNetException($"The core reported the flags {metrics.flags} at step {step}: a label or index was out of range.");
+        lock (Network.Gate)
+        {
+            Network.ThrowIfDisposed();
+            (string clause, string? layer) = Diagnosis.Of(Network, x, Seed, (ulong)randomStep);
+            return new NonFiniteLossException(
+                step, layer, $"The loss of step {step} is not a finite number: {clause}. Afterwards {consequence}.");
+        }
+    }
 
     private int Rows(ReadOnlySpan<float> x)
     {
@@ -425,6 +434,21 @@ public sealed unsafe class Trainer : IDisposable
 
         public History Execute(CancellationToken cancellation)
         {
+            try
+            {
+                return TrainEpochs(cancellation);
+            }
+            catch
+            {
+                // Cancelled, not finite, or thrown by somebody's schedule or progress: the same holds for all.
+                Abandon();
+                RestoreBest();
+                throw;
+            }
+        }
+
+        private History TrainEpochs(CancellationToken cancellation)
+        {
             bool stopped = false;
             KeepFinite();
             for (int epoch = 1; epoch <= epochs && !stopped; epoch++)
@@ -469,13 +493,7 @@ public sealed unsafe class Trainer : IDisposable
             Shuffle();
             for (int step = 0; step < steps; step++)
             {
-                if (cancellation.IsCancellationRequested)
-                {
-                    Abandon(program, cells);
-                    RestoreBest();
-                    throw new OperationCanceledException(cancellation);
-                }
-
+                cancellation.ThrowIfCancellationRequested();
                 int start = step * _batch;
                 int rows = Math.Min(_batch, train.Count - start);
                 rate = trainer.LearningRate;
@@ -497,7 +515,7 @@ public sealed unsafe class Trainer : IDisposable
                     continue;
 
                 if (metrics.flags != 0)
-                    throw Failed(metrics, unfetched);
+                    throw Failed(metrics, step, unfetched);
                 _totals.Add(metrics);
                 unfetched = 0;
                 if (report)
@@ -523,38 +541,52 @@ public sealed unsafe class Trainer : IDisposable
 
         // Updates stop at the flagged run, so the parameters are those before its step. They may be broken already, where the
         // step before it made them so: then those of the epoch's beginning come back, and the optimizer begins anew.
-        private HpcNetException Failed(in hpc_metrics metrics, int unfetched)
+        private HpcNetException Failed(in hpc_metrics metrics, int lastStep, int unfetched)
         {
-            long after = unfetched - (long)Math.Max(metrics.first_flagged_run, 1UL);
+            int after = unfetched - (int)Math.Max(metrics.first_flagged_run, 1UL);
             trainer._steps -= after + 1;
             trainer._ruleSteps -= after + 1;
             long step = trainer._steps + 1;
+            float[] x = Batch(lastStep - after);
+            long randomStep = trainer._randomSteps - 1 - after;
             if (best is not null && _bestEpoch > 0)
-            {
-                RestoreBest();
-                return Flagged(metrics, step, $"the parameters are the best ones, of epoch {_bestEpoch}");
-            }
+                return trainer.Flagged(metrics, x, step, randomStep, $"the parameters are the best ones, of epoch {_bestEpoch}");
             lock (_network.Gate)
             {
                 _network.ThrowIfDisposed();
                 _network.Parameters.Read<float>(trainer._current);
                 if (Numbers.FirstNotFinite(trainer._current) < 0)
-                    return Flagged(metrics, step, "the parameters are those before that step");
+                    return trainer.Flagged(metrics, x, step, randomStep, "the parameters are those before that step");
+                HpcNetException failure = trainer.Flagged(
+                    metrics, x, step, randomStep, "the parameters are those at the beginning of the epoch");
                 _network.Parameters.Write<float>(trainer._finite);
                 trainer._state.Clear();
                 trainer._ruleSteps = 0;
-                return Flagged(metrics, step, "the parameters are those at the beginning of the epoch");
+                return failure;
             }
         }
 
-        // A cancelled epoch leaves metrics behind that the next fit must not find.
-        private void Abandon(TrainingProgram program, ReadOnlySpan<ulong> cells)
+        /// <summary>The rows of a step of this epoch, preprocessed.</summary>
+        private float[] Batch(int step)
+        {
+            int columns = train.FeatureCount;
+            ReadOnlySpan<int> order = session.Order.AsSpan(step * _batch, Math.Min(_batch, train.Count - step * _batch));
+            var x = new float[order.Length * columns];
+            for (int i = 0; i < order.Length; i++)
+                train.Row(order[i]).CopyTo(x.AsSpan(i * columns));
+            _network.Preprocessing?.Apply(x);
+            return x;
+        }
+
+        // An epoch that was left in the middle leaves metrics behind that the next fit must not find.
+        private void Abandon()
         {
             hpc_metrics metrics;
+            var cells = new ulong[session.Program.SlotCount];
             lock (_network.Gate)
             {
                 if (!_network.IsDisposed)
-                    program.Native.Run(0, cells, &metrics);
+                    session.Program.Native.Run(0, cells, &metrics);
             }
         }
 

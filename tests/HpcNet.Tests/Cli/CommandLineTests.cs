@@ -24,7 +24,7 @@ public sealed class CommandLineTests : IClassFixture<TemporaryFolder>
     [InlineData("predict --help", "Examples:", "--input")]
     [InlineData("doctor --help", "Examples:", "--threads")]
     [InlineData("--version", "0.")]
-    [InlineData("doctor", "application folder", "loaded", "scalar", "GFLOP/s", "GB/s", "threads", "HPCNET_ISA")]
+    [InlineData("doctor", "places tried", "loaded", "scalar", "GFLOP/s", "GB/s", "threads", "HPCNET_ISA")]
     [InlineData("doctor --isa scalar --threads 1 --blas builtin", "Measured: scalar, 1 thread", "builtin")]
     public void Informs(string arguments, params string[] words)
     {

@@ -145,6 +145,7 @@ public sealed class TrainerTests
         Assert.InRange(exception.Step, 15, 20);
         Assert.Equal(HpcNetError.NonFinite, exception.Error);
         Assert.Equal(exception.Step - 1, trainer.Steps);
+        Assert.Contains(FormattableString.Invariant($"step {exception.Step}"), exception.Message);
         Assert.All(Samples.Parameters(network), p => Assert.True(float.IsFinite(p)));
     }
 
@@ -158,9 +159,45 @@ public sealed class TrainerTests
         int[] before = Samples.Bits(Samples.Parameters(network));
         var exception = Assert.Throws<NonFiniteLossException>(() => { trainer.Step(x, [1f, 2f, float.NaN, 4f]); });
         Assert.Equal(2, exception.Step);
+        Assert.Null(exception.Layer);
+        Assert.Contains("targets", exception.Message);
         Assert.Equal(before, Samples.Bits(Samples.Parameters(network)));
         Assert.True(float.IsFinite(trainer.Step(x, Samples.Uniform(4, 2))));
         Assert.Equal(2, trainer.Steps);
+    }
+
+    [Fact]
+    public void The_layer_where_a_loss_breaks_is_named()
+    {
+        using var network = new Network(Device.Default, 3, new Dense(4), new Dropout(0.1f), new Dense(4) { Name = "culprit" }, new Dense(2));
+        network.SetParameter("dense1.bias", [1e30f, 1e30f, 1e30f, 1e30f]);
+        var huge = new float[16];
+        Array.Fill(huge, 1e30f);
+        network.SetParameter("culprit.weight", huge);
+        using var trainer = new Trainer(network, Loss.MeanSquaredError, new Adam());
+        var exception = Assert.Throws<NonFiniteLossException>(() => { trainer.Step(Samples.Uniform(6, 1), new float[4]); });
+        Assert.Equal("culprit", exception.Layer);
+        Assert.Contains("'culprit'", exception.Message);
+        exception = Assert.Throws<NonFiniteLossException>(() => { trainer.Fit(Samples.Waves(20, 3, 2, 1), 1, 4); });
+        Assert.Equal(("culprit", 1), (exception.Layer, exception.Step));
+    }
+
+    [Fact]
+    public void An_exception_of_the_callers_own_leaves_a_usable_trainer()
+    {
+        Dataset data = Samples.Blobs(100, 6, 3, 2);
+        using var network = new Network(Device.Default, 6, new Dense(3));
+        using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(1e-30f))
+        {
+            Schedule = Schedule.Custom(step => step == 5 ? float.NaN : 1f),
+        };
+        Assert.Throws<InvalidOperationException>(() => { trainer.Fit(data, 1, 10); });
+        Assert.Equal(5, trainer.Steps);
+        using var other = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(1e-30f));
+        var progress = new Each(_ => throw new NotSupportedException());
+        Assert.Throws<NotSupportedException>(() => { other.Fit(data, 1, 10, progress: progress); });
+        // What the broken fits had counted is not in the next one's loss.
+        Assert.Equal(network.Evaluate(data).Loss, other.Fit(data, 1, 10).Epochs[0].Loss, 1e-6);
     }
 
     [Fact]

@@ -1,11 +1,12 @@
 // The product of one tile, C[m x n] = op(A) op(B), all matrices row-major. Included by each isa_*.cpp in its own namespace,
 // after cpu/simd.h; defines gemm_blocks, gemm_scratch_bytes and gemm (contract: GemmTile in cpu/kernels.h).
 //
-// A micro-kernel keeps MR rows x NV vectors of C in registers and walks over one block of k. It reads B row by row of k
-// and A in one of two layouts: by columns (the rows' elements of one k side by side: a packed panel, or A itself in the
-// form TN) or by rows (A itself in NN and NT). Around it, for each block of k: pack B into column panels (unless it is
-// read where it lies), then for each panel of rows: pack it (unless ...), run over all column panels. So a panel of A stays
-// in the first-level cache, the block of B in the second, and a finished piece of C meets its epilogue in the first.
+// A micro-kernel keeps MR rows x NV vectors of C in registers and walks over one block of k. It reads B row by row of k,
+// and A where it lies: by rows in NN and NT, by columns (the rows' elements of one k side by side) in TN. Packing A was
+// tried and never paid: packing waits for memory, a kernel computes meanwhile. B is packed where it has to be transposed
+// (NT) and where many rows will read it. Around the kernels, for each block of k: pack B into column panels, or not; then
+// for each panel of rows run over all column panels. So the rows of A stay in the first-level cache, the block of B in the
+// second, and a finished piece of C meets its epilogue in the first.
 //
 // Bits: on the sequential path an element is a chain of multiply-adds over a block of k that starts from zero, and the
 // blocks' results are added in order. Which micro-kernel does it, and from packed or original data, makes no difference, so
@@ -61,33 +62,33 @@ constexpr int kGemmLanes = GemmV::lanes;
 constexpr int kGemmRows = 14;  // 14 x 2 accumulators, 2 of B, 2 of A: all 32 registers
 constexpr int kGemmRows4 = 6;  // at most this many rows for the kernel of 4 vectors,
 constexpr int kGemmRows8 = 3;  // and for that of 8
+// B is read where it lies if at most so many rows would use its packed copy. (The shorter a vector, the less time there is
+// to wait for memory in.)
+constexpr int64_t kGemmDirectRows = 256;
 constexpr GemmBlocks gemm_blocks = {kGemmRows, 2 * kGemmLanes, 256, 1024, 512};
 #elif defined(HPC_ISA_AVX2)
 constexpr int kGemmRows = 6;
 constexpr int kGemmRows4 = 3;
 constexpr int kGemmRows8 = 1;
+constexpr int64_t kGemmDirectRows = 48;
 constexpr GemmBlocks gemm_blocks = {kGemmRows, 2 * kGemmLanes, 256, 1024, 512};
 #else
 constexpr int kGemmRows = 4;
 constexpr int kGemmRows4 = 2;
 constexpr int kGemmRows8 = 1;
+constexpr int64_t kGemmDirectRows = 32;
 constexpr GemmBlocks gemm_blocks = {kGemmRows, 2 * kGemmLanes, 256, 1024, 512};
 #endif
 
 constexpr int64_t kGemmPanel = 2 * kGemmLanes;
-// A panel of A and what a whole-vector store writes beyond its end; then the block of B.
-constexpr int64_t kGemmScratchA = (kGemmRows * gemm_blocks.kc + kGemmLanes + 15) / 16 * 16;
-constexpr size_t gemm_scratch_bytes =
-    static_cast<size_t>(kGemmScratchA + gemm_blocks.kc * gemm_blocks.tile_n) * sizeof(float);
+constexpr size_t gemm_scratch_bytes = static_cast<size_t>(gemm_blocks.kc * gemm_blocks.tile_n) * sizeof(float);
 
-// B is read where it lies, too, if so few panels of rows would use its packed copy: packing waits for memory, a kernel
-// computes meanwhile.
-constexpr int64_t kGemmDirectRows = 256;
-// The same if all of it is this small and stays in the first-level cache anyway.
+// B is read where it lies, too, if all of it is this small and stays in the first-level cache anyway.
 constexpr int64_t kGemmDirectBytes = 16384;
-// Rows that lie apart by nearly a multiple of a page compete for the same few lines of a cache. Such rows of A are packed,
-// for more columns than one panel, and such rows of B for more rows than a few panels; otherwise A is always read in place.
+// Rows that lie apart by nearly a multiple of a page compete for the same few lines of a cache. With at most so many rows
+// of A at once they stay in the eight ways of the first level; such rows of B are packed for more rows than this.
 constexpr int64_t kGemmPageFloats = 1024;
+constexpr int64_t kGemmCrowdedPanel = kGemmRows < 7 ? kGemmRows : 7;
 constexpr int64_t kGemmCrowdedRows = 4 * kGemmRows;
 // How far ahead B is asked for, in rows of B: by the kernels of up to 2 vectors, and by the wider ones.
 constexpr int64_t kGemmAhead = 8, kGemmAheadWide = 4;
@@ -225,8 +226,6 @@ HPC_INLINE I gemm_quads(const float* const* rows, int64_t at) {
 #endif
 
 // to[k stride + i] = from[i ld + k] for one vector of i, 0 <= k < depth. Rows from `rows` on are copies of the last one.
-// Writes whole vectors in the order of k: where the stride is less than a vector, the next one overwrites the surplus, and
-// the last one has it behind the panel.
 static void gemm_pack_transposed(const float* from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride) {
     const float* row[kGemmLanes];
     for (int i = 0; i < kGemmLanes; i++) row[i] = from + gemm_min(i, rows - 1) * ld;
@@ -300,21 +299,20 @@ static void gemm_epilogue(const GemmTile& tile, int64_t row, int64_t column, int
     if (e) e->apply(*e, tile.c + row * tile.ldc + column, tile.ldc, tile.row + row, tile.col + column, rows, columns);
 }
 
-static void gemm_sequential(const GemmTile& tile, float* scratch) {
+static void gemm_sequential(const GemmTile& tile, float* packed) {
     const int64_t m = tile.m, n = tile.n, k = tile.k;
     const bool by_rows = tile.form != Form::TN, transposed_b = tile.form == Form::NT;
-    const bool pack_a = by_rows && m > 4 && n > kGemmPanel && gemm_crowded(tile.lda);
     const int64_t direct = gemm_crowded(tile.ldb) ? kGemmCrowdedRows : kGemmDirectRows;
     const bool pack_b = transposed_b || (m > direct && k * n > kGemmDirectBytes / 4);
 
-    float* packed_a = scratch;
-    float* packed_b = scratch + kGemmScratchA;
     const int64_t depth = gemm_depth(k);
     const int64_t width = pack_b ? gemm_blocks.tile_n : n;
-    const int64_t panels = gemm_blocks_of(m, kGemmRows), base = m / panels, larger = m % panels;
+    const int64_t most = by_rows && gemm_crowded(tile.lda) ? kGemmCrowdedPanel : kGemmRows;
+    const int64_t panels = gemm_blocks_of(m, most), base = m / panels, larger = m % panels;
 
     GemmPiece piece;
     piece.ldc = tile.ldc;
+    piece.a_stride = tile.lda;
     piece.b_stride = pack_b ? kGemmPanel : tile.ldb;
     for (int64_t n0 = 0; n0 < n; n0 += width) {
         const int64_t columns = gemm_min(width, n - n0);
@@ -324,39 +322,32 @@ static void gemm_sequential(const GemmTile& tile, float* scratch) {
             const bool done = k0 + depth >= k;
             const float* b = tile.b + k0 * tile.ldb + n0;
             if (transposed_b) {
-                gemm_pack_b_transposed(tile.b + n0 * tile.ldb + k0, tile.ldb, columns, piece.k, packed_b);
+                gemm_pack_b_transposed(tile.b + n0 * tile.ldb + k0, tile.ldb, columns, piece.k, packed);
             } else if (pack_b) {
-                gemm_pack_b(b, tile.ldb, columns, piece.k, packed_b);
+                gemm_pack_b(b, tile.ldb, columns, piece.k, packed);
             }
             int64_t rows = 0;
             for (int64_t i = 0, p = 0; p < panels; i += rows, p++) {
                 rows = base + (p < larger);
-                const float* a = by_rows ? tile.a + i * tile.lda + k0 : tile.a + k0 * tile.lda + i;
-                piece.a = a;
-                piece.a_stride = tile.lda;
-                if (pack_a) {
-                    gemm_pack_transposed(a, tile.lda, rows, piece.k, packed_a, rows);
-                    piece.a = packed_a;
-                    piece.a_stride = rows;
-                }
+                piece.a = by_rows ? tile.a + i * tile.lda + k0 : tile.a + k0 * tile.lda + i;
                 int64_t taken = 0;
                 for (int64_t j = 0; j < columns; j += taken) {
                     const int64_t left = columns - j;
-                    piece.b = pack_b ? packed_b + j * piece.k : b + j;
+                    piece.b = pack_b ? packed + j * piece.k : b + j;
                     piece.c = tile.c + i * tile.ldc + n0 + j;
                     if (!pack_b && left >= 8 * kGemmLanes && rows <= kGemmRows8) {
                         taken = 8 * kGemmLanes;
-                        kGemmMicro8[by_rows && !pack_a].of[rows - 1](piece);
+                        kGemmMicro8[by_rows].of[rows - 1](piece);
                     } else if (!pack_b && left >= 4 * kGemmLanes && rows <= kGemmRows4) {
                         taken = 4 * kGemmLanes;
-                        kGemmMicro4[by_rows && !pack_a].of[rows - 1](piece);
+                        kGemmMicro4[by_rows].of[rows - 1](piece);
                     } else if (left > kGemmLanes) {
                         taken = gemm_min(left, 2 * kGemmLanes);
                         piece.last = taken - kGemmLanes;
-                        kGemmMicro2[by_rows && !pack_a][piece.last < kGemmLanes].of[rows - 1](piece);
+                        kGemmMicro2[by_rows][piece.last < kGemmLanes].of[rows - 1](piece);
                     } else {
                         taken = piece.last = left;
-                        kGemmMicro1[by_rows && !pack_a][left < kGemmLanes].of[rows - 1](piece);
+                        kGemmMicro1[by_rows][left < kGemmLanes].of[rows - 1](piece);
                     }
                     if (done) gemm_epilogue(tile, i, n0 + j, rows, taken);
                 }
