@@ -52,7 +52,7 @@ internal sealed class TrainingStepCase : IDisposable
     /// <summary>The device of the native contestant.</summary>
     public Device Device => _device;
 
-    /// <summary>Floating-point operations of the step's matrix products: two per weight and row, three times, without the gradient of the input.</summary>
+    /// <summary>Operations of the step's matrix products: 2 per weight and row, three times; the input needs no gradient.</summary>
     public static double Flops
     {
         get
@@ -83,8 +83,8 @@ internal sealed class TrainingStepCase : IDisposable
             losses[step] = native;
             if (!(Math.Abs(native - plain) <= tolerance && Math.Abs(native - blocked) <= tolerance))
             {
-                throw new InvalidOperationException(
-                    FormattableString.Invariant($"Step {step + 1}: the losses are {native} (HpcNet), {plain} (plain), {blocked} (blocked); expected to agree to {tolerance}."));
+                throw new InvalidOperationException(FormattableString.Invariant(
+                    $"Step {step + 1}: the losses are {native} (HpcNet), {plain} (plain), {blocked} (blocked); expected a distance of {tolerance} at most."));
             }
         }
         return losses;

@@ -16,7 +16,8 @@ internal sealed class BlockedProduct : IMatrixProduct
     private static readonly int TileRows = Wide ? 8 : 6;
     private static readonly int TileColumns = Wide ? 32 : 16;
 
-    // A block of A (48 x 256, 48 KiB) stays in L2, a panel of B (256 x 32, 32 KiB) passes through L1. 48 is a multiple of both tile heights.
+    // A block of A (48 x 256, 48 KiB) stays in L2, a panel of B (256 x 32, 32 KiB) passes through L1. 48 is a multiple of both
+    // tile heights.
     private const int BlockRows = 48;
     private const int BlockDepth = 256;
 
@@ -142,8 +143,9 @@ internal sealed class BlockedProduct : IMatrixProduct
 
     private static void Tile512(ref float a, ref float b, int size, ref float c, int stride, bool add)
     {
-        Vector512<float> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default, c30 = default, c31 = default;
-        Vector512<float> c40 = default, c41 = default, c50 = default, c51 = default, c60 = default, c61 = default, c70 = default, c71 = default;
+        Vector512<float> c00 = default, c01 = default, c10 = default, c11 = default, c20 = default, c21 = default;
+        Vector512<float> c30 = default, c31 = default, c40 = default, c41 = default, c50 = default, c51 = default;
+        Vector512<float> c60 = default, c61 = default, c70 = default, c71 = default;
         for (int p = 0; p < size; p++)
         {
             var b0 = Vector512.LoadUnsafe(ref b);

@@ -46,7 +46,7 @@ internal sealed class ManagedTrainer
         for (int i = 0; i < _layers.Length; i++)
         {
             DenseLayer layer = _layers[i];
-            _product.Multiply(MatrixView.Of(input, layer.In), MatrixView.Of(layer.Weight.Value, layer.Out), layer.Y, _rows, layer.Out, layer.In, _threads);
+            Multiply(MatrixView.Of(input, layer.In), MatrixView.Of(layer.Weight.Value, layer.Out), layer.Y, _rows, layer.Out, layer.In);
             AddBias(layer, relu: i < _layers.Length - 1);
             input = layer.Y;
         }
@@ -58,12 +58,13 @@ internal sealed class ManagedTrainer
         {
             DenseLayer layer = _layers[i];
             float[] below = i == 0 ? x : _layers[i - 1].Y;
-            _product.Multiply(MatrixView.Transposed(below, layer.In), MatrixView.Of(layer.Dz, layer.Out), layer.Weight.Gradient, layer.In, layer.Out, _rows, _threads);
+            var dz = MatrixView.Of(layer.Dz, layer.Out);
+            Multiply(MatrixView.Transposed(below, layer.In), dz, layer.Weight.Gradient, layer.In, layer.Out, _rows);
             ColumnSums(layer);
             if (i > 0)
             {
                 DenseLayer previous = _layers[i - 1];
-                _product.Multiply(MatrixView.Of(layer.Dz, layer.Out), MatrixView.Transposed(layer.Weight.Value, layer.Out), previous.Dz, _rows, layer.In, layer.Out, _threads);
+                Multiply(dz, MatrixView.Transposed(layer.Weight.Value, layer.Out), previous.Dz, _rows, layer.In, layer.Out);
                 for (int e = 0; e < previous.Dz.Length; e++)
                     previous.Dz[e] = previous.Y[e] > 0f ? previous.Dz[e] : 0f;
             }
@@ -72,6 +73,8 @@ internal sealed class ManagedTrainer
         }
         return loss;
     }
+
+    private void Multiply(MatrixView a, MatrixView b, float[] c, int m, int n, int k) => _product.Multiply(a, b, c, m, n, k, _threads);
 
     private void AddBias(DenseLayer layer, bool relu)
     {

@@ -100,8 +100,8 @@ internal static class Application
         // The name of a method's parameter says nothing to somebody at a command line.
         if (exception is ArgumentException { ParamName: { } parameter })
             message = message.Replace($" (Parameter '{parameter}')", "", StringComparison.Ordinal);
-        if (exception is ArgumentOutOfRangeException && message.IndexOf("Actual value was ", StringComparison.Ordinal) is > 0 and var actual)
-            message = message[..actual];
+        if (exception is ArgumentOutOfRangeException)
+            message = message.Split("Actual value was ")[0];
         return message.Trim();
     }
 

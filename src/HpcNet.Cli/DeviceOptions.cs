@@ -13,8 +13,8 @@ internal sealed class DeviceOptions
         "--isa", "Instruction set of the kernels (else HPCNET_ISA, else the best of this processor).", "avx512", "avx2", "scalar");
 
     private readonly Option<string?> _blas = Options.Text(
-        "--blas", "NAME", "Who multiplies matrices: builtin, mkl, openblas, onednn, blis or the path of a CBLAS library (else HPCNET_BLAS, else "
-        + "mkl where it is found, else builtin).");
+        "--blas", "NAME", "Who multiplies matrices: builtin, mkl, openblas, onednn, blis or the path of a CBLAS library "
+        + "(else HPCNET_BLAS, else mkl where it is found, else builtin).");
 
     private readonly Option<int?> _threads = Options.Whole(
         "--threads", "Threads (else HPCNET_THREADS, else the physical cores that this process may use).", 1, 1024);

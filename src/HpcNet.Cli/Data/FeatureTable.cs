@@ -30,8 +30,9 @@ internal sealed record FeatureTable(float[] Values, int Rows, int Columns)
             values[i] = (float)table.Values[i];
             if (!float.IsFinite(values[i]))
             {
-                throw CliException.Failed(string.Create(CultureInfo.InvariantCulture,
-                    $"'{path}' has {table.Values[i]} in row {i / table.ColumnCount + 1}, column {i % table.ColumnCount + 1}: beyond single precision."));
+                var (row, column) = (i / table.ColumnCount + 1, i % table.ColumnCount + 1);
+                throw CliException.Failed(FormattableString.Invariant(
+                    $"'{path}' has {table.Values[i]} in row {row}, column {column}: beyond single precision."));
             }
         }
         return new FeatureTable(values, table.RowCount, table.ColumnCount);
@@ -45,6 +46,7 @@ internal sealed record FeatureTable(float[] Values, int Rows, int Columns)
         int length = reader.ReadBlock(start);
         string first = new string(start, 0, length).Split('\n', '\r')[0];
         return first.Split(',').Any(field =>
-            !double.TryParse(field.Trim().Trim('"'), NumberStyles.Float, CultureInfo.InvariantCulture, out double value) || !double.IsFinite(value));
+            !double.TryParse(field.Trim().Trim('"'), NumberStyles.Float, CultureInfo.InvariantCulture, out double value)
+            || !double.IsFinite(value));
     }
 }

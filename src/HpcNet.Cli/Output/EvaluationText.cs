@@ -25,8 +25,8 @@ internal static class EvaluationText
         Console.Out.WriteLine($"Errors on {examples}:");
         foreach (TargetError error in TargetError.Of(network, data))
         {
-            Console.Out.WriteLine(string.Create(CultureInfo.InvariantCulture,
-                $"  {error.Name}: RMSE {Printable.Short(error.Rmse)}, R2 {(double.IsNaN(error.R2) ? "-" : error.R2.ToString("F4", CultureInfo.InvariantCulture))}"));
+            string r2 = double.IsNaN(error.R2) ? "-" : error.R2.ToString("F4", CultureInfo.InvariantCulture);
+            Console.Out.WriteLine($"  {error.Name}: RMSE {Printable.Short(error.Rmse)}, R2 {r2}");
         }
     }
 }

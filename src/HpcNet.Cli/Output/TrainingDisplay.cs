@@ -20,7 +20,10 @@ internal static class TrainingDisplay
         return AnsiConsole.Progress()
             .AutoClear(false)
             .HideCompleted(false)
-            .Columns(new TextColumn(() => Where(last.Value)), new ProgressBarColumn { Width = 20 }, new TextColumn(() => HowWell(last.Value)))
+            .Columns(
+                new TextColumn(() => Where(last.Value)),
+                new ProgressBarColumn { Width = 16 },
+                new TextColumn(() => HowWell(last.Value)))
             .Start(context =>
             {
                 ProgressTask task = context.AddTask("training");
@@ -92,6 +95,7 @@ internal static class TrainingDisplay
     {
         protected override bool NoWrap => true;
 
-        public override IRenderable Render(RenderOptions options, ProgressTask task, TimeSpan deltaTime) => new Spectre.Console.Text(text());
+        public override IRenderable Render(RenderOptions options, ProgressTask task, TimeSpan deltaTime) =>
+            new Spectre.Console.Text(text());
     }
 }

@@ -115,9 +115,7 @@ public sealed unsafe class Device : IDisposable
         CpuOptions chosen = options.WithEnvironment(Environment.GetEnvironmentVariable);
         using var isa = new Utf8(chosen.Isa);
         using var blas = new Utf8(chosen.Blas);
-        string folder = AppContext.BaseDirectory;
-        using var folders = new Utf8(
-            $"{folder}\n{Path.Combine(folder, "runtimes", OperatingSystem.IsWindows() ? "win-x64" : "linux-x64", "native")}");
+        using var folders = new Utf8(AppContext.BaseDirectory); // the core looks into runtimes/<rid>/native below it as well
         var native = new hpc_device_options
         {
             kind = (int)hpc_device_kind.HPC_DEVICE_CPU,

@@ -2,6 +2,7 @@
 // sentence with its name, and a failed save leaves the old file.
 
 using System.Text.Json.Nodes;
+using HpcNet.Tests.Data;
 
 namespace HpcNet.Tests;
 
@@ -107,11 +108,45 @@ public sealed class NetworkFileTests : IDisposable
         string json = fault == "broken json" ? "{\"version\":1," : structure.ToJsonString();
         SafetensorsFile.Write(path, tensors, fault == "no metadata" ? null : new Dictionary<string, string> { ["hpcnet"] = json });
 
-        ulong before = Device.Default.AllocatedBytes;
-        var exception = Assert.Throws<DataFormatException>(() => { Network.Load(path, Device.Default); });
+        // A device of its own: other tests allocate on the shared one meanwhile.
+        using Device device = Device.Cpu(new CpuOptions { Threads = 1 });
+        ulong before = device.AllocatedBytes;
+        var exception = Assert.Throws<DataFormatException>(() => { Network.Load(path, device); });
         Assert.StartsWith(path, exception.Message);
         Assert.Contains(expected, exception.Message);
-        Assert.Equal(before, Device.Default.AllocatedBytes);
+        Assert.Equal(before, device.AllocatedBytes);
+    }
+
+    [Fact]
+    public void No_malformed_case_loads_as_a_model()
+    {
+        if (!CaseFolder.HasMalformed)
+            return;
+        foreach (string path in Directory.EnumerateFiles(Path.Combine(CaseFolder.Malformed, "safetensors")))
+        {
+            var exception = Record.Exception(() => Network.Load(path, Device.Default).Dispose());
+            Assert.True(exception is DataFormatException, $"{path}: {exception}");
+            Assert.Contains(path, exception.Message);
+        }
+    }
+
+    [Fact]
+    public void A_model_with_any_byte_changed_or_cut_off_loads_or_is_refused()
+    {
+        string path = Path.Combine(_folder, "model.safetensors");
+        using (Network network = Trained())
+            network.Save(path);
+        byte[] sound = File.ReadAllBytes(path);
+        var random = new Philox(1, 1);
+        for (int i = 0; i < 600; i++)
+        {
+            byte[] bytes = sound.AsSpan(0, i % 3 == 0 ? (int)random.NextBelow((uint)sound.Length) : sound.Length).ToArray();
+            for (int change = 0; i % 3 != 0 && change < 1 + i % 4; change++)
+                bytes[random.NextBelow((uint)Math.Min(bytes.Length, 1500))] = (byte)random.NextWord();
+            File.WriteAllBytes(path, bytes);
+            var exception = Record.Exception(() => Network.Load(path, Device.Default).Dispose());
+            Assert.True(exception is null or DataFormatException, $"mutation {i}: {exception}");
+        }
     }
 
     [Fact]
