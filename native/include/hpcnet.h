@@ -42,7 +42,7 @@ extern "C" {
 #endif
 
 /* Changes whenever a struct, an enum value or a signature changes. */
-#define HPC_ABI_VERSION 1
+#define HPC_ABI_VERSION 2
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -141,15 +141,25 @@ HPC_API hpc_status hpc_get_rule_info(int32_t rule, hpc_rule_info* info);
 
 typedef struct hpc_device hpc_device;
 
-typedef enum hpc_device_kind { HPC_DEVICE_CPU = 0 } hpc_device_kind;
+typedef enum hpc_device_kind { HPC_DEVICE_CPU = 0, HPC_DEVICE_OPENCL = 1 } hpc_device_kind;
 
 typedef struct hpc_device_options {
-    int32_t kind;    /* hpc_device_kind */
+    int32_t kind; /* hpc_device_kind */
+
+    /* HPC_DEVICE_CPU; ignored elsewhere. */
     int32_t threads; /* team size, 1 to 1024; 0: min(physical cores, affinity, cgroup quota) */
     const char* isa; /* "avx512", "avx2", "scalar"; null: the best this processor has */
     const char* blas; /* "builtin", "mkl", "openblas", "onednn", "blis" or the path of a CBLAS library; null: MKL where it
                          is found, else built-in */
     const char* library_directories; /* folders searched for BLAS libraries before the system's, separated by '\n'; may be null */
+
+    /* HPC_DEVICE_OPENCL; ignored elsewhere. */
+    int32_t index; /* the device's number in hpc_opencl_describe; -1: by name, else the best: a GPU before others */
+    uint32_t reserved;
+    const char* name; /* a fragment of the device's or its platform's name, in any case of letters; null: none */
+    void* context;    /* a caller's cl_context and in-order cl_command_queue, retained until the device is gone, instead */
+    void* queue;      /* of a device chosen here: both or neither */
+    const char* cache_directory; /* folder where built kernels are kept; it is made if need be. null or "": none */
 } hpc_device_options;
 
 HPC_API hpc_status hpc_device_create(const hpc_device_options* options, hpc_device** device);
@@ -159,12 +169,12 @@ HPC_API hpc_status hpc_device_destroy(hpc_device* device);
 
 typedef struct hpc_device_info {
     int32_t kind;
-    int32_t threads;
+    int32_t threads;                 /* of the team; OpenCL: compute units */
     uint64_t memory_bytes;           /* of the machine or the card */
     uint64_t allocated_bytes;        /* by this device's buffers and programs now */
     char name[HPC_NAME_LENGTH];      /* processor or card */
     char isa[HPC_NAME_LENGTH];       /* instruction set of the kernels that run; "" where that has no meaning */
-    char blas[HPC_NAME_LENGTH];      /* provider of the tile product: builtin, mkl, openblas, onednn, blis, custom */
+    char blas[HPC_NAME_LENGTH];      /* provider of the tile product: builtin, mkl, openblas, onednn, blis, custom; "" for OpenCL */
     char blas_path[HPC_NAME_LENGTH]; /* file it was loaded from; "" for builtin */
 } hpc_device_info;
 
@@ -178,6 +188,13 @@ typedef struct hpc_measurement {
     double copy_gigabytes_per_second; /* memory copy, read + written bytes, all threads */
 } hpc_measurement;
 
+/* OpenCL as this process finds it: the libraries that were looked for, platforms, devices (numbered from 0), drivers,
+   memory, limits. That nothing was found is an answer, too. */
+HPC_API hpc_status hpc_opencl_describe(char* text, size_t capacity, size_t* needed);
+
+/* How many devices hpc_opencl_describe numbers. */
+HPC_API hpc_status hpc_opencl_device_count(int32_t* count);
+
 /* Measures for about `milliseconds` (1 to 10,000) in all. */
 HPC_API hpc_status hpc_device_measure(hpc_device* device, int32_t milliseconds, hpc_measurement* measurement);
 
@@ -187,6 +204,9 @@ typedef struct hpc_buffer hpc_buffer;
 
 /* Zero-filled memory of the device, 64-byte aligned; bytes > 0. */
 HPC_API hpc_status hpc_buffer_create(hpc_device* device, uint64_t bytes, hpc_buffer** buffer);
+/* A caller's cl_mem as a buffer of an OpenCL device of the same context: retained here, released when the buffer is gone.
+   1 <= bytes <= the object's size. What the caller does with it must be ordered with the device's queue by the caller. */
+HPC_API hpc_status hpc_buffer_adopt(hpc_device* device, void* memory, uint64_t bytes, hpc_buffer** buffer);
 HPC_API hpc_status hpc_buffer_destroy(hpc_buffer* buffer);
 HPC_API hpc_status hpc_buffer_read(hpc_buffer* buffer, uint64_t offset, void* destination, uint64_t bytes);
 HPC_API hpc_status hpc_buffer_write(hpc_buffer* buffer, uint64_t offset, const void* source, uint64_t bytes);

@@ -7,6 +7,7 @@
 #include "cpu/device.h"
 #include "error.h"
 #include "hpcnet.h"
+#include "opencl/opencl.h"
 #include "program/program.h"
 #include "tables.h"
 
@@ -111,6 +112,7 @@ void check_range(const hpc::Buffer& buffer, uint64_t offset, uint64_t bytes, con
 #define HPC_8(S, a, ...) HPC_FIELD(S, a) HPC_7(S, __VA_ARGS__)
 #define HPC_9(S, a, ...) HPC_FIELD(S, a) HPC_8(S, __VA_ARGS__)
 #define HPC_10(S, a, ...) HPC_FIELD(S, a) HPC_9(S, __VA_ARGS__)
+#define HPC_11(S, a, ...) HPC_FIELD(S, a) HPC_10(S, __VA_ARGS__)
 
 std::string struct_layouts() {
     std::string text;
@@ -118,7 +120,8 @@ std::string struct_layouts() {
     LAYOUT(hpc_activation_info, 3, name, keeps, parameters)
     LAYOUT(hpc_loss_info, 3, name, parameters, reserved)
     LAYOUT(hpc_rule_info, 4, name, hyperparameters, hyperparameter_count, state_count)
-    LAYOUT(hpc_device_options, 5, kind, threads, isa, blas, library_directories)
+    LAYOUT(hpc_device_options, 11, kind, threads, isa, blas, library_directories, index, reserved, name, context, queue,
+           cache_directory)
     LAYOUT(hpc_device_info, 8, kind, threads, memory_bytes, allocated_bytes, name, isa, blas, blas_path)
     LAYOUT(hpc_measurement, 2, peak_gflops, copy_gigabytes_per_second)
     LAYOUT(hpc_program_options, 4, rows, steps, flags, reserved)
@@ -182,8 +185,17 @@ HPC_API hpc_status hpc_device_create(const hpc_device_options* options, hpc_devi
     return guarded([&] {
         need(device, "device");
         need(options, "options");
-        if (options->kind != HPC_DEVICE_CPU) fail(HPC_INVALID_ARGUMENT, "options.kind is %d: there is no such kind of device", options->kind);
-        give(device, hpc::cpu::create_device(*options));
+        if (options->reserved != 0) fail(HPC_INVALID_ARGUMENT, "options.reserved is %u: expected 0", options->reserved);
+        switch (options->kind) {
+            case HPC_DEVICE_CPU:
+                give(device, hpc::cpu::create_device(*options));
+                break;
+            case HPC_DEVICE_OPENCL:
+                give(device, hpc::opencl::create_device(*options));
+                break;
+            default:
+                fail(HPC_INVALID_ARGUMENT, "options.kind is %d: there is no such kind of device", options->kind);
+        }
     });
 }
 
@@ -198,6 +210,14 @@ HPC_API hpc_status hpc_device_get_info(const hpc_device* device, hpc_device_info
 
 HPC_API hpc_status hpc_device_describe(const hpc_device* device, char* text, size_t capacity, size_t* needed) {
     return guarded([&] { give_text(open(device, "device")->describe(), text, capacity, needed); });
+}
+
+HPC_API hpc_status hpc_opencl_describe(char* text, size_t capacity, size_t* needed) {
+    return guarded([&] { give_text(hpc::opencl::describe_discovery(), text, capacity, needed); });
+}
+
+HPC_API hpc_status hpc_opencl_device_count(int32_t* count) {
+    return guarded([&] { need(count, "count") = hpc::opencl::device_count(); });
 }
 
 HPC_API hpc_status hpc_device_measure(hpc_device* device, int32_t milliseconds, hpc_measurement* measurement) {
@@ -216,6 +236,16 @@ HPC_API hpc_status hpc_buffer_create(hpc_device* device, uint64_t bytes, hpc_buf
         need(buffer, "buffer");
         if (bytes == 0) fail(HPC_INVALID_ARGUMENT, "bytes is 0: expected at least 1");
         give(buffer, object->create_buffer(bytes));
+    });
+}
+
+HPC_API hpc_status hpc_buffer_adopt(hpc_device* device, void* memory, uint64_t bytes, hpc_buffer** buffer) {
+    return guarded([&] {
+        const auto& object = open(device, "device");
+        need(buffer, "buffer");
+        need(memory, "memory");
+        if (bytes == 0) fail(HPC_INVALID_ARGUMENT, "bytes is 0: expected at least 1");
+        give(buffer, hpc::opencl::adopt_buffer(object, memory, bytes));
     });
 }
 

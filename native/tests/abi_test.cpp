@@ -281,6 +281,64 @@ std::vector<Row> rows() {
              hpc_program_finish(p.handle);
              return hpc_program_run_with(p.handle, 4, 1, nullptr, 0, nullptr, 2, nullptr);
          }},
+        {"unknown kind of device", HPC_INVALID_ARGUMENT, "options.kind is 7",
+         [](Device&, Program&) {
+             hpc_device_options options{};
+             options.kind = 7;
+             hpc_device* device;
+             return hpc_device_create(&options, &device);
+         }},
+        {"reserved device option", HPC_INVALID_ARGUMENT, "reserved",
+         [](Device&, Program&) {
+             hpc_device_options options{};
+             options.reserved = 1;
+             hpc_device* device;
+             return hpc_device_create(&options, &device);
+         }},
+        {"context without a queue", HPC_INVALID_ARGUMENT, "options.queue is null",
+         [](Device& d, Program&) {
+             hpc_device_options options{};
+             options.kind = HPC_DEVICE_OPENCL;
+             options.context = d.handle;  // never looked at
+             hpc_device* device;
+             return hpc_device_create(&options, &device);
+         }},
+        {"queue without a context", HPC_INVALID_ARGUMENT, "options.context is null",
+         [](Device& d, Program&) {
+             hpc_device_options options{};
+             options.kind = HPC_DEVICE_OPENCL;
+             options.queue = d.handle;
+             hpc_device* device;
+             return hpc_device_create(&options, &device);
+         }},
+        {"negative OpenCL index", HPC_INVALID_ARGUMENT, "options.index is -7",
+         [](Device&, Program&) {
+             hpc_device_options options{};
+             options.kind = HPC_DEVICE_OPENCL;
+             options.index = -7;
+             hpc_device* device;
+             return hpc_device_create(&options, &device);
+         }},
+        {"OpenCL device of a far number", HPC_NOT_AVAILABLE, "OpenCL",
+         [](Device&, Program&) {
+             hpc_device_options options{};
+             options.kind = HPC_DEVICE_OPENCL;
+             options.index = 1 << 30;
+             hpc_device* device;
+             return hpc_device_create(&options, &device);
+         }},
+        {"cl_mem on the CPU", HPC_INVALID_ARGUMENT, "not an OpenCL device",
+         [](Device& d, Program&) {
+             hpc_buffer* buffer;
+             return hpc_buffer_adopt(d.handle, d.handle, 4, &buffer);
+         }},
+        {"null cl_mem", HPC_INVALID_ARGUMENT, "memory is null",
+         [](Device& d, Program&) {
+             hpc_buffer* buffer;
+             return hpc_buffer_adopt(d.handle, nullptr, 4, &buffer);
+         }},
+        {"OpenCL described to nowhere", HPC_INVALID_ARGUMENT, "needed is null",
+         [](Device&, Program&) { return hpc_opencl_describe(nullptr, 0, nullptr); }},
         {"measure for ever", HPC_INVALID_ARGUMENT, "milliseconds",
          [](Device& d, Program&) {
              hpc_measurement measurement;

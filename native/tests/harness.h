@@ -5,7 +5,10 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
@@ -17,8 +20,57 @@ namespace hpc::test {
 #define HPC_CHECK(call) ASSERT_EQ(HPC_OK, (call)) << hpc_last_error()
 #define HPC_EXPECT(call) EXPECT_EQ(HPC_OK, (call)) << hpc_last_error()
 
+// Where a test's rows run.
+struct Target {
+    const char* name;
+    int kind = HPC_DEVICE_CPU;
+    const char* isa = nullptr;
+};
+inline constexpr Target kCpu{"cpu"};
+inline constexpr Target kOpenCl{"opencl", HPC_DEVICE_OPENCL};
+inline std::ostream& operator<<(std::ostream& out, const Target& target) { return out << target.name; }
+
+// Built kernels are kept from one test program to the next, by the library's own cache.
+inline std::string kernel_cache() {
+    const std::u8string folder = (std::filesystem::temp_directory_path() / "hpcnet-tests-kernels").u8string();
+    return std::string(folder.begin(), folder.end());
+}
+
+// Why the target cannot serve here; "" if it can. Where HPCNET_REQUIRE_OPENCL is 1, OpenCL must.
+inline std::string missing(const Target& target) {
+    if (target.kind == HPC_DEVICE_OPENCL) {
+        const char* required = std::getenv("HPCNET_REQUIRE_OPENCL");
+        int32_t count = 0;
+        if ((required && std::strcmp(required, "1") == 0) || (hpc_opencl_device_count(&count) == HPC_OK && count > 0)) return "";
+        return "no OpenCL device is here";
+    }
+    hpc_device_options options{};
+    options.isa = target.isa;
+    hpc_device* device = nullptr;
+    if (hpc_device_create(&options, &device) != HPC_OK) return hpc_last_error();
+    hpc_device_destroy(device);
+    return "";
+}
+
+#define HPC_NEED(target)                                                        \
+    do {                                                                        \
+        const std::string why = ::hpc::test::missing(target);                   \
+        if (!why.empty()) GTEST_SKIP() << why;                                  \
+    } while (false)
+
 struct Device {
     hpc_device* handle = nullptr;
+    explicit Device(const Target& target, int threads = 2) {
+        const std::string cache = kernel_cache();
+        hpc_device_options options{};
+        options.kind = target.kind;
+        options.threads = threads;
+        options.isa = target.isa;
+        options.blas = "builtin";
+        options.index = -1;
+        options.cache_directory = cache.c_str();
+        HPC_EXPECT(hpc_device_create(&options, &handle));
+    }
     explicit Device(int threads = 1, const char* isa = nullptr, const char* blas = "builtin") {
         hpc_device_options options{};
         options.threads = threads;

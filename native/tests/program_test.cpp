@@ -40,6 +40,29 @@ protected:
 };
 INSTANTIATE_TEST_SUITE_P(Networks, Shapes, testing::Range(0, static_cast<int>(shapes().size())));
 
+// The same rows over every executor.
+std::string row_name(const testing::TestParamInfo<std::tuple<int, Target>>& info) {
+    return std::to_string(std::get<0>(info.param)) + "_" + std::get<1>(info.param).name;
+}
+class Everywhere : public testing::TestWithParam<std::tuple<int, Target>> {
+protected:
+    void SetUp() override { HPC_NEED(target()); }
+    NetworkShape shape() const { return shapes()[static_cast<size_t>(std::get<0>(GetParam()))]; }
+    Target target() const { return std::get<1>(GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(Networks, Everywhere,
+                         testing::Combine(testing::Range(0, static_cast<int>(shapes().size())),
+                                          testing::Values(Target{"avx512", HPC_DEVICE_CPU, "avx512"}, Target{"avx2", HPC_DEVICE_CPU, "avx2"},
+                                                          Target{"scalar", HPC_DEVICE_CPU, "scalar"}, kOpenCl)),
+                         row_name);
+
+class OnDevice : public testing::TestWithParam<Target> {
+protected:
+    void SetUp() override { HPC_NEED(GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(Devices, OnDevice, testing::Values(kCpu, kOpenCl),
+                         [](const testing::TestParamInfo<Target>& info) { return std::string(info.param.name); });
+
 void expect_same(const std::vector<float>& a, const std::vector<float>& b, const char* what) {
     ASSERT_EQ(a.size(), b.size());
     EXPECT_EQ(0, std::memcmp(a.data(), b.data(), a.size() * 4)) << what << " differ in their bits";
@@ -47,33 +70,66 @@ void expect_same(const std::vector<float>& a, const std::vector<float>& b, const
 
 // Fused and plain differ in the order of a few sums (rounding) and in nothing else. One step from the same state:
 // the gradients agree to a small multiple of float32's precision, relative to the largest of them.
-TEST_P(Shapes, FusedAgreesWithPlain) {
-    for (const char* isa : {"avx512", "avx2", "scalar"}) {
-        hpc_device_options options{};
-        options.isa = isa;
-        hpc_device* probe = nullptr;
-        if (hpc_device_create(&options, &probe) == HPC_NOT_AVAILABLE) continue;
-        hpc_device_destroy(probe);
-        Device device(2, isa);
-        TrainingStep fused(device, shape(), 61, HPC_PROGRAM_DEFAULT), plain(device, shape(), 61, HPC_PROGRAM_PLAIN);
-        for (uint64_t rows : {61, 17, 1}) {
-            plain.parameters.write(fused.parameters.read());
-            plain.first.write(fused.first.read());
-            plain.second.write(fused.second.read());
-            const hpc_metrics a = fused.step(rows, 3, 62 - rows), b = plain.step(rows, 3, 62 - rows);
-            EXPECT_EQ(a.rows, rows);
-            EXPECT_EQ(a.correct, b.correct);
-            EXPECT_NEAR(a.loss, b.loss, 1e-5 * (1 + std::fabs(a.loss)));
-            const std::vector<float> x = fused.gradients.read(), y = plain.gradients.read();
+TEST_P(Everywhere, FusedAgreesWithPlain) {
+    Device device(target());
+    TrainingStep fused(device, shape(), 61, HPC_PROGRAM_DEFAULT), plain(device, shape(), 61, HPC_PROGRAM_PLAIN);
+    for (uint64_t rows : {61, 17, 1}) {
+        plain.parameters.write(fused.parameters.read());
+        plain.first.write(fused.first.read());
+        plain.second.write(fused.second.read());
+        const hpc_metrics a = fused.step(rows, 3, 62 - rows), b = plain.step(rows, 3, 62 - rows);
+        EXPECT_EQ(a.rows, rows);
+        EXPECT_EQ(a.runs, 1u);
+        EXPECT_EQ(a.correct, b.correct);
+        EXPECT_NEAR(a.loss, b.loss, 1e-5 * (1 + std::fabs(a.loss)));
+        const std::vector<float> x = fused.gradients.read(), y = plain.gradients.read();
+        float largest = 0;
+        for (float g : y) largest = std::max(largest, std::fabs(g));
+        for (size_t i = 0; i < x.size(); i++) ASSERT_NEAR(x[i], y[i], 4e-6f * largest) << "gradient " << i;
+    }
+    hpc_program_info info{}, plain_info{};
+    HPC_CHECK(hpc_program_get_info(fused.program.handle, &info));
+    HPC_CHECK(hpc_program_get_info(plain.program.handle, &plain_info));
+    EXPECT_LT(info.fused_instructions, info.recorded_instructions);
+    EXPECT_EQ(plain_info.fused_instructions, plain_info.recorded_instructions);
+}
+
+// One training step from the same state: everything agrees to 1e-5 of the largest.
+TEST_P(Shapes, OneStepOnOpenClAgreesWithTheCpu) {
+    HPC_NEED(kOpenCl);
+    Device device(kOpenCl), oracle_device(1, "scalar");
+    TrainingStep step(device, shape(), 61, HPC_PROGRAM_DEFAULT), oracle(oracle_device, shape(), 61, HPC_PROGRAM_DEFAULT);
+    for (uint64_t rows : {61, 17, 1}) {
+        step.parameters.write(oracle.parameters.read());
+        step.first.write(oracle.first.read());
+        step.second.write(oracle.second.read());
+        const hpc_metrics a = step.step(rows, 3, 62 - rows), b = oracle.step(rows, 3, 62 - rows);
+        EXPECT_EQ(a.rows, b.rows);
+        EXPECT_EQ(a.correct, b.correct);
+        EXPECT_EQ(a.flags, b.flags);
+        EXPECT_NEAR(a.loss, b.loss, 1e-5 * (1 + std::fabs(b.loss)));
+        EXPECT_NEAR(a.gradient_norm, b.gradient_norm, 1e-5 * b.gradient_norm);
+        auto largest_of = [](const std::vector<float>& values) {
             float largest = 0;
-            for (float g : y) largest = std::max(largest, std::fabs(g));
-            for (size_t i = 0; i < x.size(); i++) ASSERT_NEAR(x[i], y[i], 4e-6f * largest) << isa << " gradient " << i;
-        }
-        hpc_program_info info{}, plain_info{};
-        HPC_CHECK(hpc_program_get_info(fused.program.handle, &info));
-        HPC_CHECK(hpc_program_get_info(plain.program.handle, &plain_info));
-        EXPECT_LT(info.fused_instructions, info.recorded_instructions);
-        EXPECT_EQ(plain_info.fused_instructions, plain_info.recorded_instructions);
+            for (float v : values) largest = std::max(largest, std::fabs(v));
+            return largest;
+        };
+        const std::vector<float> gradients = oracle.gradients.read();
+        const float largest_gradient = largest_of(gradients);
+        auto compare = [&](const Buffer& here, const Buffer& there, const char* what, bool adam = false) {
+            const std::vector<float> x = here.read(), y = there.read();
+            const float tolerance = 1e-5f * largest_of(y);
+            for (size_t i = 0; i < x.size(); i++) {
+                // Adam divides a gradient by its own size: where that is small, the step is what rounding made of it, but
+                // never much longer than the learning rate.
+                const bool loose = adam && std::fabs(gradients[i]) < 1e-3f * largest_gradient;
+                ASSERT_NEAR(x[i], y[i], loose ? 0.02f : tolerance) << what << ' ' << i << " at " << rows << " rows";
+            }
+        };
+        compare(step.gradients, oracle.gradients, "gradient");
+        compare(step.first, oracle.first, "first state");
+        compare(step.second, oracle.second, "second state");
+        compare(step.parameters, oracle.parameters, "parameter", shape().rule == HPC_RULE_ADAM);
     }
 }
 
@@ -117,8 +173,8 @@ TEST(Program, BigRunsUseTheTeamAndSmallOnesDoNot) {
     EXPECT_EQ(0u, info.team_runs);
 }
 
-TEST(Program, DescribesWhatWasFused) {
-    Device device;
+TEST_P(OnDevice, DescribesWhatWasFused) {
+    Device device(GetParam());
     TrainingStep step(device, shapes()[1], 32, HPC_PROGRAM_DEFAULT);
     const std::string text = step.program.describe();
     for (const char* part : {"dense_forward + relu", "dense_backward_input + relu' + column_sums",
@@ -126,8 +182,8 @@ TEST(Program, DescribesWhatWasFused) {
         EXPECT_NE(std::string::npos, text.find(part)) << part << " is missing in:\n" << text;
 }
 
-TEST(Program, ZeroRowsChangeNothing) {
-    Device device;
+TEST_P(OnDevice, ZeroRowsChangeNothing) {
+    Device device(GetParam());
     TrainingStep step(device, shapes()[1], 32, HPC_PROGRAM_DEFAULT);
     const std::vector<float> before = step.parameters.read();
     const hpc_metrics metrics = step.step(0, 0, 1);
@@ -135,8 +191,8 @@ TEST(Program, ZeroRowsChangeNothing) {
     expect_same(before, step.parameters.read(), "parameters before and after");
 }
 
-TEST(Program, FlagStopsUpdatesUntilFetched) {
-    Device device;
+TEST_P(OnDevice, FlagStopsUpdatesUntilFetched) {
+    Device device(GetParam());
     TrainingStep step(device, shapes()[1], 32, HPC_PROGRAM_DEFAULT);
     const std::vector<float> before = step.parameters.read(), moments = step.first.read();
     const uint64_t out_of_range[] = {TrainingStep::kSamples - 3, cell(0.01f), 1}, in_range[] = {0, cell(0.01f), 2};
@@ -152,8 +208,8 @@ TEST(Program, FlagStopsUpdatesUntilFetched) {
     EXPECT_NE(before, step.parameters.read());
 }
 
-TEST(Program, NonFiniteLossAndBadLabelAreFlagged) {
-    Device device;
+TEST_P(OnDevice, NonFiniteLossAndBadLabelAreFlagged) {
+    Device device(GetParam());
     TrainingStep step(device, shapes()[1], 32, HPC_PROGRAM_DEFAULT);
     const std::vector<float> before = step.parameters.read();
     const std::vector<float> features = step.features.read();
@@ -168,8 +224,8 @@ TEST(Program, NonFiniteLossAndBadLabelAreFlagged) {
     expect_same(before, step.parameters.read(), "parameters before and after");
 }
 
-TEST(Program, SecondEntryIsBusy) {
-    Device device;
+TEST_P(OnDevice, SecondEntryIsBusy) {
+    Device device(GetParam());
     TrainingStep step(device, shapes()[4], 200, HPC_PROGRAM_DEFAULT);
     std::atomic<int> busy{0}, other{0};
     std::vector<std::thread> threads;
@@ -187,8 +243,8 @@ TEST(Program, SecondEntryIsBusy) {
     EXPECT_EQ(0, other.load());
 }
 
-TEST(Program, TransfersBringInputsAndOutputs) {
-    Device device;
+TEST_P(OnDevice, TransfersBringInputsAndOutputs) {
+    Device device(GetParam());
     Buffer w(device, 6);
     w.write(std::vector<float>{1, 2, 3, 4, 5, 6});
     Program program(device, 4);
@@ -204,9 +260,9 @@ TEST(Program, TransfersBringInputsAndOutputs) {
     EXPECT_EQ(HPC_INVALID_ARGUMENT, hpc_program_run_with(program.handle, 2, 1, nullptr, 0, transfers, 2, nullptr));
 }
 
-TEST(Program, WorkspaceIsShared) {
+TEST_P(OnDevice, WorkspaceIsShared) {
     // A deep network's temporaries do not all live at once: the plan must be well below their sum.
-    Device device;
+    Device device(GetParam());
     Program program(device, 64);
     uint32_t x = program.rows(HPC_VALUE_INPUT, 256);
     for (int i = 0; i < 20; i++) {
@@ -221,8 +277,8 @@ TEST(Program, WorkspaceIsShared) {
     EXPECT_LE(info.workspace_bytes, 2u * 64 * 256 * 4);
 }
 
-TEST(Program, ProfileCoversEveryInstruction) {
-    Device device;
+TEST_P(OnDevice, ProfileCoversEveryInstruction) {
+    Device device(GetParam());
     TrainingStep step(device, shapes()[1], 32, HPC_PROGRAM_DEFAULT);
     hpc_program_info info{};
     HPC_CHECK(hpc_program_get_info(step.program.handle, &info));

@@ -1,0 +1,60 @@
+// The OpenCL device: a context, one in-order queue, pooled memory, built kernels.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "backend.h"
+#include "opencl/api.h"
+#include "opencl/buffer.h"
+#include "opencl/kernels.h"
+#include "opencl/opencl.h"
+#include "opencl/program_cache.h"
+#include "opencl/queue.h"
+
+namespace hpc::opencl {
+
+class OpenClDevice final : public Device {
+public:
+    // The chosen device, with a context and a queue: its own, or a caller's, of which each holds a reference.
+    OpenClDevice(const DeviceInfo& device, std::string report, Ref<cl_context> context, Ref<cl_command_queue> queue, bool adopted,
+                 const std::string& cache_folder);
+
+    void info(hpc_device_info& info) const override;
+    std::string describe() const override;
+    hpc_measurement measure(int milliseconds) override;
+    std::shared_ptr<Buffer> create_buffer(uint64_t bytes) override;
+    uint64_t scratch_bytes(const Node& node, const std::vector<Value>& values, const Extents& capacity) const override;
+    std::unique_ptr<Executor> lower(const Plan& plan) override;
+
+    // A buffer over a caller's cl_mem of the same context.
+    std::shared_ptr<Buffer> adopt_buffer(void* memory, uint64_t bytes);
+
+    const Api& api() const { return *device_.api; }
+    const Limits& limits() const { return limits_; }
+    Queue& queue() { return queue_; }
+    BufferPool& pool() { return pool_; }
+    // A kernel object of its own for whoever asks: arguments belong to the object. Checked to run in groups of `local`.
+    Ref<cl_kernel> kernel(const Kernel& kernel, uint64_t local);
+    // A second in-order queue, which tells times; made when first asked for.
+    Queue& timed_queue();
+
+private:
+    DeviceInfo device_;
+    std::string report_;
+    bool adopted_;
+    Limits limits_;
+    // Released from the bottom up: memory and kernels, the queues, the context.
+    Ref<cl_context> context_;
+    Queue queue_;
+    std::mutex timed_mutex_;
+    std::unique_ptr<Queue> timed_queue_;
+    ProgramCache programs_;
+    BufferPool pool_;
+};
+
+// create_device over these libraries.
+std::shared_ptr<Device> create_device(const hpc_device_options& options, const Places& places);
+
+}  // namespace hpc::opencl

@@ -1,0 +1,723 @@
+// Executes a plan on an OpenCL device: each node is lowered once to steps, each step is one kernel launch.
+//
+// A run has two halves. First every step chooses its kernel for these extents and sets its arguments, slots by value;
+// nothing has reached the queue by then, so that whatever fails here leaves everything as it was. Then the whole list is
+// enqueued, under the queue's lock, and flushed; nothing waits. The kernels are described in kernels.h.
+//
+// To add an instruction: an overload of Lowering::operator() here, and its scratch in scratch_for.
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <unordered_map>
+
+#include "opencl/device.h"
+#include "tables.h"
+
+namespace hpc::opencl {
+
+namespace {
+
+// ---- Tunables (data) -------------------------------------------------------------------------------------------------
+
+constexpr uint64_t kStagedMost = 4u << 20;  // inputs up to this many bytes are copied aside, larger ones waited for
+constexpr size_t kStagedBlocks = 4;         // inputs under way at once
+
+// ---- Steps -----------------------------------------------------------------------------------------------------------
+
+// Memory of a device from one element (4 bytes) on.
+struct Place {
+    cl_mem memory = nullptr;
+    cl_ulong element = 0;
+};
+
+// One launch. It has a kernel object for every specialisation that it has met, and remembers their arguments: an
+// argument that is what it was is not set again.
+class Step {
+public:
+    Step(OpenClDevice& device, cl_mem metrics, bool guarded) : device_(device), metrics_(metrics), guarded_(guarded) {}
+
+    // Whether the extents changed since the step was last prepared to the end.
+    bool replan = true;
+
+    // Opens the arguments of the step. `choose` makes the Kernel; it is asked only when the extents have changed.
+    template <class Choose>
+    void use(const Launch& launch, const Choose& choose) {
+        geometry_ = {};
+        if (launch.groups == 0) return;
+        geometry_.dimensions = 1;
+        geometry_.global[0] = launch.global();
+        geometry_.local[0] = launch.local;
+        if (replan || !chosen_) {
+            const Kernel kernel = choose();
+            const std::string id = std::string(kernel.source->name) + kernel.name + kernel.options;
+            auto found = variants_.find(id);
+            if (found == variants_.end())
+                found = variants_.emplace(id, Variant{device_.kernel(kernel, launch.local), {}}).first;
+            chosen_ = &found->second;
+        }
+        next_ = 0;
+        value(metrics_);
+        value(cl_uint{guarded_});
+    }
+    void operand(const Place& place) {
+        value(place.memory ? place.memory : metrics_);
+        value(place.element);
+    }
+    template <class T>
+    void value(const T& argument) {
+        static_assert(sizeof(T) <= sizeof Argument::bytes && std::is_trivially_copyable_v<T>);
+        if (!launches()) return;
+        if (chosen_->arguments.size() <= next_) chosen_->arguments.resize(next_ + 1);
+        Argument& last = chosen_->arguments[next_];
+        if (last.size != sizeof(T) || std::memcmp(last.bytes, &argument, sizeof(T)) != 0) {
+            HPC_CL(device_.api(), clSetKernelArg, chosen_->kernel.get(), static_cast<cl_uint>(next_), sizeof(T),
+                   static_cast<const void*>(&argument));
+            last.size = sizeof(T);
+            std::memcpy(last.bytes, &argument, sizeof(T));
+        }
+        next_++;
+    }
+    void skip() { geometry_ = {}; }
+
+    bool launches() const { return geometry_.dimensions != 0; }
+    bool guarded() const { return guarded_; }
+    cl_kernel kernel() const { return chosen_->kernel.get(); }
+    const Geometry& geometry() const { return geometry_; }
+
+    std::function<void(const Run&, Step&)> prepare;
+
+private:
+    struct Argument {
+        size_t size = 0;
+        unsigned char bytes[32];
+    };
+    struct Variant {
+        Ref<cl_kernel> kernel;
+        std::vector<Argument> arguments;
+    };
+
+    OpenClDevice& device_;
+    cl_mem metrics_;
+    bool guarded_;
+    std::unordered_map<std::string, Variant> variants_;
+    Variant* chosen_ = nullptr;
+    Geometry geometry_;
+    size_t next_ = 0;
+};
+
+// Vector arguments as OpenCL C takes them.
+struct Float8 {
+    cl_float at[8];
+};
+struct Float4 {
+    cl_float at[4];
+};
+
+// ---- Scratch -----------------------------------------------------------------------------------------------------
+
+// Scratch of one node, in bytes at capacity. What lies in it is told in kernels.h, by each kernel.
+uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, const Extents& capacity, const Limits& limits) {
+    auto value = [&](ValueId id) -> const Value& { return values[id - 1]; };
+    auto rows = [&](ValueId id) { return value(id).rows(capacity); };
+    auto columns = [&](ValueId id) { return value(id).columns; };
+    if (const auto* n = std::get_if<DenseBackwardInputNode>(&payload))
+        return gemm_scratch(Form::NT, rows(n->dx), columns(n->dx), columns(n->dy), n->sums != 0, limits);
+    if (const auto* n = std::get_if<hpc_dense_backward_weight>(&payload))
+        return gemm_scratch(Form::TN, columns(n->x), columns(n->dy), rows(n->x), false, limits);
+    if (const auto* n = std::get_if<hpc_column_sums>(&payload)) return columns_scratch(rows(n->x), columns(n->x), limits);
+    if (const auto* n = std::get_if<ActivationBackwardNode>(&payload))
+        return n->sums ? columns_scratch(rows(n->dx), columns(n->dx), limits) : 0;
+    if (const auto* n = std::get_if<LossNode>(&payload)) return loss_scratch(value(n->prediction).elements(capacity), limits);
+    if (const auto* n = std::get_if<SoftmaxCrossEntropyNode>(&payload))
+        return cross_entropy_scratch(rows(n->logits), columns(n->logits), n->sums != 0, limits);
+    if (const auto* n = std::get_if<hpc_norm>(&payload)) return norm_scratch(value(n->x).elements(capacity), limits);
+    return 0;
+}
+
+// ---- Lowering ----------------------------------------------------------------------------------------------------
+
+using Prepare = std::function<void(const Run&, Step&)>;
+
+class Lowering {
+public:
+    Lowering(const OpenClDevice& device, const Plan& plan) : limits_(device.limits()), plan_(plan) {}
+
+    // The steps of one node.
+    std::vector<Prepare> lower(size_t index, std::string& picked) {
+        node_ = index;
+        picked_.clear();
+        std::vector<Prepare> steps = std::visit(*this, plan_.nodes[index].payload);
+        picked = picked_;
+        return steps;
+    }
+
+    std::vector<Prepare> operator()(const hpc_gather_rows& n) {
+        const Value& source = value(n.source);
+        const Value& indices = value(n.indices);
+        const Value& destination = value(n.destination);
+        return {[=, &indices, &destination, limits = limits_, n = n, from = place(n.source), index = place(n.indices),
+                 to = place(n.destination), source_rows = cl_ulong{source.rows(plan_.capacity)}](const Run& run, Step& step) {
+            const cl_ulong rows = destination.rows(run.extents), columns = destination.columns;
+            step.use(gather_launch(rows, columns, limits), [] { return gather_kernel(); });
+            step.operand(from);
+            step.operand(index);
+            step.operand(to);
+            step.value(source_rows);
+            step.value(cl_ulong{indices.rows(run.extents)});
+            step.value(cl_ulong{run.counter(n.offset)});
+            step.value(rows);
+            step.value(columns);
+            step.value(static_cast<cl_uint>(row_lanes(columns, limits)));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const DenseForwardNode& n) {
+        Epilogue epilogue;
+        epilogue.kind = n.b || n.activation.present() ? Epilogue::Forward : Epilogue::None;
+        if (n.activation.present()) epilogue.activation = n.activation.activation;
+        epilogue.bias = n.b != 0;
+        epilogue.kept = n.activation.kept != 0;
+        return product(Form::NN, value(n.y), value(n.x).columns, n.x, n.w, n.y, n.b, n.activation, epilogue, 0);
+    }
+
+    std::vector<Prepare> operator()(const DenseBackwardInputNode& n) {
+        Epilogue epilogue;
+        epilogue.kind = n.sums || n.activation.present() ? Epilogue::Backward : Epilogue::None;
+        if (n.activation.present()) epilogue.activation = n.activation.activation;
+        epilogue.kept = n.activation.kept != 0;
+        epilogue.sums = n.sums != 0;
+        return product(Form::NT, value(n.dx), value(n.dy).columns, n.dy, n.w, n.dx, 0, n.activation, epilogue, n.sums);
+    }
+
+    std::vector<Prepare> operator()(const hpc_dense_backward_weight& n) {
+        // dW[in x out] = X[r x in]^T dY[r x out]: the rows are the depth, which may be split into parts.
+        const Value& x = value(n.x);
+        const cl_ulong m = x.columns, width = value(n.dy).columns;
+        const Place a = place(n.x), b = place(n.dy), c = place(n.dw), parts = scratch();
+        picked_ = describe_product(plan_gemm(Form::TN, m, width, x.rows(plan_.capacity), limits_));
+        return {[=, &x, limits = limits_](const Run& run, Step& step) {
+                    const cl_ulong k = x.rows(run.extents);
+                    const GemmPlan plan = plan_gemm(Form::TN, m, width, k, limits);
+                    step.use(gemm_launch(plan, limits), [&] { return gemm_kernel(Form::TN, plan, {}); });
+                    step.operand(a);
+                    step.operand(b);
+                    step.operand(plan.splits > 1 ? parts : c);
+                    for (int i = 0; i < 3; i++) step.operand({});
+                    extents(step, m, width, k, plan.split_k);
+                    step.value(cl_float{0});
+                    step.value(cl_float{0});
+                },
+                [=, &x, limits = limits_](const Run& run, Step& step) {
+                    const GemmPlan plan = plan_gemm(Form::TN, m, width, x.rows(run.extents), limits);
+                    combine(step, plan.splits, m * width, parts, c, limits);
+                }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_column_sums& n) {
+        const Value& x = value(n.x);
+        const Place from = place(n.x), to = place(n.y), parts = scratch();
+        return {[=, &x, limits = limits_](const Run& run, Step& step) {
+                    const cl_ulong rows = x.rows(run.extents);
+                    const ColumnPlan plan = plan_columns(rows, x.columns, limits);
+                    step.use(columns_launch(plan, limits), [] { return column_sums_kernel(); });
+                    step.operand(from);
+                    step.operand(plan.parts > 1 ? parts : to);
+                    columns(step, rows, x.columns, plan);
+                },
+                [=, &x, limits = limits_](const Run& run, Step& step) {
+                    combine(step, plan_columns(x.rows(run.extents), x.columns, limits).parts, x.columns, parts, to, limits);
+                }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_activation_forward& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, from = place(n.x), to = place(n.y), derivative = place(n.derivative)](const Run& run,
+                                                                                                                       Step& step) {
+            const cl_ulong count = x.elements(run.extents);
+            step.use(flat_launch(count, limits), [&] { return activation_forward_kernel(n.activation, n.derivative != 0); });
+            step.operand(from);
+            step.operand(to);
+            step.operand(derivative);
+            step.value(count);
+            step.value(n.alpha);
+            step.value(n.beta);
+        }};
+    }
+
+    std::vector<Prepare> operator()(const ActivationBackwardNode& n) {
+        const Value& dx = value(n.dx);
+        const Place kept = place(n.kept), from = place(n.dy), to = place(n.dx);
+        if (!n.sums) {
+            return {[=, &dx, limits = limits_, n = n](const Run& run, Step& step) {
+                const cl_ulong count = dx.elements(run.extents);
+                step.use(flat_launch(count, limits), [&] { return activation_backward_kernel(n.activation, n.kept != 0); });
+                step.operand(kept);
+                step.operand(from);
+                step.operand(to);
+                step.value(count);
+                step.value(n.alpha);
+                step.value(n.beta);
+            }};
+        }
+        const Place sums = place(n.sums), parts = scratch();
+        return {[=, &dx, limits = limits_, n = n](const Run& run, Step& step) {
+                    const cl_ulong rows = dx.rows(run.extents);
+                    const ColumnPlan plan = plan_columns(rows, dx.columns, limits);
+                    step.use(columns_launch(plan, limits), [&] { return activation_backward_sums_kernel(n.activation, n.kept != 0); });
+                    step.operand(kept);
+                    step.operand(from);
+                    step.operand(to);
+                    step.operand(plan.parts > 1 ? parts : sums);
+                    columns(step, rows, dx.columns, plan);
+                    step.value(n.alpha);
+                    step.value(n.beta);
+                },
+                [=, &dx, limits = limits_](const Run& run, Step& step) {
+                    combine(step, plan_columns(dx.rows(run.extents), dx.columns, limits).parts, dx.columns, parts, sums, limits);
+                }};
+    }
+
+    std::vector<Prepare> operator()(const LossNode& n) {
+        const Value& prediction = value(n.prediction);
+        const Place p = place(n.prediction), t = place(n.target), gradient = place(n.gradient), partials = scratch();
+        std::vector<Prepare> steps;
+        steps.push_back([=, &prediction, limits = limits_, n = n](const Run& run, Step& step) {
+            const cl_ulong count = prediction.elements(run.extents);
+            step.use(loss_launch(count, limits), [&] { return loss_kernel(n.loss, n.adds_loss, n.gradient != 0); });
+            step.operand(p);
+            step.operand(t);
+            step.operand(gradient);
+            step.operand(partials);
+            step.value(count);
+            step.value(cl_float{loss_scale(n.reduction, run.scalar(n.weight), count)});
+            step.value(n.alpha);
+            step.value(n.beta);
+        });
+        if (n.adds_loss)
+            steps.push_back([=, &prediction, limits = limits_, n = n](const Run& run, Step& step) {
+                const uint64_t parts = loss_launch(prediction.elements(run.extents), limits).groups;
+                combine_losses(step, partials, parts, prediction.rows(run.extents),
+                               n.reduction == HPC_REDUCTION_MEAN ? prediction.columns : 1, run.scalar(n.weight), limits);
+            });
+        return steps;
+    }
+
+    std::vector<Prepare> operator()(const SoftmaxCrossEntropyNode& n) {
+        const Value& logits = value(n.logits);
+        const bool labels = value(n.target).dtype == HPC_INT32;
+        const cl_ulong classes = logits.columns;
+        const Place x = place(n.logits), target = place(n.target), gradient = place(n.gradient), sums = place(n.sums), partials = scratch();
+        Place parts = partials;
+        parts.element += cross_entropy_sums_offset(logits.rows(plan_.capacity), classes, limits_) / 4;
+        const CrossEntropy what{labels, n.adds_loss, n.gradient != 0, n.sums != 0};
+        std::vector<Prepare> steps;
+        steps.push_back([=, &logits, limits = limits_, n = n](const Run& run, Step& step) {
+            const cl_ulong rows = logits.rows(run.extents);
+            step.use(cross_entropy_launch(rows, classes, limits), [&] { return cross_entropy_kernel(classes, what, limits); });
+            step.operand(x);
+            step.operand(target);
+            step.operand(gradient);
+            step.operand(cross_entropy_parts(rows, classes, limits) > 1 ? parts : sums);
+            step.operand(partials);
+            step.value(rows);
+            step.value(classes);
+            step.value(cl_ulong{cross_entropy_block(classes, limits)});
+            step.value(cl_float{loss_scale(n.reduction, run.scalar(n.weight), rows)});
+        });
+        if (n.sums)
+            steps.push_back([=, &logits, limits = limits_](const Run& run, Step& step) {
+                combine(step, cross_entropy_parts(logits.rows(run.extents), classes, limits), classes, parts, sums, limits);
+            });
+        if (n.adds_loss)
+            steps.push_back([=, &logits, limits = limits_, n = n](const Run& run, Step& step) {
+                const cl_ulong rows = logits.rows(run.extents);
+                combine_losses(step, partials, cross_entropy_parts(rows, classes, limits), rows, 1, run.scalar(n.weight), limits);
+            });
+        return steps;
+    }
+
+    std::vector<Prepare> operator()(const hpc_softmax& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, from = place(n.x), to = place(n.y)](const Run& run, Step& step) {
+            const cl_ulong rows = x.rows(run.extents), width = x.columns;
+            step.use(softmax_launch(rows, width, limits), [&] { return softmax_kernel(width, limits); });
+            step.operand(from);
+            step.operand(to);
+            step.value(rows);
+            step.value(width);
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_update& n) {
+        const hpc_rule_info* info = rule_info(n.rule);
+        const Value& parameters = value(n.parameters);
+        std::vector<Place> operands_of_rule{place(n.parameters), place(n.gradients)};
+        for (const ValueId state : n.states) operands_of_rule.push_back(place(state));
+        return {[=, &parameters, limits = limits_, n = n, make = prepare_rule(n.rule)](const Run& run, Step& step) {
+            const cl_ulong count = parameters.elements(run.extents);
+            float hypers[HPC_MAX_HYPERPARAMETERS] = {}, h[12] = {};
+            static_assert(sizeof h >= sizeof cpu::UpdateElements::h);
+            for (int i = 0; i < info->hyperparameter_count; i++) hypers[i] = run.scalar(n.hyperparameters[i]);
+            make(hypers, run.counter(n.step), h);
+            Float8 h0;
+            Float4 h1;
+            std::memcpy(h0.at, h, sizeof h0.at);
+            std::memcpy(h1.at, h + 8, sizeof h1.at);
+            step.use(flat_launch(count, limits), [&] { return update_kernel(n.rule); });
+            for (const Place& operand : operands_of_rule) step.operand(operand);
+            step.value(count);
+            step.value(h0);
+            step.value(h1);
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_norm& n) {
+        const Value& x = value(n.x);
+        const Place from = place(n.x), norm = place(n.norm), partials = scratch();
+        return {[=, &x, limits = limits_](const Run& run, Step& step) {
+                    const cl_ulong count = x.elements(run.extents);
+                    step.use(sum_of_squares_launch(count, limits), [] { return sum_of_squares_kernel(); });
+                    step.operand(from);
+                    step.operand(partials);
+                    step.value(count);
+                },
+                [=, &x, limits = limits_](const Run& run, Step& step) {
+                    step.use(one_group(limits), [] { return norm_kernel(); });
+                    step.operand(partials);
+                    step.operand(norm);
+                    step.value(cl_ulong{sum_of_squares_launch(x.elements(run.extents), limits).groups});
+                }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_clip_by_norm& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, at = place(n.x), norm = place(n.norm)](const Run& run, Step& step) {
+            const cl_ulong count = x.elements(run.extents);
+            step.use(flat_launch(count, limits), [] { return clip_by_norm_kernel(); });
+            step.operand(at);
+            step.operand(norm);
+            step.value(count);
+            step.value(run.scalar(n.max_norm));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_scale& n) { return flat(n.x, 0, n.factor, scale_kernel()); }
+    std::vector<Prepare> operator()(const hpc_add_scaled& n) { return flat(n.x, n.y, n.factor, add_scaled_kernel()); }
+    std::vector<Prepare> operator()(const hpc_fill& n) { return flat(n.x, 0, n.value, fill_kernel()); }
+
+    std::vector<Prepare> operator()(const hpc_philox_uniform& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, at = place(n.x)](const Run& run, Step& step) {
+            const cl_ulong count = x.elements(run.extents);
+            step.use(flat_launch(count, limits), [] { return philox_uniform_kernel(); });
+            step.operand(at);
+            step.value(count);
+            step.value(cl_ulong{run.counter(n.seed)});
+            step.value(cl_ulong{run.counter(n.stream)});
+            step.value(n.low);
+            step.value(n.high);
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_dropout& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, from = place(n.x), to = place(n.y)](const Run& run, Step& step) {
+            const cl_ulong count = x.elements(run.extents);
+            step.use(flat_launch(count, limits), [] { return dropout_kernel(); });
+            step.operand(from);
+            step.operand(to);
+            step.value(count);
+            step.value(cl_ulong{run.counter(n.seed)});
+            step.value(cl_ulong{run.counter(n.stream)});
+            step.value(run.scalar(n.rate));
+        }};
+    }
+
+private:
+    const Value& value(ValueId id) const { return plan_.value(id); }
+    // No place for id 0: an operand that the kernel does not have.
+    Place place(ValueId id) const {
+        if (id == 0) return {};
+        const Value& v = value(id);
+        return {static_cast<const OpenClBuffer&>(*v.buffer).memory(), v.offset / 4};
+    }
+    Place scratch() const {
+        if (!plan_.workspace) return {};
+        return {static_cast<const OpenClBuffer&>(*plan_.workspace).memory(), plan_.scratch[node_] / 4};
+    }
+
+    static void extents(Step& step, cl_ulong m, cl_ulong n, cl_ulong k, cl_ulong split_k) {
+        step.value(m);
+        step.value(n);
+        step.value(k);
+        step.value(split_k);
+    }
+
+    static void columns(Step& step, cl_ulong rows, cl_ulong width, const ColumnPlan& plan) {
+        step.value(rows);
+        step.value(width);
+        step.value(cl_ulong{plan.block});
+        step.value(static_cast<cl_uint>(plan.lanes));
+    }
+
+    // y = the sum of `parts` partial results in scratch; nothing where there was only one, which stands in its place.
+    static void combine(Step& step, uint64_t parts, uint64_t width, const Place& from, const Place& to, const Limits& limits) {
+        if (parts <= 1) {
+            step.skip();
+            return;
+        }
+        const ColumnPlan plan = plan_combine(parts, width, limits);
+        step.use(columns_launch(plan, limits), [] { return column_sums_kernel(); });
+        step.operand(from);
+        step.operand(to);
+        columns(step, parts, width, plan);
+    }
+
+    static void combine_losses(Step& step, const Place& partials, cl_ulong parts, cl_ulong rows, cl_ulong divisor, cl_float weight,
+                               const Limits& limits) {
+        step.use(one_group(limits), [] { return combine_losses_kernel(); });
+        step.operand(partials);
+        step.value(parts);
+        step.value(rows);
+        step.value(divisor);
+        step.value(weight);
+    }
+
+    // C[rows x width] = A B or A B^T with its epilogue, and what is left of column sums.
+    std::vector<Prepare> product(Form form, const Value& c_value, cl_ulong k, ValueId a_id, ValueId b_id, ValueId c_id, ValueId bias_id,
+                                 const FusedActivation& activation, const Epilogue& epilogue, ValueId sums_id) {
+        const cl_ulong width = c_value.columns;
+        const Place a = place(a_id), b = place(b_id), c = place(c_id), bias = place(bias_id), kept = place(activation.kept),
+                    sums = place(sums_id), parts = scratch();
+        const float alpha = activation.alpha, beta = activation.beta;
+        picked_ = describe_product(plan_gemm(form, c_value.rows(plan_.capacity), width, k, limits_));
+        std::vector<Prepare> steps;
+        steps.push_back([=, &c_value, limits = limits_](const Run& run, Step& step) {
+            const cl_ulong m = c_value.rows(run.extents);
+            const GemmPlan plan = plan_gemm(form, m, width, k, limits);
+            step.use(gemm_launch(plan, limits), [&] { return gemm_kernel(form, plan, epilogue); });
+            step.operand(a);
+            step.operand(b);
+            step.operand(c);
+            step.operand(bias);
+            step.operand(kept);
+            step.operand(!epilogue.sums ? Place{} : plan.row_tiles > 1 ? parts : sums);
+            extents(step, m, width, k, plan.split_k);
+            step.value(alpha);
+            step.value(beta);
+        });
+        if (epilogue.sums)
+            steps.push_back([=, &c_value, limits = limits_](const Run& run, Step& step) {
+                const GemmPlan plan = plan_gemm(form, c_value.rows(run.extents), width, k, limits);
+                combine(step, plan.row_tiles, width, parts, sums, limits);
+            });
+        return steps;
+    }
+
+    static std::string describe_product(const GemmPlan& plan) {
+        if (!plan.tile) return "matrix-vector, " + std::to_string(plan.row_tiles * plan.column_tiles) + " groups";
+        std::string text = std::to_string(plan.row_tiles) + " x " + std::to_string(plan.column_tiles) + " tiles of " +
+                           std::to_string(plan.tile->tile_m) + " x " + std::to_string(plan.tile->tile_n);
+        if (plan.splits > 1) text += ", rows in " + std::to_string(plan.splits) + " parts";
+        return text;
+    }
+
+    // An elementwise pass with one number; y_id 0: over x alone.
+    std::vector<Prepare> flat(ValueId x_id, ValueId y_id, const hpc_scalar& number, const Kernel& kernel) {
+        const Value& x = value(x_id);
+        const bool two = y_id != 0;
+        return {[=, &x, limits = limits_, from = place(x_id), to = place(y_id)](const Run& run, Step& step) {
+            const cl_ulong count = x.elements(run.extents);
+            step.use(flat_launch(count, limits), [&] { return kernel; });
+            step.operand(from);
+            if (two) step.operand(to);
+            step.value(count);
+            step.value(run.scalar(number));
+        }};
+    }
+
+    Limits limits_;
+    const Plan& plan_;
+    size_t node_ = 0;
+    std::string picked_;
+};
+
+// ---- Executor ----------------------------------------------------------------------------------------------------
+
+class OpenClExecutor final : public Executor {
+public:
+    OpenClExecutor(std::shared_ptr<OpenClDevice> device, const Plan& plan)
+        : device_(std::move(device)), metrics_(device_, sizeof(device_metrics)) {
+        Lowering lowering(*device_, plan);
+        for (size_t i = 0; i < plan.nodes.size(); i++) {
+            bool guarded = false;
+            for (const Operand& operand : operands(plan.nodes[i].payload)) {
+                const int32_t kind = plan.value(operand.value).kind;
+                if (operand.writes() && (kind == HPC_VALUE_PARAMETER || kind == HPC_VALUE_OPTIMIZER_STATE)) guarded = true;
+            }
+            std::string picked;
+            for (Prepare& prepare : lowering.lower(i, picked)) add(i, guarded, std::move(prepare));
+            picked_.push_back(std::move(picked));
+        }
+        add(plan.nodes.size(), false, [](const Run&, Step& step) { step.use({1, 1}, [] { return end_run_kernel(); }); });
+        // What a full run needs is built now; a run of other extents may meet a tile that is new to it.
+        const std::vector<uint64_t> zeros(plan.slots.size() + 1, 0);
+        prepare({plan.capacity, zeros.data()});
+    }
+
+    ~OpenClExecutor() override {
+        for (Staged& staged : staged_) wait(staged);
+    }
+
+    void run(const Run& run) override {
+        prepare(run);
+        Queue& queue = device_->queue();
+        std::lock_guard<std::mutex> lock(queue.order);
+        enqueue(queue, nullptr);
+        queue.flush();
+    }
+
+    void profile(const Run& run, double* nanoseconds) override {
+        Queue& timed = device_->timed_queue();
+        prepare(run);
+        std::vector<double> total(picked_.size() + 1, 0.0);
+        {
+            std::lock_guard<std::mutex> lock(device_->queue().order);
+            device_->queue().finish();
+            std::vector<Ref<cl_event>> events(steps_.size());
+            enqueue(timed, events.data());
+            timed.finish();
+            for (size_t i = 0; i < steps_.size(); i++)
+                if (events[i]) total[nodes_[i]] += elapsed(events[i].get());
+        }
+        for (size_t i = 0; i < picked_.size(); i++) nanoseconds[i] = std::min(nanoseconds[i], std::max(total[i], 1.0));
+    }
+
+    void fetch(hpc_metrics& out) override {
+        device_metrics found{};
+        metrics_.read(0, &found, sizeof found);
+        metrics_.fill(0, 0, sizeof found);
+        const bool fp64 = device_->limits().fp64;
+        out = {};
+        out.loss = read_sum(found.loss, fp64);
+        out.gradient_norm = read_sum(found.gradient_norm, fp64);
+        out.rows = found.rows;
+        out.correct = found.correct;
+        out.runs = found.runs;
+        out.first_flagged_run = found.first_flagged_run;
+        out.flags = found.flags;
+    }
+
+    // A small input is copied aside, so that the caller has its memory back without waiting for the queue.
+    void transfer_in(const Value& value, const void* host, uint64_t bytes) override {
+        const cl_mem memory = static_cast<const OpenClBuffer&>(*value.buffer).memory();
+        if (bytes > kStagedMost) {
+            device_->queue().write(memory, value.offset, host, bytes);
+            return;
+        }
+        if (staged_.size() < kStagedBlocks) {
+            staged_.emplace_back();
+        } else {
+            std::rotate(staged_.begin(), staged_.begin() + 1, staged_.end());
+            wait(staged_.back());
+        }
+        Staged& block = staged_.back();
+        block.bytes.assign(static_cast<const unsigned char*>(host), static_cast<const unsigned char*>(host) + bytes);
+        block.event = device_->queue().write_later(memory, value.offset, block.bytes.data(), bytes);
+    }
+
+    void transfer_out(const Value& value, void* host, uint64_t bytes) override { value.buffer->read(value.offset, host, bytes); }
+    std::string describe(size_t node) const override { return picked_[node]; }
+    uint64_t team_runs() const override { return 0; }
+
+private:
+    struct Staged {
+        std::vector<unsigned char> bytes;
+        Ref<cl_event> event;
+    };
+
+    void add(size_t node, bool guarded, Prepare prepare) {
+        steps_.emplace_back(*device_, metrics_.memory(), guarded);
+        steps_.back().prepare = std::move(prepare);
+        nodes_.push_back(node);
+    }
+
+    void wait(Staged& staged) noexcept {
+        if (!staged.event) return;
+        const cl_event event = staged.event.get();
+        // A write that failed is over, too; the run that needed it tells of it.
+        device_->api().clWaitForEvents(1, &event);
+        staged.event = {};
+    }
+
+    double elapsed(cl_event event) const {
+        cl_ulong start = 0, end = 0;
+        HPC_CL(device_->api(), clGetEventProfilingInfo, event, CL_PROFILING_COMMAND_START, sizeof start, static_cast<void*>(&start), nullptr);
+        HPC_CL(device_->api(), clGetEventProfilingInfo, event, CL_PROFILING_COMMAND_END, sizeof end, static_cast<void*>(&end), nullptr);
+        return end > start ? static_cast<double>(end - start) : 0.0;
+    }
+
+    // Kernels and arguments for these extents and slots. Nothing is enqueued.
+    void prepare(const Run& run) {
+        const bool replan = run.extents.rows != prepared_.rows || run.extents.steps != prepared_.steps;
+        if (replan) prepared_ = {0, 0};
+        for (Step& step : steps_) {
+            step.replan = replan;
+            step.prepare(run, step);
+        }
+        prepared_ = run.extents;
+    }
+
+    // The whole list. From the first launch that changes parameters or optimizer state to the last one, a launch that
+    // fails is tried once more and the list carried to its end, so that the network is as after the step; where that
+    // fails, too, its state is a mix, and the device gives it to nobody.
+    void enqueue(Queue& queue, Ref<cl_event>* events) {
+        size_t first = steps_.size(), last = 0;
+        for (size_t i = 0; i < steps_.size(); i++)
+            if (steps_[i].guarded() && steps_[i].launches()) first = std::min(first, i), last = i;
+        for (size_t i = 0; i < steps_.size(); i++) {
+            if (!steps_[i].launches()) continue;
+            auto launch = [&] {
+                if (events) {
+                    events[i] = queue.launch_timed(steps_[i].kernel(), steps_[i].geometry());
+                } else {
+                    queue.launch(steps_[i].kernel(), steps_[i].geometry());
+                }
+            };
+            if (i <= first || i > last) {
+                launch();
+                continue;
+            }
+            try {
+                launch();
+            } catch (const Error&) {
+                try {
+                    launch();
+                } catch (const Error& error) {
+                    device_->queue().lose(std::string("a step was interrupted between two changes of the network: ") + error.what());
+                    throw;
+                }
+            }
+        }
+    }
+
+    std::shared_ptr<OpenClDevice> device_;
+    OpenClBuffer metrics_;
+    std::deque<Step> steps_;
+    std::vector<size_t> nodes_;  // of each step
+    std::vector<std::string> picked_;
+    std::vector<Staged> staged_;
+    Extents prepared_{0, 0};
+};
+
+}  // namespace
+
+uint64_t OpenClDevice::scratch_bytes(const Node& node, const std::vector<Value>& values, const Extents& capacity) const {
+    return scratch_for(node.payload, values, capacity, limits_);
+}
+
+std::unique_ptr<Executor> OpenClDevice::lower(const Plan& plan) {
+    return std::make_unique<OpenClExecutor>(std::static_pointer_cast<OpenClDevice>(shared_from_this()), plan);
+}
+
+}  // namespace hpc::opencl

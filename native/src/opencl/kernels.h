@@ -1,0 +1,476 @@
+// The OpenCL kernels as the host sees them: sources, specialisations, arguments, launch shapes, scratch.
+//
+// A program is built from texts put one after the other (Source::texts; "formulas/..." and "opencl/kernels/..." are
+// the places of the texts in this tree; no text includes another) and from options: common_options for the device,
+// and what the kernel's own function below returns. Programs are specialised by tile, activation, rule and epilogue,
+// never by shape.
+//
+// Calling conventions, the same for every kernel:
+//   - One dimension. Launch::groups work-groups of Launch::local work-items; groups == 0 means that there is nothing
+//     to do. What lies beyond the extents is predicated inside.
+//   - Arguments 0 and 1: the program's device_metrics (cl_mem alone), and `guard` (cl_uint): with 1 the kernel does
+//     nothing while a flag is set (what writes parameters or optimizer state).
+//   - Then the operands, two arguments each: cl_mem and the offset of the first element (cl_ulong, in elements of 4
+//     bytes). An operand that the specialisation does not have gets any buffer and 0.
+//   - Scratch operands are alike, with the offset in elements of 4 bytes, a multiple of 16 (64 bytes).
+//   - Then the scalars: extents are cl_ulong, numbers cl_float, anything else as noted.
+//   - Matrices are row-major and contiguous. Sums have an order that depends on shapes and Limits alone.
+//
+// To add a kernel: its text in kernels/, its function and its arguments here, a case in tests/opencl_kernels_test.cpp.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "hpcnet.h"
+#include "opencl/kernels/layout.h"
+#include "tables.h"
+
+namespace hpc::opencl {
+
+// ---- Tunables (data) ------------------------------------------------------------------------------------------------
+
+// Work-items of a work-group; every kernel but the tiled product works with any power of two up to this.
+inline constexpr uint64_t kGroup = 256;  // HPC_GROUP
+// Elements that a work-item of a flat pass takes: one float4.
+inline constexpr uint64_t kFlatElements = 4;
+// float4s that a work-item of a flat reduction (elementwise loss, norm) takes, at a distance of the group.
+inline constexpr uint64_t kReductionVectors = 8;  // HPC_REDUCTION_VECTORS
+// Rows that a work-item of a column sum adds up one after the other.
+inline constexpr uint64_t kColumnSumRows = 32;
+// Most columns of a column sum that a work-group has side by side: a multiple of what one memory transaction brings.
+inline constexpr uint64_t kColumnLanes = 64;
+// Row passes (softmax, cross-entropy, gather): the work-items that share a row, by the row's length.
+struct RowLanes {
+    uint64_t columns;  // up to this many
+    uint64_t lanes;
+};
+inline constexpr RowLanes kRowLanes[] = {{32, 8}, {512, 32}, {~uint64_t{0}, kGroup}};
+// Cross-entropy: how many rows each share of a work-group takes one after the other.
+inline constexpr uint64_t kRowPasses = 4;
+
+// The product's tiles: C is cut into tile_m x tile_n, a work-item has work_m x work_n of it in registers, tile_k of the
+// depth is in local memory at a time. Preferred first; the last one serves what is small. All powers of two, work_* 4
+// or 8, tile_k a multiple of 4.
+struct GemmTile {
+    uint64_t tile_m, tile_n, tile_k, work_m, work_n;  // HPC_TILE_M, HPC_TILE_N, HPC_TILE_K, HPC_WORK_M, HPC_WORK_N
+    constexpr uint64_t group() const { return tile_m / work_m * (tile_n / work_n); }
+    // Both operands' blocks, each row 4 floats longer against bank conflicts.
+    constexpr uint64_t local_bytes() const { return tile_k * (tile_m + 4 + tile_n + 4) * 4; }
+};
+inline constexpr GemmTile kGemmTiles[] = {{128, 128, 16, 8, 8}, {64, 64, 16, 4, 4}, {32, 32, 16, 4, 4}};
+// Up to this many rows a product is as many matrix-vector products (gemv.cl).
+inline constexpr uint64_t kVectorRows = 4;
+// Columns (NN) or lanes along the depth (NT) that a work-group of a matrix-vector product has side by side.
+inline constexpr uint64_t kVectorLanes = 32;  // HPC_VECTOR_LANES
+// Rows of tiles that neighbouring work-groups share, so that both operands stay in the second-level cache.
+inline constexpr uint64_t kGemmBand = 8;  // HPC_GEMM_BAND
+// A tile is taken if its work-groups number at least this many for each compute unit, else a smaller one.
+inline constexpr uint64_t kGroupsPerUnit = 2;
+// TN: the depth is split into parts of at least this many rows, until there are enough work-groups.
+inline constexpr uint64_t kSplitRows = 256;
+inline constexpr uint64_t kMaxSplits = 64;
+
+// ---- What a device allows -------------------------------------------------------------------------------------------
+
+struct Limits {
+    uint64_t group = kGroup;  // largest work-group that is used: a power of two
+    uint64_t local_bytes = 32768;
+    uint64_t compute_units = 16;
+    bool fp64 = false;            // cl_khr_fp64
+    bool rounded_divide = false;  // CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT
+
+    static constexpr uint64_t kLeastGroup = 64, kLeastLocalBytes = 16384;  // a device with less is refused
+
+    // From CL_DEVICE_MAX_WORK_GROUP_SIZE, CL_DEVICE_LOCAL_MEM_SIZE, CL_DEVICE_MAX_COMPUTE_UNITS.
+    static Limits of(uint64_t max_group, uint64_t local, uint64_t units, bool has_fp64, bool has_rounded_divide) {
+        Limits limits;
+        while (limits.group > max_group) limits.group /= 2;
+        limits.local_bytes = std::min<uint64_t>(local, 32768);
+        limits.compute_units = std::max<uint64_t>(units, 1);
+        limits.fp64 = has_fp64;
+        limits.rounded_divide = has_rounded_divide;
+        return limits;
+    }
+};
+
+// ---- Programs -------------------------------------------------------------------------------------------------------
+
+// The texts of a program, in order; the list ends with null.
+struct Source {
+    const char* name;
+    const char* texts[8];
+};
+
+#define HPC_BASE "opencl/kernels/layout.h", "opencl/kernels/common.cl"
+#define HPC_FORMULAS HPC_BASE, "formulas/ops_opencl.h", "formulas/elementary.h"
+inline constexpr Source kGemmSource{
+    "gemm", {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/gemm.cl"}};
+inline constexpr Source kGemvSource{
+    "gemv", {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/gemv.cl"}};
+inline constexpr Source kActivationSource{
+    "activation",
+    {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/activation.cl"}};
+inline constexpr Source kElementwiseSource{"elementwise", {HPC_BASE, "opencl/kernels/elementwise.cl"}};
+inline constexpr Source kRandomSource{"random", {HPC_BASE, "opencl/kernels/random.cl"}};
+inline constexpr Source kGatherSource{"gather", {HPC_BASE, "opencl/kernels/gather.cl"}};
+inline constexpr Source kSoftmaxSource{"softmax", {HPC_FORMULAS, "opencl/kernels/softmax.cl"}};
+inline constexpr Source kCrossEntropySource{"cross_entropy", {HPC_FORMULAS, "opencl/kernels/cross_entropy.cl"}};
+inline constexpr Source kLossSource{"loss", {HPC_FORMULAS, "formulas/losses.h", "opencl/kernels/loss.cl"}};
+inline constexpr Source kReduceSource{"reduce", {HPC_BASE, "opencl/kernels/reduce.cl"}};
+inline constexpr Source kUpdateSource{"update", {HPC_FORMULAS, "formulas/rules.h", "opencl/kernels/update.cl"}};
+#undef HPC_FORMULAS
+#undef HPC_BASE
+
+// A kernel of a specialised program. Kernels with the same source and options share one program.
+struct Kernel {
+    const Source* source;
+    std::string options;  // behind common_options
+    const char* name;
+};
+
+struct Launch {
+    uint64_t groups = 0;
+    uint64_t local = 0;
+    uint64_t global() const { return groups * local; }
+};
+
+inline std::string define(const char* name, uint64_t value) {
+    return std::string(" -D") + name + "=" + std::to_string(value);
+}
+
+// The two formulas of a row. Whole names: a driver's own macros may rename a bare `tanh`.
+inline std::string formula(const char* family, const char* row) {
+    return std::string(" -D") + family + "_VALUE=" + row + "_value -D" + family + "_DERIVATIVE=" + row + "_derivative";
+}
+
+// For every program of a device.
+inline std::string common_options(const Limits& limits) {
+    std::string options = "-cl-std=CL1.2";
+    if (limits.rounded_divide) options += " -cl-fp32-correctly-rounded-divide-sqrt";
+    options += define("HPC_GROUP", limits.group) + define("HPC_REDUCTION_VECTORS", kReductionVectors) +
+               define("HPC_VECTOR_LANES", kVectorLanes) + define("HPC_FLAG_NONFINITE", HPC_FLAG_NONFINITE) +
+               define("HPC_FLAG_INDEX", HPC_FLAG_INDEX) + define("HPC_FLAG_LABEL", HPC_FLAG_LABEL);
+    if (limits.fp64) options += define("HPC_FP64", 1);
+    return options;
+}
+
+inline constexpr uint64_t blocks_of(uint64_t count, uint64_t block) { return (count + block - 1) / block; }
+inline constexpr uint64_t padded(uint64_t count) { return blocks_of(count, 16) * 16; }
+inline constexpr uint64_t power_of_two_from(uint64_t count) {
+    uint64_t power = 1;
+    while (power < count) power *= 2;
+    return power;
+}
+
+// A sum of layout.h, as a number.
+inline double read_sum(uint64_t cell, bool fp64) {
+    if (fp64) {
+        double value;
+        std::memcpy(&value, &cell, sizeof value);
+        return value;
+    }
+    float pair[2];
+    std::memcpy(pair, &cell, sizeof pair);
+    return static_cast<double>(pair[0]) + static_cast<double>(pair[1]);
+}
+
+// ---- Products (gemm.cl, gemv.cl) ------------------------------------------------------------------------------------
+
+// C is [m x n], the depth k. Numbers are HPC_FORM.
+enum class Form : uint64_t {
+    NN = 0,  // C = A[m x k] B[k x n]
+    NT = 1,  // C = A[m x k] B[n x k]^T
+    TN = 2,  // C = A[k x m]^T B[k x n]
+};
+
+// What is done to C before it is written.
+struct Epilogue {
+    enum Kind : uint64_t {
+        None = 0,
+        Forward = 1,   // c = f(c + bias), kept = f'; bias and kept as given
+        Backward = 2,  // c = f'(kept) c, and column sums; sums as given
+    };
+    Kind kind = None;  // HPC_EPILOGUE
+    int32_t activation = HPC_ACTIVATION_LINEAR;
+    bool bias = false;  // HPC_BIAS
+    bool kept = false;  // HPC_KEPT (forward: written; backward: read)
+    bool sums = false;  // HPC_SUMS
+};
+
+inline std::string activation_options(int32_t activation) {
+    const hpc_activation_info* info = activation_info(activation);
+    return formula("HPC_ACTIVATION", info->name) + define("HPC_KEEPS", static_cast<uint64_t>(info->keeps));
+}
+
+struct GemmPlan {
+    const GemmTile* tile = nullptr;  // null: matrix-vector
+    uint64_t row_tiles = 0, column_tiles = 0;
+    uint64_t splits = 1, split_k = 0;  // parts of the depth, rows of each (the last may have fewer)
+};
+
+// The tile for C[m x n], by its size alone.
+inline const GemmTile& gemm_tile(uint64_t m, uint64_t n, const Limits& limits) {
+    const GemmTile* chosen = &kGemmTiles[std::size(kGemmTiles) - 1];
+    for (const GemmTile& tile : kGemmTiles) {
+        if (tile.group() > limits.group || tile.local_bytes() > limits.local_bytes) continue;
+        // Half empty tiles are left to smaller ones.
+        if (m * 2 <= tile.tile_m || n * 2 <= tile.tile_n) continue;
+        if (blocks_of(m, tile.tile_m) * blocks_of(n, tile.tile_n) < kGroupsPerUnit * limits.compute_units) continue;
+        chosen = &tile;
+        break;
+    }
+    return *chosen;
+}
+
+inline GemmPlan plan_gemm(Form form, uint64_t m, uint64_t n, uint64_t k, const Limits& limits) {
+    GemmPlan plan;
+    plan.split_k = std::max<uint64_t>(k, 1);
+    if (form != Form::TN && m <= kVectorRows) {
+        plan.row_tiles = m;
+        const uint64_t outputs = form == Form::NN ? kVectorLanes : limits.group / kVectorLanes;
+        plan.column_tiles = blocks_of(n, outputs);
+        return plan;
+    }
+    plan.tile = &gemm_tile(m, n, limits);
+    plan.row_tiles = blocks_of(m, plan.tile->tile_m);
+    plan.column_tiles = blocks_of(n, plan.tile->tile_n);
+    if (form == Form::TN) {
+        const uint64_t wanted = blocks_of(kGroupsPerUnit * limits.compute_units, plan.row_tiles * plan.column_tiles);
+        const uint64_t splits = std::min({wanted, blocks_of(k, kSplitRows), kMaxSplits});
+        if (splits > 1) {
+            plan.split_k = blocks_of(blocks_of(k, splits), plan.tile->tile_k) * plan.tile->tile_k;
+            plan.splits = blocks_of(k, plan.split_k);
+        }
+    }
+    return plan;
+}
+
+// Arguments of "gemm" and "gemv": metrics, guard, a, b, c, bias, kept, sums; m, n, k, split_k (ulong); alpha, beta.
+//   c     with splits > 1: scratch, [splits][m * n]; then column_sums over the splits makes C of it
+//   sums  [row_tiles][n]: scratch if row_tiles > 1, then column_sums over the row tiles makes the sums of it; with one
+//         row of tiles the sums themselves
+inline Kernel gemm_kernel(Form form, const GemmPlan& plan, const Epilogue& epilogue) {
+    std::string options = define("HPC_FORM", static_cast<uint64_t>(form)) + define("HPC_EPILOGUE", epilogue.kind);
+    if (epilogue.kind != Epilogue::None) {
+        options += activation_options(epilogue.activation) + define("HPC_BIAS", epilogue.bias) +
+                   define("HPC_KEPT", epilogue.kept) + define("HPC_SUMS", epilogue.sums);
+    }
+    if (!plan.tile) return {&kGemvSource, options, "gemv"};
+    options += define("HPC_TILE_M", plan.tile->tile_m) + define("HPC_TILE_N", plan.tile->tile_n) +
+               define("HPC_TILE_K", plan.tile->tile_k) + define("HPC_WORK_M", plan.tile->work_m) +
+               define("HPC_WORK_N", plan.tile->work_n) + define("HPC_GEMM_BAND", kGemmBand);
+    return {&kGemmSource, options, "gemm"};
+}
+inline Launch gemm_launch(const GemmPlan& plan, const Limits& limits) {
+    return {plan.row_tiles * plan.column_tiles * plan.splits, plan.tile ? plan.tile->group() : limits.group};
+}
+// Bytes of scratch that serve every smaller m (NN, NT: the rows of the run) or k (TN), too.
+inline uint64_t gemm_scratch(Form form, uint64_t m, uint64_t n, uint64_t k, bool sums, const Limits& limits) {
+    if (form == Form::TN) {
+        // The rows of a part are rounded up, which can leave fewer parts than a smaller k has: room for all that are wanted.
+        const GemmPlan plan = plan_gemm(form, m, n, k, limits);
+        const uint64_t wanted = blocks_of(kGroupsPerUnit * limits.compute_units, plan.row_tiles * plan.column_tiles);
+        const uint64_t splits = std::min({wanted, blocks_of(k, kSplitRows), kMaxSplits});
+        return splits > 1 ? splits * m * n * 4 : 0;
+    }
+    if (!sums || m <= 1) return 0;
+    return std::max(kVectorRows, blocks_of(m, kGemmTiles[std::size(kGemmTiles) - 1].tile_m)) * n * 4;
+}
+
+// ---- Column sums (reduce.cl) ----------------------------------------------------------------------------------------
+
+// y[part, :] = the sums of rows [part * block, (part + 1) * block) of x, for every part. With block = rows: the sums
+// themselves, and what combines partial results ([parts][count] -> [count]) in a fixed order, with compensation.
+struct ColumnPlan {
+    uint64_t lanes = 1;  // columns side by side in a work-group; a power of two
+    uint64_t column_groups = 0;
+    uint64_t block = 1, parts = 0;
+};
+inline ColumnPlan plan_columns(uint64_t rows, uint64_t columns, const Limits& limits) {
+    ColumnPlan plan;
+    plan.lanes = std::min({power_of_two_from(columns), kColumnLanes, limits.group});
+    plan.column_groups = blocks_of(columns, plan.lanes);
+    plan.block = limits.group / plan.lanes * kColumnSumRows;
+    plan.parts = blocks_of(rows, plan.block);
+    return plan;
+}
+inline ColumnPlan plan_combine(uint64_t parts, uint64_t columns, const Limits& limits) {
+    ColumnPlan plan = plan_columns(parts, columns, limits);
+    plan.block = parts;
+    plan.parts = 1;
+    return plan;
+}
+// Arguments: metrics, guard, x, y; rows, columns, block (ulong); lanes (uint).
+// plan.parts > 1: y is scratch [parts][columns], and a second launch with plan_combine(parts, columns) follows.
+inline Kernel column_sums_kernel() { return {&kReduceSource, "", "column_sums"}; }
+inline Launch columns_launch(const ColumnPlan& plan, const Limits& limits) {
+    return {plan.column_groups * plan.parts, limits.group};
+}
+// For rows and anything below.
+inline uint64_t columns_scratch(uint64_t rows, uint64_t columns, const Limits& limits) {
+    const ColumnPlan plan = plan_columns(rows, columns, limits);
+    return plan.parts > 1 ? plan.parts * columns * 4 : 0;
+}
+
+// ---- Activations (activation.cl) ------------------------------------------------------------------------------------
+
+inline Launch flat_launch(uint64_t count, const Limits& limits) {
+    return {blocks_of(count, limits.group * kFlatElements), limits.group};
+}
+
+// Arguments: metrics, guard, x, y, derivative; count (ulong); alpha, beta. Launch: flat_launch(count).
+inline Kernel activation_forward_kernel(int32_t activation, bool derivative) {
+    return {&kActivationSource, activation_options(activation) + define("HPC_KEPT", derivative), "activation_forward"};
+}
+// Arguments: metrics, guard, kept, dy, dx; count (ulong); alpha, beta. Launch: flat_launch(count). `kept`: whether
+// there is such an operand.
+inline Kernel activation_backward_kernel(int32_t activation, bool kept) {
+    return {&kActivationSource, activation_options(activation) + define("HPC_KEPT", kept), "activation_backward"};
+}
+// Arguments: metrics, guard, kept, dy, dx, sums; rows, columns, block (ulong); lanes (uint); alpha, beta. Plan, launch,
+// scratch and what follows as for column_sums.
+inline Kernel activation_backward_sums_kernel(int32_t activation, bool kept) {
+    return {&kActivationSource, activation_options(activation) + define("HPC_KEPT", kept), "activation_backward_sums"};
+}
+
+// ---- Elementwise (elementwise.cl), random numbers (random.cl): flat_launch(count) -----------------------------------
+
+// x *= factor.                 Arguments: metrics, guard, x; count; factor (float).
+inline Kernel scale_kernel() { return {&kElementwiseSource, "", "scale"}; }
+// y += factor x.               Arguments: metrics, guard, x, y; count; factor (float).
+inline Kernel add_scaled_kernel() { return {&kElementwiseSource, "", "add_scaled"}; }
+// x = value.                   Arguments: metrics, guard, x; count; value (float).
+inline Kernel fill_kernel() { return {&kElementwiseSource, "", "fill"}; }
+// x *= min(1, max_norm / (norm + 1e-6)).  Arguments: metrics, guard, x, norm; count; max_norm (float).
+inline Kernel clip_by_norm_kernel() { return {&kElementwiseSource, "", "clip_by_norm"}; }
+// Arguments: metrics, guard, x; count, seed, stream (ulong); low, high (float).
+inline Kernel philox_uniform_kernel() { return {&kRandomSource, "", "philox_uniform"}; }
+// Arguments: metrics, guard, x, y; count, seed, stream (ulong); rate (float).
+inline Kernel dropout_kernel() { return {&kRandomSource, "", "dropout"}; }
+
+// ---- Gather (gather.cl) ---------------------------------------------------------------------------------------------
+
+inline uint64_t row_lanes(uint64_t columns, const Limits& limits) {
+    for (const RowLanes& entry : kRowLanes)
+        if (columns <= entry.columns) return std::min(entry.lanes, limits.group);
+    return limits.group;
+}
+
+// Any elements of 4 bytes. Arguments: metrics, guard, source, indices, destination; source_rows, indices_count, offset,
+// rows, columns (ulong); lanes (uint, = row_lanes(columns)).
+inline Kernel gather_kernel() { return {&kGatherSource, "", "gather_rows"}; }
+inline Launch gather_launch(uint64_t rows, uint64_t columns, const Limits& limits) {
+    return {blocks_of(rows, limits.group / row_lanes(columns, limits)), limits.group};
+}
+
+// ---- Softmax (softmax.cl), cross-entropy (cross_entropy.cl) ---------------------------------------------------------
+
+// Arguments: metrics, guard, x, y; rows, columns (ulong).
+inline Kernel softmax_kernel(uint64_t columns, const Limits& limits) {
+    return {&kSoftmaxSource, define("HPC_ROW_LANES", row_lanes(columns, limits)), "softmax"};
+}
+inline Launch softmax_launch(uint64_t rows, uint64_t columns, const Limits& limits) {
+    return gather_launch(rows, columns, limits);
+}
+
+struct CrossEntropy {
+    bool labels;     // HPC_LABELS: int32 [rows], else float [rows x classes]
+    bool adds_loss;  // HPC_ADDS_LOSS
+    bool gradient;   // HPC_GRADIENT
+    bool sums;       // HPC_SUMS: column sums of the gradient
+};
+// Rows of a work-group.
+inline uint64_t cross_entropy_block(uint64_t classes, const Limits& limits) {
+    return limits.group / row_lanes(classes, limits) * kRowPasses;
+}
+inline uint64_t cross_entropy_parts(uint64_t rows, uint64_t classes, const Limits& limits) {
+    return blocks_of(rows, cross_entropy_block(classes, limits));
+}
+// Arguments: metrics, guard, logits, target, gradient, sums, partials; rows, classes, block (ulong); scale (float, see
+// loss_scale: multiplies the gradient).
+//   sums      [parts][classes]: scratch if parts > 1, then column_sums with plan_combine; else the sums themselves
+//   partials  scratch, loss_partial[parts]; read by combine_losses, which follows if adds_loss
+inline Kernel cross_entropy_kernel(uint64_t classes, const CrossEntropy& what, const Limits& limits) {
+    return {&kCrossEntropySource,
+            define("HPC_ROW_LANES", row_lanes(classes, limits)) + define("HPC_LABELS", what.labels) +
+                define("HPC_ADDS_LOSS", what.adds_loss) + define("HPC_GRADIENT", what.gradient) +
+                define("HPC_SUMS", what.sums),
+            "cross_entropy"};
+}
+inline Launch cross_entropy_launch(uint64_t rows, uint64_t classes, const Limits& limits) {
+    return {cross_entropy_parts(rows, classes, limits), limits.group};
+}
+// Scratch: the loss partials, then (at cross_entropy_sums_offset) the column sums' parts; for rows and anything below.
+inline uint64_t cross_entropy_sums_offset(uint64_t rows, uint64_t classes, const Limits& limits) {
+    return padded(cross_entropy_parts(rows, classes, limits) * sizeof(loss_partial) / 4) * 4;
+}
+inline uint64_t cross_entropy_scratch(uint64_t rows, uint64_t classes, bool sums, const Limits& limits) {
+    return cross_entropy_sums_offset(rows, classes, limits) +
+           (sums ? cross_entropy_parts(rows, classes, limits) * classes * 4 : 0);
+}
+
+// ---- Elementwise losses (loss.cl) -----------------------------------------------------------------------------------
+
+// What multiplies the gradient: `count` is the number of rows (cross-entropy) or elements that a mean is taken over.
+inline float loss_scale(int32_t reduction, float weight, uint64_t count) {
+    return reduction == HPC_REDUCTION_MEAN ? weight / static_cast<float>(static_cast<int64_t>(count)) : weight;
+}
+inline uint64_t reduction_block(const Limits& limits) { return limits.group * kReductionVectors * 4; }
+
+// Arguments: metrics, guard, prediction, target, gradient, partials; count (ulong); scale, alpha, beta.
+//   partials  scratch, loss_partial[groups of the launch]; read by combine_losses, which follows if adds_loss
+inline Kernel loss_kernel(int32_t loss, bool adds_loss, bool gradient) {
+    return {&kLossSource,
+            formula("HPC_LOSS", loss_info(loss)->name) + define("HPC_ADDS_LOSS", adds_loss) +
+                define("HPC_GRADIENT", gradient),
+            "elementwise_loss"};
+}
+inline Launch loss_launch(uint64_t count, const Limits& limits) {
+    return {blocks_of(count, reduction_block(limits)), limits.group};
+}
+inline uint64_t loss_scratch(uint64_t count, const Limits& limits) {
+    return loss_launch(count, limits).groups * sizeof(loss_partial);
+}
+
+// ---- Metrics and norm (reduce.cl) -----------------------------------------------------------------------------------
+
+inline Launch one_group(const Limits& limits) { return {1, limits.group}; }
+
+// Adds the partial losses to the metrics, and sets flags. Launch: one_group.
+// Arguments: metrics, guard, partials; parts, rows, divisor (ulong); weight (float).
+//   divisor   the columns for an elementwise loss with HPC_REDUCTION_MEAN, else 1
+inline Kernel combine_losses_kernel() { return {&kReduceSource, "", "combine_losses"}; }
+
+// Arguments: metrics, guard, x, partials; count (ulong). Partials: scratch, norm_partial[groups of the launch].
+inline Kernel sum_of_squares_kernel() { return {&kReduceSource, "", "sum_of_squares"}; }
+inline Launch sum_of_squares_launch(uint64_t count, const Limits& limits) {
+    return {blocks_of(count, reduction_block(limits)), limits.group};
+}
+inline uint64_t norm_scratch(uint64_t count, const Limits& limits) {
+    return sum_of_squares_launch(count, limits).groups * sizeof(norm_partial);
+}
+// Follows sum_of_squares: norm[0] and metrics.gradient_norm. Launch: one_group.
+// Arguments: metrics, guard, partials, norm; parts (ulong).
+inline Kernel norm_kernel() { return {&kReduceSource, "", "norm"}; }
+
+// Ends every run: counts it, and notes the first one that ended with a flag. Launch: {1, 1}.
+// Arguments: metrics, guard (0).
+inline Kernel end_run_kernel() { return {&kReduceSource, "", "end_run"}; }
+
+// ---- Updates (update.cl): flat_launch(count) ------------------------------------------------------------------------
+
+// Arguments: metrics, guard (1), parameters, gradients, state 0, state 1, state 2, state 3; count (ulong); h0
+// (cl_float8), h1 (cl_float4): the 12 floats that prepare_rule(rule) makes, as they lie in UpdateElements::h.
+inline Kernel update_kernel(int32_t rule) {
+    const hpc_rule_info* info = rule_info(rule);
+    return {&kUpdateSource,
+            std::string(" -DHPC_RULE_UPDATE=") + info->name + "_update" +
+                define("HPC_STATES", static_cast<uint64_t>(info->state_count)),
+            "update"};
+}
+
+}  // namespace hpc::opencl

@@ -1,0 +1,50 @@
+// Flat vector arithmetic: a work-item takes four neighbouring elements.
+
+// x *= factor
+HPC_KERNEL(HPC_GROUP)
+scale(HPC_HEAD, global float* x, ulong x_at, ulong count, float factor) {
+    HPC_GUARD();
+    ulong i = get_global_id(0) * 4;
+    if (i >= count) return;
+    int aligned = is_aligned(x_at);
+    store4(x + x_at, i, count, aligned, load4(x + x_at, i, count, aligned) * factor);
+}
+
+// y += factor x
+HPC_KERNEL(HPC_GROUP)
+add_scaled(HPC_HEAD, global const float* x, ulong x_at, global float* y, ulong y_at, ulong count, float factor) {
+    HPC_GUARD();
+    ulong i = get_global_id(0) * 4;
+    if (i >= count) return;
+    float4 v = load4(x + x_at, i, count, is_aligned(x_at));
+    float4 w = load4(y + y_at, i, count, is_aligned(y_at));
+    store4(y + y_at, i, count, is_aligned(y_at), fma((float4)(factor), v, w));
+}
+
+// x = value
+HPC_KERNEL(HPC_GROUP)
+fill(HPC_HEAD, global float* x, ulong x_at, ulong count, float value) {
+    HPC_GUARD();
+    ulong i = get_global_id(0) * 4;
+    if (i >= count) return;
+    store4(x + x_at, i, count, is_aligned(x_at), (float4)(value));
+}
+
+// x *= min(1, max_norm / (norm + 1e-6)), with the norm as the device has just found it
+HPC_KERNEL(HPC_GROUP)
+clip_by_norm(HPC_HEAD, global float* x, ulong x_at, global const float* norm, ulong norm_at, ulong count, float max_norm) {
+    HPC_GUARD();
+    ulong i = get_global_id(0) * 4;
+    if (i >= count) return;
+#if defined(HPC_FP64)
+    double exact = (double)max_norm / ((double)norm[norm_at] + 1e-6);
+    // Not where rounding to float makes 1 of it.
+    if (!(exact < 1.0)) return;
+    float factor = (float)exact;
+#else
+    float factor = max_norm / (norm[norm_at] + 1e-6f);
+    if (!(factor < 1.0f)) return;
+#endif
+    int aligned = is_aligned(x_at);
+    store4(x + x_at, i, count, aligned, load4(x + x_at, i, count, aligned) * factor);
+}
