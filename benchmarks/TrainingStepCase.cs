@@ -84,7 +84,7 @@ internal sealed class TrainingStepCase : IDisposable
             if (!(Math.Abs(native - plain) <= tolerance && Math.Abs(native - blocked) <= tolerance))
             {
                 throw new InvalidOperationException(FormattableString.Invariant(
-                    $"Step {step + 1}: the losses are {native} (HpcNet), {plain} (plain), {blocked} (blocked); expected a distance of {tolerance} at most."));
+                    $"Step {step + 1}: losses {native} (HpcNet), {plain} (plain), {blocked} (blocked) differ by more than {tolerance}."));
             }
         }
         return losses;

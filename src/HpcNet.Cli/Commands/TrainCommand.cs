@@ -126,9 +126,9 @@ internal static class TrainCommand
         Console.Out.WriteLine();
         Console.Out.WriteLine(Invariant(
             $"Training: {history.Seconds:F2} s, {Printable.Count(history.SamplesPerSecond)} samples/s, {history.Gflops:F1} GFLOP/s"));
-        string threads = $"{device.Threads} thread{(device.Threads == 1 ? "" : "s")}";
+        string with = $"{device.Isa}, {device.Blas}, {device.Threads} thread{(device.Threads == 1 ? "" : "s")}";
         Console.Out.WriteLine(Invariant(
-            $"          {100 * history.Gflops / peak:F1} % of the measured peak of {peak:F0} GFLOP/s ({device.Isa}, {device.Blas}, {threads})"));
+            $"          {100 * history.Gflops / peak:F1} % of the measured peak of {peak:F0} GFLOP/s ({with})"));
         Console.Out.WriteLine($"Model:    {destination.Model}");
 
         if (destination.Facts is not null)

@@ -60,7 +60,8 @@ internal sealed class TrainingOptions
     private readonly Option<int?> _batch = Options.Whole("--batch", $"Examples of a step {Defaults(s => $"{s.Batch}")}.", 1);
 
     private readonly Option<float?> _learningRate = Options.Real(
-        "--learning-rate", "X", $"Adam's learning rate at the start; it falls along half a cosine to 0 {Defaults(s => Invariant($"{s.LearningRate}"))}.",
+        "--learning-rate", "X",
+        $"Adam's learning rate at the start; it falls along half a cosine to 0 {Defaults(s => Invariant($"{s.LearningRate}"))}.",
         value => value > 0f, "a finite number above 0");
 
     private readonly Option<int[]?> _hidden = Options.Widths(
@@ -70,7 +71,8 @@ internal sealed class TrainingOptions
         "--activation", "Activation of the hidden layers (default relu).", [.. Activation.All.Select(a => a.Name.ToLowerInvariant())]);
 
     private readonly Option<float?> _dropout = Options.Real(
-        "--dropout", "P", $"Share of hidden outputs that are dropped while training {Defaults(s => Invariant($"{s.Dropout}"))}.",
+        "--dropout", "P",
+        $"Share of hidden outputs that are dropped while training {Defaults(s => Invariant($"{s.Dropout}"))}.",
         value => value is >= 0f and < 1f, "a number from 0 to below 1");
 
     public void AddTo(Command command)

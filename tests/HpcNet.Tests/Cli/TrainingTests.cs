@@ -60,7 +60,8 @@ public sealed class TrainingTests : IDisposable
         {
             string threads = name == "a" ? "1" : "2";
             CliProcess.Outcome trained = CliProcess.Run(
-                _folder.Path, "train", "--dataset", "digits", "--epochs", "2", "--seed", "5", "--threads", threads, "--output", _folder[name]);
+                _folder.Path,
+                "train", "--dataset", "digits", "--epochs", "2", "--seed", "5", "--threads", threads, "--output", _folder[name]);
             Assert.Equal(0, trained.ExitCode);
         }
         Assert.Equal(File.ReadAllBytes(_folder["a"]), File.ReadAllBytes(_folder["b"]));
@@ -168,8 +169,8 @@ public sealed class TrainingTests : IDisposable
         string? ignored = File.Exists($"/proc/{process}/status")
             ? File.ReadLines($"/proc/{process}/status").FirstOrDefault(l => l.StartsWith("SigIgn:", StringComparison.Ordinal))
             : null;
-        ulong signals = ulong.TryParse(
-            ignored.AsSpan(ignored?.IndexOf(':') + 1 ?? 0), NumberStyles.HexNumber, CultureInfo.InvariantCulture, out ulong mask) ? mask : 0;
+        string mask = ignored?["SigIgn:".Length..] ?? "0";
+        ulong signals = ulong.Parse(mask.Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture);
         return (signals >> (sigint - 1) & 1) != 0 ? "TERM" : "INT";
     }
 
@@ -186,7 +187,8 @@ public sealed class TrainingTests : IDisposable
         JsonElement root = facts.RootElement;
         string[] fields =
         [
-            "dataset", "seed", "epochs", "seconds", "accuracy", "samplesPerSecond", "gflops", "peakGflops", "device", "isa", "blas", "threads",
+            "dataset", "seed", "epochs", "seconds", "accuracy", "samplesPerSecond", "gflops", "peakGflops",
+            "device", "isa", "blas", "threads",
         ];
         Assert.Equal(fields, root.EnumerateObject().Select(p => p.Name));
         Assert.Equal(dataset, root.GetProperty("dataset").GetString());

@@ -14,7 +14,7 @@ internal static class ReadmeExample
             new Dropout(0.2f),
             new Dense(10) { Name = "scores" });
 
-        using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(1e-3f).ClipByNorm(1f))
+        using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(4e-3f).ClipByNorm(1f))
         {
             Schedule = Schedule.CosineDecay(steps: 360),
             EarlyStopping = new(patience: 8),

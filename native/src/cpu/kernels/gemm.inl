@@ -51,7 +51,12 @@ using GemmV = V;
 #define HPC_GEMM_PREFETCH(p) _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0)
 #else
 #define HPC_UNROLL _Pragma("GCC unroll 16")
+#if defined(__clang__)
+// It gathers the loads of both steps first, for which there are no registers left.
+#define HPC_UNROLL_K _Pragma("GCC unroll 1")
+#else
 #define HPC_UNROLL_K _Pragma("GCC unroll 2")
+#endif
 #define HPC_GEMM_PREFETCH(p) __builtin_prefetch(p)
 #endif
 
@@ -140,22 +145,36 @@ static void gemm_micro(const GemmPiece& piece) {
     for (int g = 0; g < (MR + 3) / 4; g++) a[g] = ByRows ? piece.a + 4 * g * a_stride : piece.a + 4 * g;
     HPC_UNROLL_K
     for (int64_t k = piece.k; k > 0; k--) {
-        GemmV row[NV];
-        HPC_UNROLL
-        for (int v = 0; v < NV; v++) {
-            const float* p = b + v * kGemmLanes;
-            row[v] = Partial && v == NV - 1 ? GemmV::load_partial(p, last) : GemmV::load(p);
-        }
         if constexpr (NV > 1) {
             // Not by the processor itself: it sees rows of B too far apart. A line for each vector of 64 bytes.
             HPC_UNROLL
             for (int v = 0; v < NV; v += 16 / kGemmLanes) HPC_GEMM_PREFETCH(b + ahead + v * kGemmLanes);
         }
-        HPC_UNROLL
-        for (int i = 0; i < MR; i++) {
-            const GemmV x = GemmV::broadcast(a[i / 4][ByRows ? i % 4 * a_stride : i % 4]);
+        // The longer side in the outer loop: fewer registers hold what the inner one uses again.
+        if constexpr (NV > MR) {
+            GemmV x[MR];
             HPC_UNROLL
-            for (int v = 0; v < NV; v++) sum[i][v] = multiply_add(x, row[v], sum[i][v]);
+            for (int i = 0; i < MR; i++) x[i] = GemmV::broadcast(a[i / 4][ByRows ? i % 4 * a_stride : i % 4]);
+            HPC_UNROLL
+            for (int v = 0; v < NV; v++) {
+                const float* p = b + v * kGemmLanes;
+                const GemmV row = Partial && v == NV - 1 ? GemmV::load_partial(p, last) : GemmV::load(p);
+                HPC_UNROLL
+                for (int i = 0; i < MR; i++) sum[i][v] = multiply_add(x[i], row, sum[i][v]);
+            }
+        } else {
+            GemmV row[NV];
+            HPC_UNROLL
+            for (int v = 0; v < NV; v++) {
+                const float* p = b + v * kGemmLanes;
+                row[v] = Partial && v == NV - 1 ? GemmV::load_partial(p, last) : GemmV::load(p);
+            }
+            HPC_UNROLL
+            for (int i = 0; i < MR; i++) {
+                const GemmV x = GemmV::broadcast(a[i / 4][ByRows ? i % 4 * a_stride : i % 4]);
+                HPC_UNROLL
+                for (int v = 0; v < NV; v++) sum[i][v] = multiply_add(x, row[v], sum[i][v]);
+            }
         }
         HPC_UNROLL
         for (int g = 0; g < (MR + 3) / 4; g++) a[g] += ByRows ? 1 : a_stride;
