@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "462c9ff80e59c8b88e8bc310bb1de9140f2560e8fd9db33ba9721e1120427a7e";
+    public const string Sha256 = "4464b33f9643c342469f379cc1f044cbcd25f78d51caef6161e0b7faa06136c0";
 }

@@ -107,6 +107,7 @@ internal partial struct hpc_device
 internal enum hpc_device_kind
 {
     HPC_DEVICE_CPU = 0,
+    HPC_DEVICE_OPENCL = 1,
 }
 
 internal unsafe partial struct hpc_device_options
@@ -125,6 +126,22 @@ internal unsafe partial struct hpc_device_options
 
     [NativeTypeName("const char *")]
     public sbyte* library_directories;
+
+    [NativeTypeName("int32_t")]
+    public int index;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+
+    [NativeTypeName("const char *")]
+    public sbyte* name;
+
+    public void* context;
+
+    public void* queue;
+
+    [NativeTypeName("const char *")]
+    public sbyte* cache_directory;
 }
 
 internal partial struct hpc_device_info
@@ -759,10 +776,19 @@ internal static unsafe partial class Native
     public static extern hpc_status hpc_device_describe([NativeTypeName("const hpc_device *")] hpc_device* device, [NativeTypeName("char *")] sbyte* text, [NativeTypeName("size_t")] nuint capacity, [NativeTypeName("size_t *")] nuint* needed);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_opencl_describe([NativeTypeName("char *")] sbyte* text, [NativeTypeName("size_t")] nuint capacity, [NativeTypeName("size_t *")] nuint* needed);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_opencl_device_count([NativeTypeName("int32_t *")] int* count);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_device_measure(hpc_device* device, [NativeTypeName("int32_t")] int milliseconds, hpc_measurement* measurement);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_buffer_create(hpc_device* device, [NativeTypeName("uint64_t")] ulong bytes, hpc_buffer** buffer);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_buffer_adopt(hpc_device* device, void* memory, [NativeTypeName("uint64_t")] ulong bytes, hpc_buffer** buffer);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_buffer_destroy(hpc_buffer* buffer);
@@ -869,8 +895,8 @@ internal static unsafe partial class Native
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_profile(hpc_program* program, [NativeTypeName("uint64_t")] ulong rows, [NativeTypeName("uint64_t")] ulong steps, [NativeTypeName("const uint64_t *")] ulong* slots, [NativeTypeName("uint32_t")] uint slot_count, [NativeTypeName("uint32_t")] uint repetitions, hpc_profile_entry* entries, [NativeTypeName("uint32_t")] uint capacity, [NativeTypeName("uint32_t *")] uint* count);
 
-    [NativeTypeName("#define HPC_ABI_VERSION 1")]
-    public const int HPC_ABI_VERSION = 1;
+    [NativeTypeName("#define HPC_ABI_VERSION 2")]
+    public const int HPC_ABI_VERSION = 2;
 
     [NativeTypeName("#define HPC_MAX_HYPERPARAMETERS 8")]
     public const int HPC_MAX_HYPERPARAMETERS = 8;
