@@ -1,10 +1,11 @@
-// Speed of the tile product on one thread: for the shapes of a few networks, GFLOP/s of the built-in kernels, driven over
-// their planned tiles, of the same with one tile for the whole product, and of each BLAS provider that is found.
+// Speed of the tile product on one thread: for the shapes of a few networks, GFLOP/s of the built-in kernels, driven
+// over their planned tiles, of the same with one tile for the whole product, and of each BLAS provider that is found.
 //
 //   gemm_bench [isa [network]]    isa: avx512, avx2, scalar or best; network: only those whose name begins so
 //
 // Minimum processor times of many short rounds, all contestants in turn: other tenants of the machine only make a round
-// slower. (On Windows clock() is the time of day.) The share is of the fused multiply-add peak measured in the same run.
+// slower. (On Windows clock() is the time of day.) The share is of the fused multiply-add peak measured in the same
+// run.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -120,8 +121,8 @@ int main(int argc, char** argv) {
         }
     }
 
-    std::printf("%s, peak of one thread %.1f GFLOP/s\n\n%-26s %-4s %5s %5s %5s %10s %9s %6s %9s %-13s", kernels.isa, peak, "network",
-                "form", "m", "n", "k", "ns", "GFLOP/s", "share", "one tile", "tiles");
+    std::printf("%s, peak of one thread %.1f GFLOP/s\n\n%-26s %-4s %5s %5s %5s %10s %9s %6s %9s %-13s", kernels.isa,
+                peak, "network", "form", "m", "n", "k", "ns", "GFLOP/s", "share", "one tile", "tiles");
     for (const auto& provider : providers) std::printf(" %9s", provider->name());
     std::printf("\n");
 
@@ -147,8 +148,21 @@ int main(int argc, char** argv) {
                     const GemmPlan::Tile at = plan.tile(i, m, n);
                     const float* a_at = form == Form::TN ? a.data + k0 * lda + at.row : a.data + at.row * lda;
                     const float* b_at = form == Form::NT ? b.data + at.column * ldb : b.data + k0 * ldb + at.column;
-                    const GemmTile tile{form, at.m, at.n, std::min(plan.split_k, k - k0), a_at, lda, b_at, ldb,
-                                        (plan.splits > 1 ? c.data + (part + 1) * m * n : c.data) + at.row * n + at.column, n, nullptr, at.row, at.column, plan.path};
+                    const GemmTile tile{
+                        form,
+                        at.m,
+                        at.n,
+                        std::min(plan.split_k, k - k0),
+                        a_at,
+                        lda,
+                        b_at,
+                        ldb,
+                        (plan.splits > 1 ? c.data + (part + 1) * m * n : c.data) + at.row * n + at.column,
+                        n,
+                        nullptr,
+                        at.row,
+                        at.column,
+                        plan.path};
                     kernels.gemm(tile, scratch.data);
                 }
             }
@@ -167,13 +181,15 @@ int main(int argc, char** argv) {
         const int repetitions = static_cast<int>(std::clamp(1e8 / flops / 2, 1.0, 20000.0));
         std::vector<double> best(contestants.size(), 1e9);
         for (int round = 0; round < 25; round++) {
-            for (size_t i = 0; i < contestants.size(); i++) best[i] = std::min(best[i], seconds(contestants[i], repetitions));
+            for (size_t i = 0; i < contestants.size(); i++)
+                best[i] = std::min(best[i], seconds(contestants[i], repetitions));
         }
         const auto gflops = [&](double time) { return flops / time / 1e9; };
-        std::printf("%-26s %-4s %5d %5d %5d %10.0f %9.1f %5.0f%% %9.1f %3dx%-3d %4dx%-4d", of, name_of(form), static_cast<int>(m),
-                    static_cast<int>(n), static_cast<int>(k), best[0] * 1e9, gflops(best[0]), 100 * gflops(best[0]) / peak,
-                    gflops(best[1]), static_cast<int>(plan.row_tiles(m) * plan.splits), static_cast<int>(plan.column_tiles(n)),
-                    static_cast<int>(plan.tile_m), static_cast<int>(plan.tile_n));
+        std::printf("%-26s %-4s %5d %5d %5d %10.0f %9.1f %5.0f%% %9.1f %3dx%-3d %4dx%-4d", of, name_of(form),
+                    static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), best[0] * 1e9, gflops(best[0]),
+                    100 * gflops(best[0]) / peak, gflops(best[1]), static_cast<int>(plan.row_tiles(m) * plan.splits),
+                    static_cast<int>(plan.column_tiles(n)), static_cast<int>(plan.tile_m),
+                    static_cast<int>(plan.tile_n));
         for (size_t i = 2; i < best.size(); i++) std::printf(" %9.1f", gflops(best[i]));
         std::printf("\n");
     }

@@ -20,7 +20,9 @@ private:
 };
 
 // printf-style construction, checked by the compiler where it can be.
-#if defined(__GNUC__)
+#if defined(__MINGW32__)
+[[noreturn]] __attribute__((format(gnu_printf, 2, 3)))
+#elif defined(__GNUC__)
 [[noreturn]] __attribute__((format(printf, 2, 3)))
 #else
 [[noreturn]]

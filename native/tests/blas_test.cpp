@@ -1,6 +1,6 @@
-// BLAS providers: those that are installed compute what they should, from several threads at once; MKL's names are tried
-// in their order and it is put into its sequential layer (shown on a stand-in library); a forced provider that is missing
-// is an error that lists what was tried.
+// BLAS providers: those that are installed compute what they should, from several threads at once; MKL's names are
+// tried in their order and it is put into its sequential layer (shown on a stand-in library); a forced provider that is
+// missing is an error that lists what was tried.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -57,12 +57,16 @@ bool right(const BlasProvider& provider, Form form, int64_t m, int64_t n, int64_
             }
             double sum = 0, magnitude = 0;
             for (int64_t p = 0; p < k; p++) {
-                const double x = static_cast<double>(a[static_cast<size_t>(form == Form::TN ? p * lda + i : i * lda + p)]);
-                const double y = static_cast<double>(b[static_cast<size_t>(form == Form::NT ? j * ldb + p : p * ldb + j)]);
+                const double x =
+                    static_cast<double>(a[static_cast<size_t>(form == Form::TN ? p * lda + i : i * lda + p)]);
+                const double y =
+                    static_cast<double>(b[static_cast<size_t>(form == Form::NT ? j * ldb + p : p * ldb + j)]);
                 sum += x * y;
                 magnitude += std::fabs(x * y);
             }
-            if (!(std::fabs(static_cast<double>(element) - sum) <= static_cast<double>(k + 1) * 0x1p-24 * magnitude + 1e-37)) return false;
+            if (!(std::fabs(static_cast<double>(element) - sum) <=
+                  static_cast<double>(k + 1) * 0x1p-24 * magnitude + 1e-37))
+                return false;
         }
     }
     return true;

@@ -1,5 +1,6 @@
-// The tile product of every instruction set that this processor has: right against double precision, the same bits however
-// a product is cut into tiles, every element through the epilogue once and in row order, no memory touched outside.
+// The tile product of every instruction set that this processor has: right against double precision, the same bits
+// however a product is cut into tiles, every element through the epilogue once and in row order, no memory touched
+// outside.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -96,8 +97,8 @@ struct Problem {
     GemmTile tile(const GemmPlan::Tile& at, Matrix& c, const Epilogue* epilogue, GemmPath path) const {
         const float* a0 = a.data.data() + (form == Form::TN ? at.row : at.row * a.ld);
         const float* b0 = b.data.data() + (form == Form::NT ? at.column * b.ld : at.column);
-        return {form,     at.m, at.n,   k,      a0,   a.ld, b0, b.ld, c.data.data() + at.row * c.ld + at.column, c.ld,
-                epilogue, at.row, at.column, path};
+        return {form, at.m,     at.n,   k,         a0,  a.ld, b0, b.ld, c.data.data() + at.row * c.ld + at.column,
+                c.ld, epilogue, at.row, at.column, path};
     }
     GemmTile whole(Matrix& c, const Epilogue* epilogue, GemmPath path) const {
         return tile({0, 0, m, n}, c, epilogue, path);
@@ -107,7 +108,8 @@ struct Problem {
 // The paths that a product of this shape may take.
 std::vector<GemmPath> paths(const Problem& p) {
     std::vector<GemmPath> list = {GemmPath::Sequential};
-    if ((p.form == Form::NT && p.m <= kDotRows) || (p.form == Form::NN && p.n <= kDotColumns)) list.push_back(GemmPath::Dot);
+    if ((p.form == Form::NT && p.m <= kDotRows) || (p.form == Form::NN && p.n <= kDotColumns))
+        list.push_back(GemmPath::Dot);
     return list;
 }
 
@@ -143,8 +145,8 @@ protected:
     Scratch scratch{*GetParam()};
 
     std::string describe(const Problem& p, GemmPath path) const {
-        return std::string(kernels.isa) + " " + name_of(p.form) + " " + std::to_string(p.m) + " x " + std::to_string(p.n) + " x " +
-               std::to_string(p.k) + (path == GemmPath::Dot ? " dot" : "");
+        return std::string(kernels.isa) + " " + name_of(p.form) + " " + std::to_string(p.m) + " x " +
+               std::to_string(p.n) + " x " + std::to_string(p.k) + (path == GemmPath::Dot ? " dot" : "");
     }
     Matrix run_whole(const Problem& p, GemmPath path, int64_t gap) {
         Matrix c(p.m, p.n, gap, kGap);
@@ -193,10 +195,10 @@ TEST_P(Gemm, LargeAndNarrowShapes) {
     struct Shape {
         int64_t m, n, k;
     };
-    const Shape shapes[] = {{97, 101, 103},  {127, 131, 397},  {61, 67, 769},   {128, 10, 256}, {200, 1, 900},   {211, 2, 401},
-                            {300, 4, 1000},  {1, 300, 500},    {2, 257, 385},   {3, 200, 384},  {6, 129, 383},   {16, 150, 800},
-                            {17, 150, 800},  {40, 1100, 33},   {33, 64, 1024},  {1, 1, 3000},   {1030, 5, 3},    {29, 530, 7},
-                            {784, 3, 40},    {90, 33, 1025}};
+    const Shape shapes[] = {{97, 101, 103}, {127, 131, 397}, {61, 67, 769},  {128, 10, 256}, {200, 1, 900},
+                            {211, 2, 401},  {300, 4, 1000},  {1, 300, 500},  {2, 257, 385},  {3, 200, 384},
+                            {6, 129, 383},  {16, 150, 800},  {17, 150, 800}, {40, 1100, 33}, {33, 64, 1024},
+                            {1, 1, 3000},   {1030, 5, 3},    {29, 530, 7},   {784, 3, 40},   {90, 33, 1025}};
     unsigned seed = 1;
     for (const Form form : kForms) {
         for (const Shape& shape : shapes) {
@@ -222,8 +224,8 @@ TEST_P(Gemm, BitsDoNotDependOnTheTiles) {
     struct Shape {
         int64_t m, n, k;
     };
-    const Shape shapes[] = {{1, 200, 50},   {4, 70, 1000}, {7, 45, 33},    {16, 100, 130}, {40, 40, 40},  {64, 96, 385},
-                            {128, 10, 256}, {130, 3, 500}, {130, 1, 770},  {100, 530, 20}, {75, 61, 900}, {260, 2, 30}};
+    const Shape shapes[] = {{1, 200, 50},   {4, 70, 1000}, {7, 45, 33},   {16, 100, 130}, {40, 40, 40},  {64, 96, 385},
+                            {128, 10, 256}, {130, 3, 500}, {130, 1, 770}, {100, 530, 20}, {75, 61, 900}, {260, 2, 30}};
     std::mt19937 random(5);
     const auto up_to = [&](int64_t limit) { return 1 + static_cast<int64_t>(random() % static_cast<unsigned>(limit)); };
     for (const Form form : kForms) {
@@ -254,7 +256,8 @@ TEST_P(Gemm, PlannedTilesGiveTheBitsOfTheWhole) {
     struct Shape {
         int64_t m, n, k;
     };
-    const Shape shapes[] = {{128, 512, 784}, {256, 10, 128}, {16, 512, 512}, {1, 512, 784}, {500, 3, 300}, {333, 77, 210}};
+    const Shape shapes[] = {{128, 512, 784}, {256, 10, 128}, {16, 512, 512},
+                            {1, 512, 784},   {500, 3, 300},  {333, 77, 210}};
     for (const Form form : kForms) {
         for (const Shape& shape : shapes) {
             const Problem p(form, shape.m, shape.n, shape.k, 0, 3);
@@ -279,12 +282,13 @@ struct Witness : Epilogue {
     std::vector<int64_t> next;  // for each column the row that has to come now
     bool right = true;
 
-    static void look(const Epilogue& self, float* c, int64_t ldc, int64_t row, int64_t col, int64_t rows, int64_t cols) {
+    static void look(const Epilogue& self, float* c, int64_t ldc, int64_t row, int64_t col, int64_t rows,
+                     int64_t cols) {
         Witness& witness = const_cast<Witness&>(static_cast<const Witness&>(self));
         const int64_t i0 = row - witness.row0, j0 = col - witness.column0;
-        witness.right = witness.right && i0 >= 0 && j0 >= 0 && rows > 0 && cols > 0 && i0 + rows <= witness.product->rows &&
-                        j0 + cols <= witness.product->columns && ldc == witness.result->ld &&
-                        c == witness.result->data.data() + i0 * ldc + j0;
+        witness.right = witness.right && i0 >= 0 && j0 >= 0 && rows > 0 && cols > 0 &&
+                        i0 + rows <= witness.product->rows && j0 + cols <= witness.product->columns &&
+                        ldc == witness.result->ld && c == witness.result->data.data() + i0 * ldc + j0;
         if (!witness.right) return;
         for (int64_t j = 0; j < cols; j++) {
             const size_t column = static_cast<size_t>(j0 + j);
@@ -305,8 +309,9 @@ TEST_P(Gemm, EpilogueSeesEveryElementOnceInRowOrder) {
     struct Shape {
         int64_t m, n, k;
     };
-    const Shape shapes[] = {{1, 1, 1},     {4, 8, 2},     {8, 1, 4},   {33, 70, 9},   {128, 10, 256}, {5, 300, 40},
-                            {16, 90, 400}, {70, 3, 900},  {1, 600, 2}, {150, 45, 12}, {65, 1030, 3},  {64, 64, 0}, {100, 2, 64}};
+    const Shape shapes[] = {{1, 1, 1},     {4, 8, 2},     {8, 1, 4},    {33, 70, 9}, {128, 10, 256},
+                            {5, 300, 40},  {16, 90, 400}, {70, 3, 900}, {1, 600, 2}, {150, 45, 12},
+                            {65, 1030, 3}, {64, 64, 0},   {100, 2, 64}};
     for (const Form form : kForms) {
         for (const Shape& shape : shapes) {
             const Problem p(form, shape.m, shape.n, shape.k, 0, 17);
@@ -328,7 +333,8 @@ TEST_P(Gemm, EpilogueSeesEveryElementOnceInRowOrder) {
                 EXPECT_TRUE(witness.right) << describe(p, path);
                 for (const int count : witness.seen) EXPECT_EQ(count, p.m) << describe(p, path);
                 for (int64_t i = 0; i < p.m; i++) {
-                    for (int64_t j = 0; j < p.n; j++) ASSERT_EQ(c.at(i, j), 2 * product.at(i, j) + 1) << describe(p, path);
+                    for (int64_t j = 0; j < p.n; j++)
+                        ASSERT_EQ(c.at(i, j), 2 * product.at(i, j) + 1) << describe(p, path);
                 }
                 expect_gaps(c, describe(p, path));
             }
@@ -371,7 +377,8 @@ TEST_P(Gemm, NotFiniteStaysInItsRowAndColumn) {
                 const Matrix c = run_whole(p, path, 0);
                 for (int64_t i = 0; i < m; i++) {
                     for (int64_t j = 0; j < n; j++) {
-                        ASSERT_EQ(std::isfinite(c.at(i, j)), i != 2 && j != n - 1) << describe(p, path) << " at " << i << ", " << j;
+                        ASSERT_EQ(std::isfinite(c.at(i, j)), i != 2 && j != n - 1)
+                            << describe(p, path) << " at " << i << ", " << j;
                     }
                 }
             }
@@ -388,8 +395,14 @@ TEST(GemmPlan, CoversEveryElementOnce) {
     for (const Kernels* kernels : supported_kernels()) {
         for (const Form form : kForms) {
             for (const bool blas : {false, true}) {
-                for (const auto& [m, n, k] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 1}, {128, 512, 784}, {1, 5000, 700},
-                                              {5000, 1, 700}, {4, 32, 10000}, {3000, 700, 1}, {33, 2000, 64}, {1500, 1500, 1500}}) {
+                for (const auto& [m, n, k] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 1},
+                                              {128, 512, 784},
+                                              {1, 5000, 700},
+                                              {5000, 1, 700},
+                                              {4, 32, 10000},
+                                              {3000, 700, 1},
+                                              {33, 2000, 64},
+                                              {1500, 1500, 1500}}) {
                     const GemmPlan plan = plan_gemm(form, m, n, k, kernels->blocks, blas);
                     std::vector<char> seen(static_cast<size_t>(m * n), 0);
                     for (int64_t i = 0; i < plan.tiles(m, n); i++) {
@@ -397,7 +410,8 @@ TEST(GemmPlan, CoversEveryElementOnce) {
                         ASSERT_TRUE(at.m > 0 && at.n > 0 && at.row + at.m <= m && at.column + at.n <= n);
                         ASSERT_LE(at.m, std::max(kernels->blocks.tile_m, kMinGemmRows));
                         for (int64_t r = 0; r < at.m; r++) {
-                            for (int64_t c = 0; c < at.n; c++) seen[static_cast<size_t>((at.row + r) * n + at.column + c)]++;
+                            for (int64_t c = 0; c < at.n; c++)
+                                seen[static_cast<size_t>((at.row + r) * n + at.column + c)]++;
                         }
                     }
                     ASSERT_TRUE(std::all_of(seen.begin(), seen.end(), [](char count) { return count == 1; }));

@@ -1,6 +1,6 @@
-// A stand-in for Intel's MKL, for tests of how it is found and called where it cannot be installed: a few of its names, a
-// plain triple loop, counters. Built as libmkl_rt.so.2 (mkl_rt.2.dll) in a folder that only blas_test looks into. It says
-// nothing about MKL's own results or speed.
+// A stand-in for Intel's MKL, for tests of how it is found and called where it cannot be installed: a few of its names,
+// a plain triple loop, counters. Built as libmkl_rt.so.2 (mkl_rt.2.dll) in a folder that only blas_test looks into. It
+// says nothing about MKL's own results or speed.
 #include <atomic>
 
 #if defined(_WIN32)
@@ -21,8 +21,8 @@ STAND_IN int MKL_Set_Threading_Layer(int layer) {
     return layer;
 }
 
-STAND_IN void cblas_sgemm(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float* a, int lda,
-                          const float* b, int ldb, float beta, float* c, int ldc) {
+STAND_IN void cblas_sgemm(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float* a,
+                          int lda, const float* b, int ldb, float beta, float* c, int ldc) {
     calls.fetch_add(1);
     constexpr int row_major = 101, transposed = 112;
     if (order != row_major) return;

@@ -1,5 +1,5 @@
-// Finding and calling BLAS libraries (see blas.h). The few declarations that are used stand in blas.h: no BLAS header is
-// needed to build, no BLAS library to run.
+// Finding and calling BLAS libraries (see blas.h). The few declarations that are used stand in blas.h: no BLAS header
+// is needed to build, no BLAS library to run.
 #include "cpu/blas.h"
 
 #include <algorithm>
@@ -105,7 +105,8 @@ template <class Function>
 Function find_openmp_symbol(Library library, const char* name) {
     if (const auto own = find_symbol<Function>(library, name)) return own;
     for (const wchar_t* run_time : {L"vcomp140.dll", L"libiomp5md.dll", L"libomp140.x86_64.dll", L"libgomp-1.dll"}) {
-        if (const HMODULE module = GetModuleHandleW(run_time)) return find_symbol<Function>(reinterpret_cast<Library>(module), name);
+        if (const HMODULE module = GetModuleHandleW(run_time))
+            return find_symbol<Function>(reinterpret_cast<Library>(module), name);
     }
     return nullptr;
 }
@@ -166,7 +167,8 @@ void set_environment(const char* name, const char* value) {
 #endif
 
 std::string joined(const std::string& folder, const std::string& name) {
-    return folder.empty() || folder.back() == kSeparator || folder.back() == '/' ? folder + name : folder + kSeparator + name;
+    return folder.empty() || folder.back() == kSeparator || folder.back() == '/' ? folder + name
+                                                                                 : folder + kSeparator + name;
 }
 
 std::vector<std::string> folders_of(const char* directories) {
@@ -222,7 +224,8 @@ bool computes(const BlasProvider& provider) {
             for (int64_t j = 0; j < n; j++) {
                 float sum = 0;
                 for (int64_t p = 0; p < k; p++) {
-                    sum += (form == Form::TN ? a[p * lda + i] : a[i * lda + p]) * (form == Form::NT ? b[j * ldb + p] : b[p * ldb + j]);
+                    sum += (form == Form::TN ? a[p * lda + i] : a[i * lda + p]) *
+                           (form == Form::NT ? b[j * ldb + p] : b[p * ldb + j]);
                 }
                 if (c[i * n + j] != sum) return false;
             }
@@ -274,7 +277,8 @@ private:
         if (!sequential) {
             provider.mkl_threads_ = find_symbol<BlasProvider::SwapThreads>(library, "MKL_Set_Num_Threads_Local");
         }
-        if (const auto openblas = find_symbol<BlasProvider::SetThreads>(library, "openblas_set_num_threads")) openblas(1);
+        if (const auto openblas = find_symbol<BlasProvider::SetThreads>(library, "openblas_set_num_threads"))
+            openblas(1);
         if (const auto blis = find_symbol<void (*)(int64_t)>(library, "bli_thread_set_num_threads")) blis(1);
         if (provider.dnnl_) {
             provider.set_omp_threads_ = find_openmp_symbol<BlasProvider::SetThreads>(library, "omp_set_num_threads");
@@ -299,8 +303,8 @@ private:
     }
 };
 
-void BlasProvider::sgemm(Form form, int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb,
-                         float* c, int64_t ldc) const noexcept {
+void BlasProvider::sgemm(Form form, int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b,
+                         int64_t ldb, float* c, int64_t ldc) const noexcept {
     if (m <= 0 || n <= 0) return;
     const bool transposed_a = form == Form::TN, transposed_b = form == Form::NT;
     if (dnnl_) {
@@ -367,11 +371,12 @@ std::unique_ptr<BlasProvider> load_blas(const char* choice, const char* director
         return nullptr;
     }
     // Not through fail(), which cuts long texts: this one says all that was tried.
-    throw Error(HPC_NOT_AVAILABLE,
-                name == "custom"
-                    ? "the BLAS library '" + wanted +
-                          "' is not to be had (expected builtin, mkl, openblas, onednn, blis or the path of a CBLAS library):\n" + tried
-                    : "the BLAS provider '" + wanted + "' is not to be had on this machine; tried:\n" + tried);
+    throw Error(HPC_NOT_AVAILABLE, name == "custom" ? "the BLAS library '" + wanted +
+                                                          "' is not to be had (expected builtin, mkl, openblas, "
+                                                          "onednn, blis or the path of a CBLAS library):\n" +
+                                                          tried
+                                                    : "the BLAS provider '" + wanted +
+                                                          "' is not to be had on this machine; tried:\n" + tried);
 }
 
 }  // namespace hpc::cpu

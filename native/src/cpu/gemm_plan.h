@@ -17,7 +17,7 @@ constexpr int64_t kMinGemmRows = 32;
 constexpr int64_t kGemmRowStep = 16;
 
 struct GemmPlan {
-    int64_t tile_m = 1, tile_n = 1;  // the last tiles of a row or column may be smaller
+    int64_t tile_m = 1, tile_n = 1;   // the last tiles of a row or column may be smaller
     int64_t splits = 1, split_k = 0;  // parts of k and their depth; the last may be smaller. More than one only in TN
     GemmPath path = GemmPath::Sequential;
 
@@ -46,10 +46,11 @@ constexpr double kBlasOneTileFlops = 0.5e6, kBlasTileFlops = 1e6;
 constexpr int64_t kTiles = 16;
 // The least depth of a part of k, the largest C that is made in parts.
 constexpr int64_t kMinSplitDepth = 512, kMaxSplitElements = 4096;
-// What it costs to bring an element to the kernels, in multiply-adds of one vector: copied, transposed, or read in place.
+// What it costs to bring an element to the kernels, in multiply-adds of one vector: copied, transposed, or read in
+// place.
 constexpr double kCopied = 0.15, kTransposed = 0.5, kInPlace = 0.05;
 // As in kernels/gemm.inl: B is not read in place by tall tiles, nor if its rows' length is near a multiple of a page.
-constexpr int64_t kPageFloats = 1024, kInPlaceRows16 = 256, kInPlaceRows = 48;  // 16: with vectors of 16
+constexpr int64_t kPageFloats = 1024, kInPlaceRows = 256;  // with vectors of 16; shorter ones want it packed
 // Columns of a tile that a few rows stream through, in micro-tiles.
 constexpr int64_t kStreamedPanels = 4;
 // Depth from which lanes side by side over k pay for joining them, in vectors.
@@ -121,7 +122,7 @@ inline GemmPlan plan_gemm(Form form, int64_t m, int64_t n, int64_t k, const Gemm
         int64_t tile_m = std::max(round_up(divide_up(m, rows), kGemmRowStep), kMinGemmRows);
         tile_m = std::min(tile_m, blocks.tile_m);
         const bool enough = divide_up(m, tile_m) * divide_up(n, tile_n) >= wanted;
-        const bool in_place = tile_m <= (lanes >= 16 ? kInPlaceRows16 : kInPlaceRows) && !crowded;
+        const bool in_place = lanes >= 16 && tile_m <= kInPlaceRows && !crowded;
         const double b = blas || form == Form::NT ? kTransposed : in_place ? kInPlace : kCopied;
         double cost = a / static_cast<double>(std::min(tile_n, n)) + b / static_cast<double>(std::min(tile_m, m));
         if (!enough) cost += 1;  // only where the shape has no better grid

@@ -1,17 +1,17 @@
-// The product of one tile, C[m x n] = op(A) op(B), all matrices row-major. Included by each isa_*.cpp in its own namespace,
-// after cpu/simd.h; defines gemm_blocks, gemm_scratch_bytes and gemm (contract: GemmTile in cpu/kernels.h).
+// The product of one tile, C[m x n] = op(A) op(B), all matrices row-major. Included by each isa_*.cpp in its own
+// namespace, after cpu/simd.h; defines gemm_blocks, gemm_scratch_bytes and gemm (contract: GemmTile in cpu/kernels.h).
 //
-// A micro-kernel keeps MR rows x NV vectors of C in registers and walks over one block of k. It reads B row by row of k,
-// and A where it lies: by rows in NN and NT, by columns (the rows' elements of one k side by side) in TN. Packing A was
-// tried and never paid: packing waits for memory, a kernel computes meanwhile. B is packed where it has to be transposed
-// (NT) and where many rows will read it. Around the kernels, for each block of k: pack B into column panels, or not; then
-// for each panel of rows run over all column panels. So the rows of A stay in the first-level cache, the block of B in the
-// second, and a finished piece of C meets its epilogue in the first.
+// A micro-kernel keeps MR rows x NV vectors of C in registers and walks over one block of k. It reads B row by row of
+// k, and A where it lies: by rows in NN and NT, by columns (the rows' elements of one k side by side) in TN. Packing A
+// was tried and never paid: packing waits for memory, a kernel computes meanwhile. B is packed where it has to be
+// transposed (NT) and where many rows will read it. Around the kernels, for each block of k: pack B into column panels,
+// or not; then for each panel of rows run over all column panels. So the rows of A stay in the first-level cache, the
+// block of B in the second, and a finished piece of C meets its epilogue in the first.
 //
 // Bits: on the sequential path an element is a chain of multiply-adds over a block of k that starts from zero, and the
-// blocks' results are added in order. Which micro-kernel does it, and from packed or original data, makes no difference, so
-// those choices are free to depend on the tile. The blocks of k depend on k alone. On the dot path an element has one sum
-// for each lane, joined in a fixed order.
+// blocks' results are added in order. Which micro-kernel does it, and from packed or original data, makes no
+// difference, so those choices are free to depend on the tile. The blocks of k depend on k alone. On the dot path an
+// element has one sum for each lane, joined in a fixed order.
 //
 // To tune for a new instruction set: the constants below, nothing else.
 
@@ -67,8 +67,8 @@ constexpr int kGemmLanes = GemmV::lanes;
 constexpr int kGemmRows = 14;  // 14 x 2 accumulators, 2 of B, 2 of A: all 32 registers
 constexpr int kGemmRows4 = 6;  // at most this many rows for the kernel of 4 vectors,
 constexpr int kGemmRows8 = 3;  // and for that of 8
-// B is read where it lies if at most so many rows would use its packed copy. (The shorter a vector, the less time there is
-// to wait for memory in.)
+// B is read where it lies if at most so many rows would use its packed copy. (The shorter a vector, the less time there
+// is to wait for memory in.)
 constexpr int64_t kGemmDirectRows = 256;
 constexpr GemmBlocks gemm_blocks = {kGemmRows, 2 * kGemmLanes, 256, 1024, 512};
 #elif defined(HPC_ISA_AVX2)
@@ -90,8 +90,8 @@ constexpr size_t gemm_scratch_bytes = static_cast<size_t>(gemm_blocks.kc * gemm_
 
 // B is read where it lies, too, if all of it is this small and stays in the first-level cache anyway.
 constexpr int64_t kGemmDirectBytes = 16384;
-// Rows that lie apart by nearly a multiple of a page compete for the same few lines of a cache. With at most so many rows
-// of A at once they stay in the eight ways of the first level; such rows of B are packed for more rows than this.
+// Rows that lie apart by nearly a multiple of a page compete for the same few lines of a cache. With at most so many
+// rows of A at once they stay in the eight ways of the first level; such rows of B are packed for more rows than this.
 constexpr int64_t kGemmPageFloats = 1024;
 constexpr int64_t kGemmCrowdedPanel = kGemmRows < 7 ? kGemmRows : 7;
 constexpr int64_t kGemmCrowdedRows = 4 * kGemmRows;
@@ -244,8 +244,10 @@ HPC_INLINE I gemm_quads(const float* const* rows, int64_t at) {
 }
 #endif
 
-// to[k stride + i] = from[i ld + k] for one vector of i, 0 <= k < depth. Rows from `rows` on are copies of the last one.
-static void gemm_pack_transposed(const float* from, int64_t ld, int64_t rows, int64_t depth, float* to, int64_t stride) {
+// to[k stride + i] = from[i ld + k] for one vector of i, 0 <= k < depth. Rows from `rows` on are copies of the last
+// one.
+static void gemm_pack_transposed(const float* from, int64_t ld, int64_t rows, int64_t depth, float* to,
+                                 int64_t stride) {
     const float* row[kGemmLanes];
     for (int i = 0; i < kGemmLanes; i++) row[i] = from + gemm_min(i, rows - 1) * ld;
     int64_t k = 0;
@@ -267,7 +269,8 @@ static void gemm_pack_transposed(const float* from, int64_t ld, int64_t rows, in
         from_bits(d1).store(to + (k + 7) * stride);
     }
     for (; k + 4 <= depth; k += 4) {
-        I a = gemm_quads(row + 0, k), b = gemm_quads(row + 1, k), c = gemm_quads(row + 2, k), d = gemm_quads(row + 3, k);
+        I a = gemm_quads(row + 0, k), b = gemm_quads(row + 1, k), c = gemm_quads(row + 2, k),
+          d = gemm_quads(row + 3, k);
         transpose_quads(a, b, c, d);
         from_bits(a).store(to + (k + 0) * stride);
         from_bits(b).store(to + (k + 1) * stride);
@@ -306,7 +309,8 @@ static void gemm_pack_b_transposed(const float* from, int64_t ld, int64_t column
         const int64_t here = gemm_min(columns - j, kGemmPanel);
         gemm_pack_transposed(from + j * ld, ld, gemm_min(here, kGemmLanes), depth, panel, kGemmPanel);
         if (here > kGemmLanes) {
-            gemm_pack_transposed(from + (j + kGemmLanes) * ld, ld, here - kGemmLanes, depth, panel + kGemmLanes, kGemmPanel);
+            gemm_pack_transposed(from + (j + kGemmLanes) * ld, ld, here - kGemmLanes, depth, panel + kGemmLanes,
+                                 kGemmPanel);
         }
     }
 }
@@ -492,7 +496,8 @@ static void gemm_dot(const GemmDot& dot) {
     for (int i = 0; i < MR; i++) {
         HPC_UNROLL
         for (int q = 0; q < Q; q++) {
-            const GemmSums sums = gemm_sum_lanes(sum[i][4 * q], sum[i][4 * q + 1], sum[i][4 * q + 2], sum[i][4 * q + 3]);
+            const GemmSums sums =
+                gemm_sum_lanes(sum[i][4 * q], sum[i][4 * q + 1], sum[i][4 * q + 2], sum[i][4 * q + 3]);
             float* c = dot.c + i * dot.row_stride + 4 * q * dot.column_stride;
             const int64_t count = dot.count - 4 * q;
             for (int j = 0; j < 4 && j < count; j++) {
@@ -591,7 +596,8 @@ static void gemm(const GemmTile& tile, void* scratch) {
         gemm_dot_rows(tile);
     } else if (tile.path == GemmPath::Dot && tile.form == Form::NN && n <= kDotColumns) {
         gemm_dot_columns(tile, memory);
-    } else if (tile.form == Form::TN && n <= kGemmRows && 4 * n * gemm_blocks_of(m, kGemmLanes) < 3 * m * gemm_blocks_of(n, kGemmLanes)) {
+    } else if (tile.form == Form::TN && n <= kGemmRows &&
+               4 * n * gemm_blocks_of(m, kGemmLanes) < 3 * m * gemm_blocks_of(n, kGemmLanes)) {
         gemm_narrow(tile);
     } else {
         gemm_sequential(tile, memory);
