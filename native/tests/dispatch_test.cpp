@@ -180,8 +180,8 @@ TEST(Cores, FollowTheAffinityMask) {
 class Cgroup : public testing::Test {
 protected:
     void SetUp() override {
-        char pattern[] = "/tmp/hpcnet-cgroup-XXXXXX";
-        ASSERT_NE(mkdtemp(pattern), nullptr);
+        std::string pattern = (std::filesystem::temp_directory_path() / "hpcnet-cgroup-XXXXXX").string();
+        ASSERT_NE(mkdtemp(pattern.data()), nullptr);
         root_ = pattern;
     }
     void TearDown() override { std::filesystem::remove_all(root_); }

@@ -442,6 +442,7 @@ public sealed unsafe class Trainer : IDisposable
             {
                 // Cancelled, not finite, or thrown by somebody's schedule or progress: the same holds for all.
                 Abandon();
+                RestoreFinite();
                 RestoreBest();
                 throw;
             }
@@ -551,19 +552,32 @@ public sealed unsafe class Trainer : IDisposable
             long randomStep = trainer._randomSteps - 1 - after;
             if (best is not null && _bestEpoch > 0)
                 return trainer.Flagged(metrics, x, step, randomStep, $"the parameters are the best ones, of epoch {_bestEpoch}");
+            string parameters = ParametersAreFinite() ? "those before that step" : "those at the beginning of the epoch";
+            return trainer.Flagged(metrics, x, step, randomStep, $"the parameters are {parameters}");
+        }
+
+        private bool ParametersAreFinite()
+        {
             lock (_network.Gate)
             {
                 _network.ThrowIfDisposed();
                 _network.Parameters.Read<float>(trainer._current);
-                if (Numbers.FirstNotFinite(trainer._current) < 0)
-                    return trainer.Flagged(metrics, x, step, randomStep, "the parameters are those before that step");
-                HpcNetException failure = trainer.Flagged(
-                    metrics, x, step, randomStep, "the parameters are those at the beginning of the epoch");
-                _network.Parameters.Write<float>(trainer._finite);
-                trainer._state.Clear();
-                trainer._ruleSteps = 0;
-                return failure;
             }
+            return Numbers.FirstNotFinite(trainer._current) < 0;
+        }
+
+        // However an epoch ends before its time, a broken network is not left behind.
+        private void RestoreFinite()
+        {
+            if (_network.IsDisposed || ParametersAreFinite())
+                return;
+            lock (_network.Gate)
+            {
+                _network.ThrowIfDisposed();
+                _network.Parameters.Write<float>(trainer._finite);
+            }
+            trainer._state.Clear();
+            trainer._ruleSteps = 0;
         }
 
         /// <summary>The rows of a step of this epoch, preprocessed.</summary>
@@ -595,12 +609,7 @@ public sealed unsafe class Trainer : IDisposable
             int elements = _network.Graph.Elements;
             if (trainer._finite.Length != elements)
                 (trainer._finite, trainer._current) = (new float[elements], new float[elements]);
-            lock (_network.Gate)
-            {
-                _network.ThrowIfDisposed();
-                _network.Parameters.Read<float>(trainer._current);
-            }
-            if (Numbers.FirstNotFinite(trainer._current) < 0)
+            if (ParametersAreFinite())
                 (trainer._finite, trainer._current) = (trainer._current, trainer._finite);
         }
 

@@ -111,6 +111,27 @@ public sealed class TrainerTests
     }
 
     [Fact]
+    public void Cancellation_in_a_diverging_epoch_leaves_finite_parameters()
+    {
+        // Step 15 breaks the parameters (its gradients are above 1); the cancellation comes before anybody has looked at a loss.
+        Dataset data = Dataset.FromArrays(Samples.Uniform(600, 3).Select(v => 1000 * v).ToArray(), 6, Samples.Labels(100, 3, 3), 3);
+        using var network = new Network(Device.Default, 6, new Dense(20, Activation.ReLU), new Dense(3));
+        using var source = new CancellationTokenSource();
+        using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(1f))
+        {
+            Schedule = Schedule.Custom(step =>
+            {
+                if (step >= 16)
+                    source.Cancel();
+                return step == 15 ? float.MaxValue : 1e-6f;
+            }),
+        };
+        Assert.Throws<OperationCanceledException>(() => { trainer.Fit(data, 3, 10, cancellationToken: source.Token); });
+        Assert.All(Samples.Parameters(network), p => Assert.True(float.IsFinite(p)));
+        Assert.Single(trainer.Fit(data, 1, 100).Epochs);
+    }
+
+    [Fact]
     public void Cancellation_restores_the_best_where_early_stopping_keeps_it()
     {
         Dataset data = Samples.Blobs(100, 6, 3, 2);
