@@ -92,6 +92,15 @@ internal sealed unsafe class BufferHandle : CoreHandle<hpc_buffer>
         return new BufferHandle(pointer);
     }
 
+    /// <summary>Takes a share of a caller's cl_mem.</summary>
+    public static BufferHandle Adopt(DeviceHandle device, nint memory, ulong bytes)
+    {
+        using var lease = device.Lease();
+        hpc_buffer* pointer;
+        Status.Check(Native.hpc_buffer_adopt(lease.Pointer, (void*)memory, bytes, &pointer));
+        return new BufferHandle(pointer);
+    }
+
     /// <inheritdoc/>
     protected override bool ReleaseHandle() => Native.hpc_buffer_destroy((hpc_buffer*)handle) == hpc_status.HPC_OK;
 }

@@ -6,8 +6,9 @@ namespace HpcNet.Cli;
 
 internal sealed class DeviceOptions
 {
-    private readonly Option<string?> _device = Options.OneOf(
-        "--device", "Where to compute; cpu is the only kind (else HPCNET_DEVICE, else cpu).", "cpu");
+    private readonly Option<string?> _device = Options.Device(
+        "--device", "Where to compute: the CPU, the best OpenCL device, or the one with this number or with this text in its name; "
+        + "`hpcnet doctor` lists them (else HPCNET_DEVICE, else cpu).");
 
     private readonly Option<string?> _isa = Options.OneOf(
         "--isa", "Instruction set of the kernels (else HPCNET_ISA, else the best of this processor).", "avx512", "avx2", "scalar");
@@ -28,10 +29,21 @@ internal sealed class DeviceOptions
     }
 
     /// <summary>Makes the device.</summary>
-    public Device Open(ParseResult line) => Device.Cpu(new CpuOptions
+    /// <exception cref="CliException">An option that has a meaning for the CPU only came with another device.</exception>
+    public Device Open(ParseResult line)
     {
-        Isa = line.GetValue(_isa),
-        Blas = line.GetValue(_blas),
-        Threads = line.GetValue(_threads),
-    });
+        Device device = Device.Open(line.GetValue(_device), new CpuOptions
+        {
+            Isa = line.GetValue(_isa),
+            Blas = line.GetValue(_blas),
+            Threads = line.GetValue(_threads),
+        });
+        if (device.IsOpenCl && ((Option[])[_isa, _blas, _threads]).FirstOrDefault(o => line.GetResult(o) is { Implicit: false }) is { } option)
+        {
+            string name = device.Name;
+            device.Dispose();
+            throw new CliException(ExitCode.Usage, $"{option.Name} is a choice for the CPU; the device is opencl ({name}).");
+        }
+        return device;
+    }
 }

@@ -38,6 +38,11 @@ internal static class Options
             Array.Find(words, word => string.Equals(word, text, StringComparison.OrdinalIgnoreCase))
             ?? throw new FormatException(words.Length == 1 ? words[0] : $"{string.Join(", ", words[..^1])} or {words[^1]}"));
 
+    /// <summary>A device.</summary>
+    public static Option<string?> Device(string name, string description) =>
+        Checked<string?>(name, "cpu|opencl[:N|:NAME]", description, text =>
+            DeviceChoice.TryParse(text, out _) ? text : throw new FormatException(DeviceChoice.Expected));
+
     /// <summary>Whole numbers of at least 1, separated by commas.</summary>
     public static Option<int[]?> Widths(string name, string description) =>
         Checked<int[]?>(name, "N,N,...", description, text =>

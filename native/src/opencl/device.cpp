@@ -142,7 +142,7 @@ void OpenClDevice::info(hpc_device_info& info) const {
 
 std::string OpenClDevice::describe() const {
     std::string text = report_;
-    text += "device: " + opencl::describe(device_);
+    text += "device: " + device_.name + "\n";
     text += std::string("queue: ") + (adopted_ ? "the caller's\n" : "its own, in order\n");
     text += std::string("sums: ") + (limits_.fp64 ? "double precision\n" : "pairs of floats\n");
     text += programs_.describe();

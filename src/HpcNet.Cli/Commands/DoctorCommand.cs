@@ -19,14 +19,18 @@ internal static class DoctorCommand
         var command = new CommandWithExamples(
             "doctor",
             "Shows what hpcnet finds on this machine: the native core and where it was looked for, instruction sets, BLAS libraries, "
-            + "threads, measured speed.",
+            + "OpenCL devices, threads, measured speed.",
             "hpcnet doctor",
-            "hpcnet doctor --blas openblas --threads 1");
+            "hpcnet doctor --blas openblas --threads 1",
+            "hpcnet doctor --device opencl");
         devices.AddTo(command);
         command.SetAction(line =>
         {
             Host();
-            return Core() && Devices(devices, line) ? ExitCode.Done : ExitCode.Failed;
+            if (!Core())
+                return ExitCode.Failed;
+            OpenCl();
+            return Devices(devices, line) ? ExitCode.Done : ExitCode.Failed;
         });
         return command;
     }
@@ -61,17 +65,23 @@ internal static class DoctorCommand
         return false;
     }
 
+    private static void OpenCl()
+    {
+        Title("OpenCL: libraries, platforms, devices");
+        Lines(Device.DescribeOpenCl());
+    }
+
     private static bool Devices(DeviceOptions devices, ParseResult line)
     {
         Title("Device: found and chosen");
         try
         {
             using Device device = devices.Open(line);
-            foreach (string found in device.Describe().TrimEnd().Split('\n'))
-                Console.Out.WriteLine($"  {found}");
+            // OpenCL's own search was printed above.
+            Lines(device.IsOpenCl ? device.Describe().Replace(Device.DescribeOpenCl(), "") : device.Describe());
             Console.Out.WriteLine(Invariant($"  memory: {device.MemoryBytes / (1024.0 * 1024 * 1024):F1} GiB"));
 
-            Title($"Measured: {device.Isa}, {device.Threads} thread{(device.Threads == 1 ? "" : "s")}");
+            Title($"Measured: {device.Configuration}");
             DeviceMeasurement measured = device.Measure(500);
             Console.Out.WriteLine(Invariant($"  peak: {measured.PeakGflops:F1} GFLOP/s (fused multiply-adds in registers)"));
             Console.Out.WriteLine(Invariant($"  copy: {measured.CopyGigabytesPerSecond:F1} GB/s (read and written)"));
@@ -85,6 +95,12 @@ internal static class DoctorCommand
     }
 
     private static void Line(string name, string value) => Console.Out.WriteLine($"{name,-15} {value}");
+
+    private static void Lines(string text)
+    {
+        foreach (string line in text.TrimEnd().Split('\n'))
+            Console.Out.WriteLine($"  {line}");
+    }
 
     private static void Title(string text) => Console.Out.WriteLine($"\n{text}");
 }

@@ -126,16 +126,16 @@ internal static class TrainCommand
         Console.Out.WriteLine();
         Console.Out.WriteLine(Invariant(
             $"Training: {history.Seconds:F2} s, {Printable.Count(history.SamplesPerSecond)} samples/s, {history.Gflops:F1} GFLOP/s"));
-        string with = $"{device.Isa}, {device.Blas}, {device.Threads} thread{(device.Threads == 1 ? "" : "s")}";
         Console.Out.WriteLine(Invariant(
-            $"          {100 * history.Gflops / peak:F1} % of the measured peak of {peak:F0} GFLOP/s ({with})"));
+            $"          {100 * history.Gflops / peak:F1} % of the measured peak of {peak:F0} GFLOP/s ({device.Configuration})"));
         Console.Out.WriteLine($"Model:    {destination.Model}");
 
         if (destination.Facts is not null)
         {
             new TrainingReport(
                 source.Name, settings.Seed, history.Epochs.Count, history.Seconds, classes ? evaluation.Accuracy : null,
-                history.SamplesPerSecond, history.Gflops, peak, device.Kind, device.Isa, device.Blas, device.Threads)
+                history.SamplesPerSecond, history.Gflops, peak, device.IsOpenCl ? $"opencl:{device.Name}" : "cpu",
+                device.IsOpenCl ? null : device.Isa, device.IsOpenCl ? null : device.Blas, device.Threads)
                 .Write(destination.Facts);
         }
         return ExitCode.Done;

@@ -4,7 +4,7 @@ using System.Text.Json;
 
 namespace HpcNet.Cli.Output;
 
-/// <summary>What `train --json` writes.</summary>
+/// <summary>What `train --json` writes. Isa and Blas are null on OpenCL, which has neither.</summary>
 internal sealed record TrainingReport(
     string Dataset,
     ulong Seed,
@@ -15,8 +15,8 @@ internal sealed record TrainingReport(
     double Gflops,
     double PeakGflops,
     string Device,
-    string Isa,
-    string Blas,
+    string? Isa,
+    string? Blas,
     int Threads)
 {
     public void Write(string path) => OutputFile.Write(path, stream =>

@@ -1,5 +1,5 @@
 // CpuOptions.cs: what can be chosen about the CPU device, and the environment variables behind it. The native core reads no
-// environment; this is the one place that does.
+// environment; this and DeviceChoice.cs do.
 
 using System.Globalization;
 
@@ -53,10 +53,6 @@ public sealed record CpuOptions
     /// <exception cref="HpcNetException">A variable that is read holds a text without meaning.</exception>
     internal CpuOptions WithEnvironment(Func<string, string?> read)
     {
-        string? kind = Variable("HPCNET_DEVICE");
-        if (kind is not null && !string.Equals(kind, "cpu", StringComparison.OrdinalIgnoreCase))
-            throw Bad("HPCNET_DEVICE", kind, "cpu, the only kind of device in this version");
-
         int? threads = Threads;
         if (threads is null && Variable("HPCNET_THREADS") is { } count)
         {
@@ -75,6 +71,6 @@ public sealed record CpuOptions
         string? Variable(string name) => read(name)?.Trim() is { Length: > 0 } value ? value : null;
     }
 
-    private static HpcNetException Bad(string name, string value, string expected) =>
+    internal static HpcNetException Bad(string name, string value, string expected) =>
         new(HpcNetError.NotAvailable, $"The environment variable {name} is '{value}'; expected {expected}.");
 }

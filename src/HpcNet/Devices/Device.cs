@@ -1,13 +1,14 @@
-// Device.cs: a device is memory and something that executes programs; here the CPU with its thread team. Networks, trainers
-// and predictors are made on a device, and the native core keeps it alive for as long as one of them needs it.
+// Device.cs: a device is memory and something that executes programs: the CPU with its thread team, or an OpenCL device with
+// its queue. Networks, trainers and predictors are made on a device, and the native core keeps it alive for as long as one of
+// them needs it.
 
 using HpcNet.Interop;
 
 namespace HpcNet;
 
 /// <summary>What a device can do at most, measured.</summary>
-/// <param name="PeakGflops">Billions of floating-point operations per second of fused multiply-adds in registers, all threads together.</param>
-/// <param name="CopyGigabytesPerSecond">Memory copy, bytes read and written, all threads together.</param>
+/// <param name="PeakGflops">Billions of floating-point operations per second of fused multiply-adds in registers, on the whole device.</param>
+/// <param name="CopyGigabytesPerSecond">Memory copy, bytes read and written, on the whole device.</param>
 public readonly record struct DeviceMeasurement(double PeakGflops, double CopyGigabytesPerSecond);
 
 /// <summary>
@@ -16,7 +17,8 @@ public readonly record struct DeviceMeasurement(double PeakGflops, double CopyGi
 /// </summary>
 public sealed unsafe class Device : IDisposable
 {
-    private static readonly Lazy<Device> Shared = new(() => Open(new CpuOptions(), shared: true));
+    private static readonly Lazy<Device> Shared = new(
+        () => Make(DeviceChoice.FromEnvironment(Environment.GetEnvironmentVariable), new CpuOptions(), new OpenClOptions(), shared: true));
 
     private readonly bool _shared;
     private readonly hpc_device_info _info;
@@ -33,32 +35,39 @@ public sealed unsafe class Device : IDisposable
     }
 
     /// <summary>
-    /// The process-wide device, made when first asked for: the CPU with what <c>HPCNET_DEVICE</c>, <c>HPCNET_THREADS</c>,
-    /// <c>HPCNET_ISA</c> and <c>HPCNET_BLAS</c> choose. Disposing it does nothing.
+    /// The process-wide device, made when first asked for: what <c>HPCNET_DEVICE</c> names (<c>cpu</c>, <c>opencl</c>,
+    /// <c>opencl:N</c>, <c>opencl:name</c>), else the CPU with what <c>HPCNET_THREADS</c>, <c>HPCNET_ISA</c> and
+    /// <c>HPCNET_BLAS</c> choose. Disposing it does nothing.
     /// </summary>
     /// <exception cref="HpcNetException">A choice made in the environment has no meaning or is not available.</exception>
     /// <exception cref="HpcNetLibraryException">The native core cannot be loaded; the message lists what was tried.</exception>
     public static Device Default => Shared.Value;
 
-    /// <summary>The kind: <c>cpu</c>.</summary>
-    public string Kind => "cpu";
+    /// <summary>The kind: <c>cpu</c> or <c>opencl</c>.</summary>
+    public string Kind => IsOpenCl ? "opencl" : "cpu";
 
-    /// <summary>The processor's name.</summary>
+    /// <summary>Whether this is an OpenCL device.</summary>
+    public bool IsOpenCl => _info.kind == (int)hpc_device_kind.HPC_DEVICE_OPENCL;
+
+    /// <summary>The processor's or card's name.</summary>
     public string Name { get; }
 
-    /// <summary>Instruction set of the kernels that run: <c>avx512</c>, <c>avx2</c> or <c>scalar</c>.</summary>
+    /// <summary>Instruction set of the kernels that run: <c>avx512</c>, <c>avx2</c> or <c>scalar</c>; empty for OpenCL.</summary>
     public string Isa { get; }
 
-    /// <summary>What serves matrix products: <c>builtin</c>, <c>mkl</c>, <c>openblas</c>, <c>onednn</c>, <c>blis</c> or <c>custom</c>.</summary>
+    /// <summary>
+    /// What serves matrix products: <c>builtin</c>, <c>mkl</c>, <c>openblas</c>, <c>onednn</c>, <c>blis</c> or <c>custom</c>; empty
+    /// for OpenCL, which has kernels of its own.
+    /// </summary>
     public string Blas { get; }
 
     /// <summary>The file that <see cref="Blas"/> was loaded from; empty for <c>builtin</c>.</summary>
     public string BlasPath { get; }
 
-    /// <summary>Threads of the team.</summary>
+    /// <summary>Threads of the team; of an OpenCL device its compute units.</summary>
     public int Threads => _info.threads;
 
-    /// <summary>Memory of the machine in bytes.</summary>
+    /// <summary>Memory of the machine, or of the card, in bytes.</summary>
     public ulong MemoryBytes => _info.memory_bytes;
 
     /// <summary>Bytes that buffers and programs of this device hold now.</summary>
@@ -71,7 +80,99 @@ public sealed unsafe class Device : IDisposable
     /// <param name="options">Choices; null, or null members: the environment's, then the machine's.</param>
     /// <exception cref="HpcNetException">A choice has no meaning in the environment, or is not available on this machine.</exception>
     /// <exception cref="HpcNetLibraryException">The native core cannot be loaded; the message lists what was tried.</exception>
-    public static Device Cpu(CpuOptions? options = null) => Open(options ?? new CpuOptions(), shared: false);
+    public static Device Cpu(CpuOptions? options = null) => Make(default, options ?? new CpuOptions(), new OpenClOptions(), shared: false);
+
+    /// <summary>Makes a device on the best OpenCL device: a GPU before others, then the one with most compute units times clock.</summary>
+    /// <param name="options">Further choices; null: the default ones.</param>
+    /// <exception cref="HpcNetException">No loader, no platform, no device, or none that has what is needed; the message says what was looked for and found.</exception>
+    /// <exception cref="HpcNetLibraryException">The native core cannot be loaded; the message lists what was tried.</exception>
+    public static Device OpenCl(OpenClOptions? options = null) =>
+        Make(new DeviceChoice(OpenCl: true), new CpuOptions(), options ?? new OpenClOptions(), shared: false);
+
+    /// <summary>Makes a device on the OpenCL device of this number.</summary>
+    /// <param name="index">The number in <see cref="DescribeOpenCl"/>, from 0.</param>
+    /// <param name="options">Further choices; null: the default ones.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="index"/> is negative.</exception>
+    /// <exception cref="HpcNetException">There is no such device, or it lacks what is needed; the message says what was looked for and found.</exception>
+    /// <exception cref="HpcNetLibraryException">The native core cannot be loaded; the message lists what was tried.</exception>
+    public static Device OpenCl(int index, OpenClOptions? options = null)
+    {
+        if (index < 0)
+            throw new ArgumentOutOfRangeException(nameof(index), index, $"index is {index}; expected the number of an OpenCL device, from 0.");
+        return Make(new DeviceChoice(OpenCl: true, index), new CpuOptions(), options ?? new OpenClOptions(), shared: false);
+    }
+
+    /// <summary>Makes a device on the best OpenCL device whose own or platform's name holds this text.</summary>
+    /// <param name="name">A fragment of the name, in any case of letters; not empty.</param>
+    /// <param name="options">Further choices; null: the default ones.</param>
+    /// <exception cref="ArgumentException"><paramref name="name"/> is empty.</exception>
+    /// <exception cref="HpcNetException">There is no such device, or it lacks what is needed; the message says what was looked for and found.</exception>
+    /// <exception cref="HpcNetLibraryException">The native core cannot be loaded; the message lists what was tried.</exception>
+    public static Device OpenCl(string name, OpenClOptions? options = null)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        return Make(new DeviceChoice(OpenCl: true, Name: name.Trim()), new CpuOptions(), options ?? new OpenClOptions(), shared: false);
+    }
+
+    /// <summary>
+    /// Makes a device over a context and a queue of the caller's: what is run here is enqueued there, in order with the caller's
+    /// own commands. Both are retained until the device and all that lives on it are gone.
+    /// </summary>
+    /// <param name="context">A <c>cl_context</c>.</param>
+    /// <param name="queue">An in-order <c>cl_command_queue</c> of that context.</param>
+    /// <param name="options">Further choices; null: the default ones.</param>
+    /// <exception cref="ArgumentException">One is 0, they do not belong together, or the queue runs out of order.</exception>
+    /// <exception cref="HpcNetException">The device lacks what is needed.</exception>
+    /// <exception cref="HpcNetLibraryException">The native core cannot be loaded; the message lists what was tried.</exception>
+    public static Device OpenCl(nint context, nint queue, OpenClOptions? options = null)
+    {
+        if (context == 0)
+            throw new ArgumentException("context is 0; expected a cl_context.", nameof(context));
+        if (queue == 0)
+            throw new ArgumentException("queue is 0; expected a cl_command_queue of the context.", nameof(queue));
+        return MakeOpenCl(new DeviceChoice(OpenCl: true), context, queue, options ?? new OpenClOptions(), shared: false);
+    }
+
+    /// <summary>Makes the device that a text names, as <c>HPCNET_DEVICE</c> and the tool's <c>--device</c> do.</summary>
+    /// <param name="device"><c>cpu</c>, <c>opencl</c>, <c>opencl:N</c> or <c>opencl:name</c>; null: what <c>HPCNET_DEVICE</c> says, else the CPU.</param>
+    /// <param name="cpu">Choices for the CPU; null, or null members: the environment's, then the machine's.</param>
+    /// <param name="openCl">Choices for OpenCL; null: the default ones.</param>
+    /// <exception cref="ArgumentException"><paramref name="device"/> has no meaning.</exception>
+    /// <exception cref="HpcNetException">The choice is not available on this machine; the message says what was looked for and found.</exception>
+    /// <exception cref="HpcNetLibraryException">The native core cannot be loaded; the message lists what was tried.</exception>
+    public static Device Open(string? device = null, CpuOptions? cpu = null, OpenClOptions? openCl = null)
+    {
+        DeviceChoice choice;
+        if (device is null)
+            choice = DeviceChoice.FromEnvironment(Environment.GetEnvironmentVariable);
+        else if (!DeviceChoice.TryParse(device, out choice))
+            throw new ArgumentException($"device is '{device}'; expected {DeviceChoice.Expected}.", nameof(device));
+        return Make(choice, cpu ?? new CpuOptions(), openCl ?? new OpenClOptions(), shared: false);
+    }
+
+    /// <summary>
+    /// OpenCL as this process finds it: the libraries that were looked for, platforms, devices with their numbers, drivers, memory
+    /// and limits. That nothing was found is an answer, too.
+    /// </summary>
+    /// <exception cref="HpcNetLibraryException">The native core cannot be loaded; the message lists what was tried.</exception>
+    public static string DescribeOpenCl()
+    {
+        NativeLibraryResolver.EnsureLoaded();
+        return NativeText.Read(Native.hpc_opencl_describe);
+    }
+
+    /// <summary>How many devices <see cref="DescribeOpenCl"/> numbers.</summary>
+    /// <exception cref="HpcNetLibraryException">The native core cannot be loaded; the message lists what was tried.</exception>
+    public static int OpenClDeviceCount
+    {
+        get
+        {
+            NativeLibraryResolver.EnsureLoaded();
+            int count;
+            Status.Check(Native.hpc_opencl_device_count(&count));
+            return count;
+        }
+    }
 
     /// <summary>What was tried, found and chosen when the device was made, a line each.</summary>
     /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
@@ -81,7 +182,7 @@ public sealed unsafe class Device : IDisposable
         return Native.hpc_device_describe(lease.Pointer, text, capacity, needed);
     });
 
-    /// <summary>Measures the peak of floating-point operations and of memory copies, with the whole team.</summary>
+    /// <summary>Measures the peak of floating-point operations and of memory copies, with the whole device.</summary>
     /// <param name="milliseconds">How long to measure in all, 1 to 10,000.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="milliseconds"/> is outside its range.</exception>
     /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
@@ -105,12 +206,20 @@ public sealed unsafe class Device : IDisposable
             Handle.Dispose();
     }
 
-    /// <summary>One line: name, instruction set, provider, threads.</summary>
-    public override string ToString() => $"{Name}: {Isa}, {Blas}, {Threads} thread{(Threads == 1 ? "" : "s")}";
+    /// <summary>One line: name, instruction set, provider, threads; or name and compute units.</summary>
+    public override string ToString() => $"{Name}: {Configuration}";
+
+    /// <summary>What computes, without the name: instruction set, provider and threads, or compute units.</summary>
+    public string Configuration => IsOpenCl
+        ? $"OpenCL, {Threads} compute unit{(Threads == 1 ? "" : "s")}"
+        : $"{Isa}, {Blas}, {Threads} thread{(Threads == 1 ? "" : "s")}";
 
     internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(Handle.IsClosed, this);
 
-    private static Device Open(CpuOptions options, bool shared)
+    private static Device Make(DeviceChoice choice, CpuOptions cpu, OpenClOptions openCl, bool shared) =>
+        choice.OpenCl ? MakeOpenCl(choice, 0, 0, openCl, shared) : MakeCpu(cpu, shared);
+
+    private static Device MakeCpu(CpuOptions options, bool shared)
     {
         CpuOptions chosen = options.WithEnvironment(Environment.GetEnvironmentVariable);
         using var isa = new Utf8(chosen.Isa);
@@ -123,6 +232,22 @@ public sealed unsafe class Device : IDisposable
             isa = isa.Pointer,
             blas = blas.Pointer,
             library_directories = folders.Pointer,
+        };
+        return new Device(DeviceHandle.Create(native), shared);
+    }
+
+    private static Device MakeOpenCl(DeviceChoice choice, nint context, nint queue, OpenClOptions options, bool shared)
+    {
+        using var name = new Utf8(choice.Name);
+        using var cache = new Utf8(options.CacheDirectory);
+        var native = new hpc_device_options
+        {
+            kind = (int)hpc_device_kind.HPC_DEVICE_OPENCL,
+            index = choice.Index,
+            name = name.Pointer,
+            context = (void*)context,
+            queue = (void*)queue,
+            cache_directory = cache.Pointer,
         };
         return new Device(DeviceHandle.Create(native), shared);
     }

@@ -35,8 +35,8 @@ public sealed class Predictor : IDisposable
             Task = network.Task;
             ClassNames = network.ClassNames;
         }
-        _single = new ProgramPool(() => new PredictorProgram(_network, _parameters, 1, Task == NetworkTask.Classification));
-        _batch = new ProgramPool(() => new PredictorProgram(_network, _parameters, _batchSize, Task == NetworkTask.Classification));
+        _single = new ProgramPool(() => new PredictorProgram(_network, _parameters, 1, Task));
+        _batch = new ProgramPool(() => new PredictorProgram(_network, _parameters, _batchSize, Task));
     }
 
     /// <summary>Columns of the input.</summary>
@@ -111,6 +111,42 @@ public sealed class Predictor : IDisposable
         }
     }
 
+    /// <summary>
+    /// Answers from OpenCL memory into OpenCL memory, without the host: the caller's <c>cl_mem</c> objects become the program's
+    /// input and output.
+    /// </summary>
+    /// <param name="x">[capacity × inputs]; its size says how many rows fit.</param>
+    /// <param name="y">[capacity × outputs], at least as many rows as <paramref name="x"/>.</param>
+    /// <param name="logits">True: the outputs of the last layer as they are; false: probabilities for a classification.</param>
+    /// <exception cref="ArgumentException">A memory is of another device, holds no whole rows, or is too small.</exception>
+    /// <exception cref="InvalidOperationException">The network scales its input, which happens on the host, or computes nothing.</exception>
+    /// <exception cref="ObjectDisposedException">The predictor was disposed.</exception>
+    public BoundPredictor Bind(OpenClMemory x, OpenClMemory y, bool logits = false)
+    {
+        ArgumentNullException.ThrowIfNull(x);
+        ArgumentNullException.ThrowIfNull(y);
+        ThrowIfDisposed();
+        if (_preprocessing is not null)
+        {
+            throw new InvalidOperationException(
+                "The network's Preprocessing works on the host; memory of a device is taken as it is. Scale it yourself and set Preprocessing to null before the predictor is made.");
+        }
+        if (!ReferenceEquals(x.Device, _network.Device))
+            throw new ArgumentException("x is memory of another device than the network's.", nameof(x));
+        if (!ReferenceEquals(y.Device, _network.Device))
+            throw new ArgumentException("y is memory of another device than the network's.", nameof(y));
+        if (x.Elements % Inputs != 0 || x.Elements / Inputs > int.MaxValue)
+            throw new ArgumentException($"x holds {x.Elements} numbers; expected whole rows of {Inputs}.", nameof(x));
+        int capacity = (int)(x.Elements / Inputs);
+        if (y.Elements < (long)capacity * Outputs)
+        {
+            throw new ArgumentException(
+                $"y holds {y.Elements} numbers; expected at least {capacity} rows of {Outputs}, as many as x has.", nameof(y));
+        }
+        return new BoundPredictor(new PredictorProgram(
+            _network, _parameters, capacity, logits ? NetworkTask.Regression : Task, x.Buffer, y.Buffer));
+    }
+
     /// <summary>Frees the snapshot. Calls that are under way on other threads finish.</summary>
     public void Dispose()
     {
@@ -156,21 +192,31 @@ internal sealed unsafe class PredictorProgram : IDisposable
     private float[] _prepared = [];
     private float[] _answers = [];
 
-    public PredictorProgram(Network network, DeviceBuffer parameters, int capacity, bool classification)
+    /// <param name="network">The network.</param>
+    /// <param name="parameters">A snapshot of its parameters.</param>
+    /// <param name="capacity">The most rows of a run.</param>
+    /// <param name="task">Whether the answer is a probability.</param>
+    /// <param name="input">Where the rows are; null: they are copied in.</param>
+    /// <param name="output">Where the answer goes; null: it is copied out.</param>
+    public PredictorProgram(
+        Network network, DeviceBuffer parameters, int capacity, NetworkTask task, DeviceBuffer? input = null, DeviceBuffer? output = null)
     {
+        bool probabilities = task == NetworkTask.Classification;
         _inputs = network.Inputs;
         _outputs = network.Outputs;
         using var recorder = new Recorder(network.Device, capacity);
         var graph = new GraphRecorder(
             network.Graph, recorder, parameters, null,
-            new RecordingPurpose { Trains = static _ => false, RandomStream = static _ => 0UL },
+            new RecordingPurpose { Trains = static _ => false, RandomStream = static _ => 0UL, Output = probabilities ? null : output },
             hpc_value_kind.HPC_VALUE_OUTPUT);
-        _x = recorder.RowsValue(hpc_value_kind.HPC_VALUE_INPUT, _inputs, "x");
+        _x = recorder.RowsValue(hpc_value_kind.HPC_VALUE_INPUT, _inputs, "x", buffer: input);
         _logits = graph.Forward(_x);
+        if (output is not null && !probabilities && _logits == _x)
+            throw new InvalidOperationException("The network hands on its input as it is: it has nothing to write into y.");
         _answer = _logits;
-        if (classification)
+        if (probabilities)
         {
-            _answer = recorder.RowsValue(hpc_value_kind.HPC_VALUE_OUTPUT, _outputs, "probabilities");
+            _answer = recorder.RowsValue(hpc_value_kind.HPC_VALUE_OUTPUT, _outputs, "probabilities", buffer: output);
             recorder.Softmax(_logits, _answer);
         }
         Native = recorder.Finish();
@@ -203,6 +249,39 @@ internal sealed unsafe class PredictorProgram : IDisposable
     }
 
     public void Dispose() => Native.Dispose();
+}
+
+/// <summary>
+/// A predictor over OpenCL memory of the caller's, made by <see cref="Predictor.Bind"/>. One thread at a time may use it. It
+/// outlives the predictor, whose snapshot it shares.
+/// </summary>
+public sealed unsafe class BoundPredictor : IDisposable
+{
+    private readonly PredictorProgram _program;
+
+    internal BoundPredictor(PredictorProgram program) => _program = program;
+
+    /// <summary>The most rows of a run.</summary>
+    public int Capacity => _program.Native.Capacity;
+
+    /// <summary>
+    /// Enqueues the answer for the first rows and returns without waiting for it. On a device over a queue of the caller's it runs
+    /// after what was enqueued there before, and before what is enqueued there later.
+    /// </summary>
+    /// <param name="rows">1 to <see cref="Capacity"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="rows"/> is outside its range.</exception>
+    /// <exception cref="InvalidOperationException">Another thread is in this method.</exception>
+    /// <exception cref="ObjectDisposedException">This was disposed.</exception>
+    /// <exception cref="HpcNetException">The device failed.</exception>
+    public void Run(int rows)
+    {
+        if (rows < 1 || rows > Capacity)
+            throw new ArgumentOutOfRangeException(nameof(rows), rows, $"rows is {rows}; expected 1 to {Capacity}, the rows that the memory holds.");
+        _program.Native.Run(rows, [], null);
+    }
+
+    /// <summary>Frees the program and its share of the memory.</summary>
+    public void Dispose() => _program.Dispose();
 }
 
 /// <summary>Programs to be rented by one caller at a time. A fixed array of cells, exchanged atomically: no lock, no garbage.</summary>

@@ -21,6 +21,9 @@ internal sealed record RecordingPurpose
     /// <summary>Whether every layer's output can be read after a run.</summary>
     public bool ReadableOutputs { get; init; }
 
+    /// <summary>Where the network's output goes; null: into memory of the program.</summary>
+    public DeviceBuffer? Output { get; init; }
+
     /// <summary>Which layers' parameters get gradients, by node.</summary>
     public required Func<int, bool> Trains { get; init; }
 
@@ -64,7 +67,8 @@ internal sealed class GraphRecorder
             bool below = purpose.Backward && node.Inputs.Any(i => i == NetworkGraph.NetworkInput ? purpose.InputGradient : reaches[i]);
             reaches[node.Index] = trains || below;
             _nodes[node.Index] = new NodeRecording(
-                node, recorder, purpose, trains, below, purpose.ReadableOutputs || node.Index == last ? outputKind : hpc_value_kind.HPC_VALUE_TEMPORARY);
+                node, recorder, purpose, trains, below, purpose.ReadableOutputs || node.Index == last ? outputKind : hpc_value_kind.HPC_VALUE_TEMPORARY,
+                node.Index == last ? purpose.Output : null);
         }
         foreach (ParameterSegment segment in graph.Segments)
             _nodes[segment.Node].AddParameter(segment, parameters, gradients);
@@ -124,14 +128,18 @@ internal sealed class NodeRecording
     private readonly Node _node;
     private readonly RecordingPurpose _purpose;
     private readonly hpc_value_kind _outputKind;
+    private readonly DeviceBuffer? _output;
     private readonly Dictionary<string, Value> _parameters = [];
     private readonly Dictionary<string, Value> _gradients = [];
     private readonly Dictionary<string, Value> _kept = [];
     private Counter? _stream;
 
-    public NodeRecording(Node node, Recorder recorder, RecordingPurpose purpose, bool trains, bool needsInputGradient, hpc_value_kind outputKind)
+    public NodeRecording(
+        Node node, Recorder recorder, RecordingPurpose purpose, bool trains, bool needsInputGradient, hpc_value_kind outputKind,
+        DeviceBuffer? output)
     {
         _node = node;
+        _output = output;
         _purpose = purpose;
         _outputKind = outputKind;
         Recorder = recorder;
@@ -170,7 +178,7 @@ internal sealed class NodeRecording
         Recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, columns, $"{_node.Name}.{name}");
 
     /// <summary>The value that this layer hands on.</summary>
-    public Value Output(int columns) => Recorder.RowsValue(_outputKind, columns, $"{_node.Name}.y");
+    public Value Output(int columns) => Recorder.RowsValue(_outputKind, columns, $"{_node.Name}.y", buffer: _output);
 
     /// <summary>Records y = f(x) and keeps what backward needs. Linear records nothing.</summary>
     public Value RecordActivation(Activation activation, Value x)

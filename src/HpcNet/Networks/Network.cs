@@ -309,7 +309,7 @@ public sealed class Network : IDisposable
     {
         Ensure.Positive(rows, nameof(rows));
         ThrowIfDisposed();
-        using var program = new PredictorProgram(this, Parameters, rows, Task == NetworkTask.Classification);
+        using var program = new PredictorProgram(this, Parameters, rows, Task);
         return program.Native.Describe();
     }
 

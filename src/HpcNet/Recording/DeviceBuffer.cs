@@ -13,6 +13,16 @@ internal sealed unsafe class DeviceBuffer : IDisposable
         Handle = BufferHandle.Create(device.Handle, checked((ulong)elements * 4));
     }
 
+    private DeviceBuffer(BufferHandle handle, long elements)
+    {
+        Handle = handle;
+        Elements = elements;
+    }
+
+    /// <summary>A caller's cl_mem, retained until this is disposed.</summary>
+    public static DeviceBuffer Adopt(Device device, nint memory, long elements) =>
+        new(BufferHandle.Adopt(device.Handle, memory, checked((ulong)elements * 4)), elements);
+
     public BufferHandle Handle { get; }
 
     public long Elements { get; }

@@ -77,9 +77,10 @@ internal sealed unsafe class Recorder : IDisposable
             _program.Dispose();
     }
 
-    /// <summary>A value with as many rows as the run; the program owns its memory.</summary>
-    public Value RowsValue(hpc_value_kind kind, int columns, string name, hpc_dtype type = hpc_dtype.HPC_FLOAT32) =>
-        Declare(kind, type, hpc_lead.HPC_LEAD_ROWS, 0, columns, null, 0, name);
+    /// <summary>A value with as many rows as the run; without a buffer the program owns its memory.</summary>
+    public Value RowsValue(
+        hpc_value_kind kind, int columns, string name, hpc_dtype type = hpc_dtype.HPC_FLOAT32, DeviceBuffer? buffer = null) =>
+        Declare(kind, type, hpc_lead.HPC_LEAD_ROWS, 0, columns, buffer, 0, name);
 
     /// <summary>A value of a fixed number of rows in a buffer, from an offset in elements.</summary>
     public Value FixedValue(

@@ -1,0 +1,31 @@
+// OpenClOptions.cs: what can be chosen about an OpenCL device beyond which one it is.
+
+namespace HpcNet;
+
+/// <summary>Choices for <see cref="Device.OpenCl(OpenClOptions?)"/>.</summary>
+public sealed record OpenClOptions
+{
+    /// <summary>
+    /// The folder where built kernels are kept from one process to the next; it is made if need be, and what is damaged or foreign
+    /// in it is built anew. Empty: kernels are built by every process. By default <c>hpcnet/kernels</c> in the user's cache folder
+    /// (<c>XDG_CACHE_HOME</c> or <c>~/.cache</c>; on Windows the local application data).
+    /// </summary>
+    /// <exception cref="ArgumentNullException">null.</exception>
+    public string CacheDirectory
+    {
+        get => field ??= DefaultCacheDirectory();
+        init => field = value ?? throw new ArgumentNullException(nameof(CacheDirectory));
+    }
+
+    private static string DefaultCacheDirectory()
+    {
+        string root = OperatingSystem.IsWindows()
+            ? Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData)
+            : Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } cache && Path.IsPathRooted(cache)
+                ? cache
+                : Environment.GetFolderPath(Environment.SpecialFolder.UserProfile) is { Length: > 0 } home
+                    ? Path.Combine(home, ".cache")
+                    : "";
+        return root.Length == 0 ? "" : Path.Combine(root, "hpcnet", "kernels");
+    }
+}
