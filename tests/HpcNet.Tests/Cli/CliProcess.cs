@@ -32,6 +32,8 @@ internal static class CliProcess
         string tool = Path.Combine(AppContext.BaseDirectory, "HpcNet.Cli.dll");
         Assert.True(File.Exists(tool), $"the tool was not built: there is no {tool}");
         start.ArgumentList.Add(tool);
+        // Built kernels stay out of the user's own cache.
+        start.Environment["XDG_CACHE_HOME"] = Targets.Kernels;
         foreach (string argument in arguments)
             start.ArgumentList.Add(argument);
         return Process.Start(start)!;

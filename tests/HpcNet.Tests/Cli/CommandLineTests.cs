@@ -24,8 +24,8 @@ public sealed class CommandLineTests : IClassFixture<TemporaryFolder>
     [InlineData("predict --help", "Examples:", "--input")]
     [InlineData("doctor --help", "Examples:", "--threads")]
     [InlineData("--version", "0.")]
-    [InlineData("doctor", "places tried", "loaded", "scalar", "GFLOP/s", "GB/s", "threads", "HPCNET_ISA")]
-    [InlineData("doctor --isa scalar --threads 1 --blas builtin", "Measured: scalar, 1 thread", "builtin")]
+    [InlineData("doctor", "places tried", "loaded", "scalar", "GFLOP/s", "GB/s", "threads", "HPCNET_ISA", "OpenCL: libraries")]
+    [InlineData("doctor --isa scalar --threads 1 --blas builtin", "Measured: scalar, builtin, 1 thread", "builtin")]
     public void Informs(string arguments, params string[] words)
     {
         CliProcess.Outcome outcome = CliProcess.Run(_folder.Path, arguments.Split(' '));
@@ -53,7 +53,8 @@ public sealed class CommandLineTests : IClassFixture<TemporaryFolder>
     [InlineData(2, "train --dataset digits --activation step", "--activation", "'step'", "relu", "tanh")]
     [InlineData(2, "train --dataset digits --seed -3", "--seed", "'-3'")]
     [InlineData(2, "train --dataset digits --isa sse9", "--isa", "avx2")]
-    [InlineData(2, "train --dataset digits --device tpu", "--device", "'tpu'", "cpu")]
+    [InlineData(2, "train --dataset digits --device tpu", "--device", "'tpu'", "cpu", "opencl:N")]
+    [InlineData(1, "train --dataset digits --device opencl:4711", "OpenCL device", "libOpenCL")]
     [InlineData(2, "train --dataset digits --threads 0", "--threads", "1024")]
     [InlineData(2, "train --dataset digits --target a", "--target", "CSV")]
     [InlineData(2, "train --dataset digits --data folder", "--data", "mnist")]

@@ -53,6 +53,32 @@ public sealed class TrainingTests : IDisposable
         Assert.InRange(right, 47, 50);
     }
 
+    [SkippableFact]
+    public void OpenClTrainsAndSaysSo()
+    {
+        Targets.NeedOpenCl();
+        CliProcess.Outcome trained = CliProcess.Run(
+            _folder.Path, "train", "--dataset", "digits", "--device", "opencl", "--json", _folder["facts.json"]);
+        Assert.Equal("", trained.Error);
+        Assert.Contains("compute unit", trained.Output, StringComparison.Ordinal);
+        using JsonDocument facts = JsonDocument.Parse(File.ReadAllText(_folder["facts.json"]));
+        Assert.StartsWith("opencl:", facts.RootElement.GetProperty("device").GetString(), StringComparison.Ordinal);
+        Assert.Equal(JsonValueKind.Null, facts.RootElement.GetProperty("isa").ValueKind);
+        Assert.Equal(JsonValueKind.Null, facts.RootElement.GetProperty("blas").ValueKind);
+        Assert.InRange(facts.RootElement.GetProperty("accuracy").GetDouble(), 0.97, 1.0);
+
+        // Either device reads what the other wrote.
+        foreach (string device in Targets.All)
+        {
+            CliProcess.Outcome evaluated = CliProcess.Run(
+                _folder.Path, "evaluate", "--model", "digits.safetensors", "--dataset", "digits", "--device", device);
+            Assert.Equal(0, evaluated.ExitCode);
+        }
+        CliProcess.Outcome refused = CliProcess.Run(_folder.Path, "train", "--dataset", "digits", "--device", "opencl", "--isa", "avx2");
+        Assert.Equal(2, refused.ExitCode);
+        Assert.Contains("--isa is a choice for the CPU", refused.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void TheSameSeedGivesTheSameModel()
     {

@@ -40,6 +40,14 @@ public sealed class BadInputTests
         ["empty BLAS"] = Row<ArgumentException>(() => new CpuOptions { Blas = " " }, "Blas"),
         ["BLAS that is not there"] = Row<HpcNetException>(() => Device.Cpu(new CpuOptions { Blas = "/nowhere/libblas.so" }), "/nowhere/libblas.so"),
         ["measuring for no time"] = Row<ArgumentOutOfRangeException>(() => Device.Default.Measure(0), "milliseconds is 0"),
+        ["negative device number"] = Row<ArgumentOutOfRangeException>(() => Device.OpenCl(-1), "index is -1"),
+        ["empty device name"] = Row<ArgumentException>(() => Device.OpenCl(" "), "name"),
+        ["no context"] = Row<ArgumentException>(() => Device.OpenCl(0, 1), "context is 0"),
+        ["no queue"] = Row<ArgumentException>(() => Device.OpenCl(1, 0), "queue is 0"),
+        ["no cache folder"] = Row<ArgumentNullException>(() => new OpenClOptions { CacheDirectory = null! }, "CacheDirectory"),
+        ["OpenCL memory of the CPU"] = Row<ArgumentException>(() => new OpenClMemory(Device.Default, 1, 1), "expected an OpenCL device"),
+        ["OpenCL device that is not there"] = Row<HpcNetException>(() => Device.OpenCl(4711), "OpenCL device", "libOpenCL"),
+        ["OpenCL name that is not there"] = Row<HpcNetException>(() => Device.OpenCl("no such card"), "OpenCL device", "libOpenCL"),
         ["disposed device"] = Row<ObjectDisposedException>(() =>
         {
             Device device = Device.Cpu(new CpuOptions { Threads = 1 });

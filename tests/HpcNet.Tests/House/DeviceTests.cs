@@ -83,7 +83,6 @@ public sealed class DeviceTests
     {
         Dictionary<string, string?> environment = new()
         {
-            ["HPCNET_DEVICE"] = "cpu",
             ["HPCNET_THREADS"] = "3",
             ["HPCNET_ISA"] = "scalar",
             ["HPCNET_BLAS"] = "openblas",
@@ -103,10 +102,36 @@ public sealed class DeviceTests
     [InlineData("HPCNET_THREADS", "-1")]
     [InlineData("HPCNET_THREADS", "4000")]
     [InlineData("HPCNET_ISA", "sse9")]
-    [InlineData("HPCNET_DEVICE", "abacus")]
     public void A_variable_without_meaning_is_named(string name, string value)
     {
         var exception = Assert.Throws<HpcNetException>(() => new CpuOptions().WithEnvironment(n => n == name ? value : null));
         Assert.Contains($"{name} is '{value}'; expected", exception.Message);
+    }
+
+    [Theory]
+    [InlineData(null, false, -1, null)]
+    [InlineData("  ", false, -1, null)]
+    [InlineData("cpu", false, -1, null)]
+    [InlineData("CPU", false, -1, null)]
+    [InlineData("opencl", true, -1, null)]
+    [InlineData(" OpenCL ", true, -1, null)]
+    [InlineData("opencl:0", true, 0, null)]
+    [InlineData("opencl:12", true, 12, null)]
+    [InlineData("opencl:NVIDIA H200", true, -1, "NVIDIA H200")]
+    [InlineData("opencl:-1", true, -1, "-1")]
+    public void HPCNET_DEVICE_chooses(string? text, bool openCl, int index, string? name) => Assert.Equal(
+        openCl ? new DeviceChoice(true, index, name) : default,
+        DeviceChoice.FromEnvironment(variable => variable == "HPCNET_DEVICE" ? text : "nothing"));
+
+    [Theory]
+    [InlineData("abacus")]
+    [InlineData("opencl:")]
+    [InlineData("opencl: ")]
+    [InlineData("cpu:0")]
+    public void A_device_without_meaning_is_named(string text)
+    {
+        var exception = Assert.Throws<HpcNetException>(() => DeviceChoice.FromEnvironment(_ => text));
+        Assert.Contains($"HPCNET_DEVICE is '{text.Trim()}'; expected cpu, opencl", exception.Message);
+        Assert.Contains($"device is '{text}'; expected cpu, opencl", Assert.Throws<ArgumentException>(() => Device.Open(text)).Message);
     }
 }

@@ -4,10 +4,10 @@ namespace HpcNet.Tests;
 
 public sealed class PredictorTests
 {
-    [Fact]
-    public void Answers_are_those_of_the_reference()
+    [SkippableTheory, Targets]
+    public void Answers_are_those_of_the_reference(string target)
     {
-        using var network = new Network(Device.Default, 5, seed: 3, new Dense(9, Activation.Sigmoid), new Dropout(0.5f), new Dense(4));
+        using var network = new Network(Targets.Open(target), 5, seed: 3, new Dense(9, Activation.Sigmoid), new Dropout(0.5f), new Dense(4));
         network.Task = NetworkTask.Classification;
         float[] w1 = Samples.Parameter(network, "dense1.weight");
         float[] w2 = Samples.Parameter(network, "dense2.weight");
@@ -38,10 +38,10 @@ public sealed class PredictorTests
         }
     }
 
-    [Fact]
-    public void A_regression_predicts_the_outputs_themselves()
+    [SkippableTheory, Targets]
+    public void A_regression_predicts_the_outputs_themselves(string target)
     {
-        using var network = new Network(Device.Default, 5, new Dense(4));
+        using var network = new Network(Targets.Open(target), 5, new Dense(4));
         using Predictor predictor = network.CreatePredictor();
         var plain = new float[8];
         var logits = new float[8];
@@ -50,10 +50,10 @@ public sealed class PredictorTests
         Assert.Equal(logits, plain);
     }
 
-    [Fact]
-    public void A_snapshot_outlives_training_and_the_network()
+    [SkippableTheory, Targets]
+    public void A_snapshot_outlives_training_and_the_network(string target)
     {
-        var network = new Network(Device.Default, 6, new Dense(12, Activation.ReLU), new Dense(3));
+        var network = new Network(Targets.Open(target), 6, new Dense(12, Activation.ReLU), new Dense(3));
         using Predictor predictor = network.CreatePredictor();
         float[] x = Samples.Uniform(60, 1);
         var before = new float[30];
@@ -66,10 +66,10 @@ public sealed class PredictorTests
         Assert.Equal(Samples.Bits(before), Samples.Bits(after));
     }
 
-    [Fact]
-    public async Task Eight_threads_get_the_same_answers_while_the_network_trains()
+    [SkippableTheory, Targets]
+    public async Task Eight_threads_get_the_same_answers_while_the_network_trains(string target)
     {
-        using var network = new Network(Device.Default, 16, new Dense(64, Activation.ReLU), new Dense(32, Activation.Tanh), new Dense(5));
+        using var network = new Network(Targets.Open(target), 16, new Dense(64, Activation.ReLU), new Dense(32, Activation.Tanh), new Dense(5));
         network.Task = NetworkTask.Classification;
         using Predictor predictor = network.CreatePredictor(batchSize: 32);
         float[] x = Samples.Uniform(100 * 16, 1);
@@ -117,10 +117,10 @@ public sealed class PredictorTests
         }
     }
 
-    [Fact]
-    public async Task Predictors_can_be_made_while_the_network_trains()
+    [SkippableTheory, Targets]
+    public async Task Predictors_can_be_made_while_the_network_trains(string target)
     {
-        using var network = new Network(Device.Default, 6, new Dense(12, Activation.ReLU), new Dense(3));
+        using var network = new Network(Targets.Open(target), 6, new Dense(12, Activation.ReLU), new Dense(3));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(0.01f));
         using var stop = new CancellationTokenSource();
         var training = Task.Run(() =>

@@ -12,13 +12,13 @@ public sealed class NetworkFileTests : IDisposable
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
-    [Fact]
-    public void A_model_survives_to_the_bit()
+    [SkippableTheory, Targets]
+    public void A_model_survives_to_the_bit(string target)
     {
         string path = Path.Combine(_folder, "model.safetensors");
-        using Network network = Trained();
+        using Network network = Trained(target);
         network.Save(path);
-        using Network loaded = Network.Load(path, Device.Default);
+        using Network loaded = Network.Load(path, Targets.Open(target));
         Assert.Equal(Samples.Bits(Samples.Parameters(network)), Samples.Bits(Samples.Parameters(loaded)));
         Assert.Equal(network.LayerNames, loaded.LayerNames);
         Assert.Equal(network.Summary(), loaded.Summary());
@@ -36,11 +36,11 @@ public sealed class NetworkFileTests : IDisposable
         Assert.Equal(File.ReadAllBytes(path), File.ReadAllBytes(again));
     }
 
-    [Fact]
-    public void Weights_are_stored_with_a_row_per_unit()
+    [SkippableTheory, Targets]
+    public void Weights_are_stored_with_a_row_per_unit(string target)
     {
         string path = Path.Combine(_folder, "model.safetensors");
-        using var network = new Network(Device.Default, 3, new Dense(2));
+        using var network = new Network(Targets.Open(target), 3, new Dense(2));
         network.SetParameter("dense1.weight", [1, 2, 3, 4, 5, 6]);
         network.SetParameter("dense1.bias", [7, 8]);
         network.Save(path);
@@ -117,24 +117,24 @@ public sealed class NetworkFileTests : IDisposable
         Assert.Equal(before, device.AllocatedBytes);
     }
 
-    [Fact]
-    public void No_malformed_case_loads_as_a_model()
+    [SkippableTheory, Targets]
+    public void No_malformed_case_loads_as_a_model(string target)
     {
         if (!CaseFolder.HasMalformed)
             return;
         foreach (string path in Directory.EnumerateFiles(Path.Combine(CaseFolder.Malformed, "safetensors")))
         {
-            var exception = Record.Exception(() => Network.Load(path, Device.Default).Dispose());
+            var exception = Record.Exception(() => Network.Load(path, Targets.Open(target)).Dispose());
             Assert.True(exception is DataFormatException, $"{path}: {exception}");
             Assert.Contains(path, exception.Message);
         }
     }
 
-    [Fact]
-    public void A_model_with_any_byte_changed_or_cut_off_loads_or_is_refused()
+    [SkippableTheory, Targets]
+    public void A_model_with_any_byte_changed_or_cut_off_loads_or_is_refused(string target)
     {
         string path = Path.Combine(_folder, "model.safetensors");
-        using (Network network = Trained())
+        using (Network network = Trained(target))
             network.Save(path);
         byte[] sound = File.ReadAllBytes(path);
         var random = new Philox(1, 1);
@@ -144,7 +144,7 @@ public sealed class NetworkFileTests : IDisposable
             for (int change = 0; i % 3 != 0 && change < 1 + i % 4; change++)
                 bytes[random.NextBelow((uint)Math.Min(bytes.Length, 1500))] = (byte)random.NextWord();
             File.WriteAllBytes(path, bytes);
-            var exception = Record.Exception(() => Network.Load(path, Device.Default).Dispose());
+            var exception = Record.Exception(() => Network.Load(path, Targets.Open(target)).Dispose());
             Assert.True(exception is null or DataFormatException, $"mutation {i}: {exception}");
         }
     }
@@ -171,24 +171,24 @@ public sealed class NetworkFileTests : IDisposable
         Assert.Contains(path, Assert.Throws<FileNotFoundException>(() => { Network.Load(path); }).Message);
     }
 
-    [Fact]
-    public void A_failed_save_leaves_the_old_file()
+    [SkippableTheory, Targets]
+    public void A_failed_save_leaves_the_old_file(string target)
     {
         string path = Path.Combine(_folder, "model.safetensors");
         File.WriteAllText(path, "old");
-        using var network = new Network(Device.Default, 3, new Dense(2));
+        using var network = new Network(Targets.Open(target), 3, new Dense(2));
         network.Dispose();
         Assert.Throws<ObjectDisposedException>(() => network.Save(path));
         Assert.Equal("old", File.ReadAllText(path));
         Assert.Single(Directory.GetFiles(_folder));
-        using var other = new Network(Device.Default, 3, new Dense(2));
+        using var other = new Network(Targets.Open(target), 3, new Dense(2));
         Assert.Throws<DirectoryNotFoundException>(() => other.Save(Path.Combine(_folder, "none", "model.safetensors")));
     }
 
-    private static Network Trained()
+    private static Network Trained(string target)
     {
         var network = new Network(
-            Device.Default, 4, seed: 2, new Dense(6, Activation.Sigmoid) { Name = "front", Frozen = true }, new Dropout(0.1f),
+            Targets.Open(target), 4, seed: 2, new Dense(6, Activation.Sigmoid) { Name = "front", Frozen = true }, new Dropout(0.1f),
             new Dense(5, Activation.ReLU, bias: false) { LearningRateScale = 0.5f }, new ActivationLayer(Activation.Tanh), new Dense(3))
         {
             ClassNames = ["red", "green", "blue"],

@@ -4,11 +4,11 @@ namespace HpcNet.Tests;
 
 public sealed class NetworkTests
 {
-    [Fact]
-    public void Parameters_have_names_shapes_and_places()
+    [SkippableTheory, Targets]
+    public void Parameters_have_names_shapes_and_places(string target)
     {
         using var network = new Network(
-            Device.Default, 64, new Dense(128, Activation.ReLU), new Dropout(0.2f), new Dense(10) { Name = "out" });
+            Targets.Open(target), 64, new Dense(128, Activation.ReLU), new Dropout(0.2f), new Dense(10) { Name = "out" });
         Assert.Equal(
             [("dense1.weight", 64, 128), ("dense1.bias", 1, 128), ("out.weight", 128, 10), ("out.bias", 1, 10)],
             network.ParameterInfos.Select(p => (p.Name, p.Rows, p.Columns)));
@@ -23,13 +23,13 @@ public sealed class NetworkTests
         Assert.All(Samples.Parameter(network, "out.bias"), b => Assert.Equal(0f, b));
     }
 
-    [Fact]
-    public void Initial_values_depend_on_the_seed_alone()
+    [SkippableTheory, Targets]
+    public void Initial_values_depend_on_the_seed_alone(string target)
     {
         Layer[] layers = [new Dense(30, Activation.ReLU), new Dense(7)];
-        using var first = new Network(Device.Default, 20, seed: 5, layers);
-        using var second = new Network(Device.Default, 20, seed: 5, layers);
-        using var third = new Network(Device.Default, 20, seed: 6, layers);
+        using var first = new Network(Targets.Open(target), 20, seed: 5, layers);
+        using var second = new Network(Targets.Open(target), 20, seed: 5, layers);
+        using var third = new Network(Targets.Open(target), 20, seed: 6, layers);
         Assert.Equal(Samples.Bits(Samples.Parameters(first)), Samples.Bits(Samples.Parameters(second)));
         Assert.NotEqual(Samples.Bits(Samples.Parameters(first)), Samples.Bits(Samples.Parameters(third)));
     }
@@ -53,7 +53,7 @@ public sealed class NetworkTests
             nameof(Initializer.HeUniform) => Initializer.HeUniform,
             _ => Initializer.HeNormal,
         };
-        using var network = new Network(Device.Default, 200, new Dense(300, weightInitializer: initializer));
+        using var network = new Network(Targets.Open(Targets.Cpu), 200, new Dense(300, weightInitializer: initializer));
         float[] values = Samples.Parameter(network, "dense1.weight");
         double mean = values.Average();
         Assert.Equal(0, mean, 4 * Math.Sqrt(variance / values.Length));
@@ -62,19 +62,19 @@ public sealed class NetworkTests
         Assert.Equal(bounded, values.All(v => Math.Abs(v) <= limit));
     }
 
-    [Fact]
-    public void Constants_are_constant()
+    [SkippableTheory, Targets]
+    public void Constants_are_constant(string target)
     {
-        using var network = new Network(Device.Default, 2, new Dense(3, weightInitializer: Initializer.Constant(0.5f)));
+        using var network = new Network(Targets.Open(target), 2, new Dense(3, weightInitializer: Initializer.Constant(0.5f)));
         Assert.All(Samples.Parameter(network, "dense1.weight"), v => Assert.Equal(0.5f, v));
         Assert.Equal(Initializer.HeNormal, new Dense(1, Activation.ReLU).WeightInitializer);
         Assert.Equal(Initializer.GlorotUniform, new Dense(1, Activation.Tanh).WeightInitializer);
     }
 
-    [Fact]
-    public void Evaluation_counts_what_it_saw()
+    [SkippableTheory, Targets]
+    public void Evaluation_counts_what_it_saw(string target)
     {
-        using var network = new Network(Device.Default, 2, new Dense(2, weightInitializer: Initializer.Zeros));
+        using var network = new Network(Targets.Open(target), 2, new Dense(2, weightInitializer: Initializer.Zeros));
         network.SetParameter("dense1.weight", [1, 0, 0, 1]);
         network.Task = NetworkTask.Classification;
         Dataset data = Dataset.FromArrays([1, 0, 0, 1, 1, 0], 2, new[] { 0, 1, 1 }, 2, ["a", "b"]);

@@ -4,10 +4,10 @@ namespace HpcNet.Tests;
 
 public sealed class AllocationTests
 {
-    [Fact]
-    public void A_step_allocates_nothing()
+    [SkippableTheory, Targets]
+    public void A_step_allocates_nothing(string target)
     {
-        using var network = new Network(Device.Default, 8, new Dense(16, Activation.ReLU), new Dropout(0.1f), new Dense(3));
+        using var network = new Network(Targets.Open(target), 8, new Dense(16, Activation.ReLU), new Dropout(0.1f), new Dense(3));
         network.Preprocessing = Standardizer.Fit(Samples.Blobs(20, 8, 3, 1));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(1e-3f).ClipByNorm(1f))
         {
@@ -21,12 +21,12 @@ public sealed class AllocationTests
         Assert.Equal(0, AllocatedBy(100, () => regression.Step(x, targets)));
     }
 
-    [Fact]
-    public void Steps_of_a_fit_allocate_nothing()
+    [SkippableTheory, Targets]
+    public void Steps_of_a_fit_allocate_nothing(string target)
     {
         Dataset data = Samples.Blobs(512, 8, 3, 1);
         var progress = new Counting();
-        using var network = new Network(Device.Default, 8, new Dense(16, Activation.ReLU), new Dense(3));
+        using var network = new Network(Targets.Open(target), 8, new Dense(16, Activation.ReLU), new Dense(3));
         using var many = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(1e-3f));
         using var few = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(1e-3f));
         long ofMany = AllocatedBy(1, () => many.Fit(data, 3, batchSize: 2, data, progress));
@@ -35,10 +35,10 @@ public sealed class AllocationTests
         Assert.True(progress.Reports > 0);
     }
 
-    [Fact]
-    public void Predictions_allocate_nothing()
+    [SkippableTheory, Targets]
+    public void Predictions_allocate_nothing(string target)
     {
-        using var network = new Network(Device.Default, 8, new Dense(16, Activation.ReLU), new Dense(3));
+        using var network = new Network(Targets.Open(target), 8, new Dense(16, Activation.ReLU), new Dense(3));
         network.Task = NetworkTask.Classification;
         using Predictor predictor = network.CreatePredictor(batchSize: 16);
         float[] x = Samples.Uniform(40 * 8, 1);

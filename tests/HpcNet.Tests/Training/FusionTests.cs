@@ -4,11 +4,20 @@ namespace HpcNet.Tests;
 
 public sealed class FusionTests
 {
-    public static TheoryData<int> Seeds() => [.. Enumerable.Range(1, 40)];
+    public static TheoryData<string, int> Seeds()
+    {
+        var cases = new TheoryData<string, int>();
+        foreach (string target in Targets.All)
+        {
+            for (int seed = 1; seed <= 40; seed++)
+                cases.Add(target, seed);
+        }
+        return cases;
+    }
 
-    [Theory]
+    [SkippableTheory]
     [MemberData(nameof(Seeds))]
-    public void Fused_and_plain_programs_agree(int seed)
+    public void Fused_and_plain_programs_agree(string target, int seed)
     {
         var random = new Philox((ulong)seed, 5);
         int Below(int bound) => (int)random.NextBelow((uint)bound);
@@ -35,7 +44,7 @@ public sealed class FusionTests
 
         float[] Train(bool plain, out string text)
         {
-            using var network = new Network(Device.Default, inputs, seed: (ulong)seed, [.. layers]);
+            using var network = new Network(Targets.Open(target), inputs, seed: (ulong)seed, [.. layers]);
             using var trainer = new Trainer(network, loss, optimizer) { Plain = plain, Seed = (ulong)seed };
             for (int step = 0; step < 4; step++)
             {
@@ -51,10 +60,10 @@ public sealed class FusionTests
         }
     }
 
-    [Fact]
-    public void A_fused_program_is_shorter()
+    [SkippableTheory, Targets]
+    public void A_fused_program_is_shorter(string target)
     {
-        using var network = new Network(Device.Default, 20, new Dense(30, Activation.ReLU), new Dense(20, Activation.Tanh), new Dense(5));
+        using var network = new Network(Targets.Open(target), 20, new Dense(30, Activation.ReLU), new Dense(20, Activation.Tanh), new Dense(5));
         using var fused = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam());
         using var plain = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam()) { Plain = true };
         Assert.True(fused.Profile(1).Count < plain.Profile(1).Count, fused.Describe());

@@ -5,38 +5,43 @@ namespace HpcNet.Tests;
 
 public sealed class GradientCheckTests
 {
-    public static TheoryData<string, string, bool> Cases()
+    public static TheoryData<string, string, string, bool> Cases()
     {
-        var cases = new TheoryData<string, string, bool>();
-        foreach (Activation activation in Activation.All)
+        var cases = new TheoryData<string, string, string, bool>();
+        foreach (string target in Targets.All)
         {
-            foreach (Loss loss in Loss.All)
+            foreach (Activation activation in Activation.All)
             {
-                cases.Add(activation.Name, loss.Name, false);
-                cases.Add(activation.Name, loss.Name, true);
+                foreach (Loss loss in Loss.All)
+                {
+                    cases.Add(target, activation.Name, loss.Name, false);
+                    cases.Add(target, activation.Name, loss.Name, true);
+                }
             }
         }
         return cases;
     }
 
-    [Theory]
+    [SkippableTheory]
     [MemberData(nameof(Cases))]
-    public void Gradients_agree_with_differences(string activation, string loss, bool plain)
+    public void Gradients_agree_with_differences(string target, string activation, string loss, bool plain)
     {
         Activation f = Activation.Parse(activation);
         using var network = new Network(
-            Device.Default, 5, seed: 3, new Dense(7, f), new Dropout(0.3f), new Dense(4, f, bias: false), new ActivationLayer(f), new Dense(3));
+            Targets.Open(target), 5, seed: 3, new Dense(7, f), new Dropout(0.3f), new Dense(4, f, bias: false), new ActivationLayer(f), new Dense(3));
         GradientCheckReport report = GradientCheck.Run(
-            network, Loss.Parse(loss), Samples.Uniform(6 * 5, 11), Targets(loss, 6, 3), seed: 5, plain, mutate: null);
+            network, Loss.Parse(loss), Samples.Uniform(6 * 5, 11), Truth(loss, 6, 3), seed: 5, plain, mutate: null);
         Assert.True(report.Passes(), report.ToString());
     }
 
-    [Theory]
-    [InlineData(Reduction.Mean)]
-    [InlineData(Reduction.Sum)]
-    public void Gradients_agree_with_differences_for_labels_and_reductions(Reduction reduction)
+    [SkippableTheory]
+    [InlineData(Targets.Cpu, Reduction.Mean)]
+    [InlineData(Targets.Cpu, Reduction.Sum)]
+    [InlineData(Targets.OpenCl, Reduction.Mean)]
+    [InlineData(Targets.OpenCl, Reduction.Sum)]
+    public void Gradients_agree_with_differences_for_labels_and_reductions(string target, Reduction reduction)
     {
-        using var network = new Network(Device.Default, 4, seed: 1, new Dense(6, Activation.Tanh), new Dense(3));
+        using var network = new Network(Targets.Open(target), 4, seed: 1, new Dense(6, Activation.Tanh), new Dense(3));
         Loss loss = Loss.SoftmaxCrossEntropy with { Reduction = reduction };
         GradientCheckReport report = GradientCheck.Run(network, loss, Samples.Uniform(5 * 4, 2), Samples.Labels(5, 3, 3));
         Assert.True(report.Passes(), report.ToString());
@@ -46,10 +51,10 @@ public sealed class GradientCheckTests
         Assert.True(report.Passes(), report.ToString());
     }
 
-    [Fact]
-    public void A_wrong_gradient_is_found()
+    [SkippableTheory, Targets]
+    public void A_wrong_gradient_is_found(string target)
     {
-        using var network = new Network(Device.Default, 4, seed: 1, new Dense(6, Activation.Tanh), new Dense(3));
+        using var network = new Network(Targets.Open(target), 4, seed: 1, new Dense(6, Activation.Tanh), new Dense(3));
         float[] x = Samples.Uniform(5 * 4, 2);
         float[] targets = Samples.Uniform(5 * 3, 4);
         (string, Action<float[]>)[] mutations =
@@ -68,16 +73,16 @@ public sealed class GradientCheckTests
         }
     }
 
-    [Fact]
-    public void The_network_is_not_changed()
+    [SkippableTheory, Targets]
+    public void The_network_is_not_changed(string target)
     {
-        using var network = new Network(Device.Default, 4, seed: 1, new Dense(6, Activation.ReLU), new Dense(3));
+        using var network = new Network(Targets.Open(target), 4, seed: 1, new Dense(6, Activation.ReLU), new Dense(3));
         int[] before = Samples.Bits(Samples.Parameters(network));
         GradientCheck.Run(network, Loss.SoftmaxCrossEntropy, Samples.Uniform(8, 2), Samples.Labels(2, 3, 3));
         Assert.Equal(before, Samples.Bits(Samples.Parameters(network)));
     }
 
-    private static float[] Targets(string loss, int rows, int outputs) =>
+    private static float[] Truth(string loss, int rows, int outputs) =>
         Loss.Parse(loss).Task == NetworkTask.Classification ? Samples.Probabilities(rows, outputs, 21) : Samples.Uniform(rows * outputs, 21);
 
     private static void Scale(float[] values, float factor)

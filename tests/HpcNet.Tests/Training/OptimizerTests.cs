@@ -22,27 +22,30 @@ public sealed class OptimizerTests
         ["all"] = new Adam(0.02f).WeightDecay(0.01f).ClipByNorm(0.1f).DecoupledWeightDecay(0.1f),
     };
 
-    public static TheoryData<string, string, bool> Cases()
+    public static TheoryData<string, string, string, bool> Cases()
     {
-        var cases = new TheoryData<string, string, bool>();
-        foreach (string optimizer in Optimizers.Keys)
+        var cases = new TheoryData<string, string, string, bool>();
+        foreach (string target in Targets.All)
         {
-            foreach (string layers in (string[])["plain", "frozen", "scaled"])
+            foreach (string optimizer in Optimizers.Keys)
             {
-                cases.Add(optimizer, layers, false);
-                cases.Add(optimizer, layers, true);
+                foreach (string layers in (string[])["plain", "frozen", "scaled"])
+                {
+                    cases.Add(target, optimizer, layers, false);
+                    cases.Add(target, optimizer, layers, true);
+                }
             }
         }
         return cases;
     }
 
-    [Theory]
+    [SkippableTheory]
     [MemberData(nameof(Cases))]
-    public void Steps_follow_the_reference(string name, string layers, bool crossEntropy)
+    public void Steps_follow_the_reference(string target, string name, string layers, bool crossEntropy)
     {
         Optimizer optimizer = Optimizers[name];
         using var network = new Network(
-            Device.Default, 6, seed: 9,
+            Targets.Open(target), 6, seed: 9,
             new Dense(8, Activation.Tanh),
             new Dense(5, Activation.Sigmoid) { Frozen = layers == "frozen", LearningRateScale = layers == "scaled" ? 0.25f : 1f },
             new Dense(7, Activation.ReLU, bias: false),
@@ -63,10 +66,10 @@ public sealed class OptimizerTests
         }
     }
 
-    [Fact]
-    public void Frozen_layers_stay_to_the_bit_and_thaw()
+    [SkippableTheory, Targets]
+    public void Frozen_layers_stay_to_the_bit_and_thaw(string target)
     {
-        using var network = new Network(Device.Default, 4, new Dense(6, Activation.ReLU), new Dense(2));
+        using var network = new Network(Targets.Open(target), 4, new Dense(6, Activation.ReLU), new Dense(2));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(0.05f).ClipByNorm(1f).WeightDecay(0.1f));
         float[] x = Samples.Uniform(8 * 4, 1);
         int[] labels = Samples.Labels(8, 2, 1);
@@ -83,19 +86,19 @@ public sealed class OptimizerTests
         Assert.NotEqual(before, Samples.Bits(Samples.Parameter(network, "dense1.weight")));
     }
 
-    [Fact]
-    public void A_frozen_layers_weight_gradient_is_not_computed()
+    [SkippableTheory, Targets]
+    public void A_frozen_layers_weight_gradient_is_not_computed(string target)
     {
-        using var network = new Network(Device.Default, 4, new Dense(6, Activation.ReLU) { Frozen = true }, new Dense(2));
+        using var network = new Network(Targets.Open(target), 4, new Dense(6, Activation.ReLU) { Frozen = true }, new Dense(2));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(0.1f));
         Assert.DoesNotContain("dense1.weight.gradient", trainer.Describe());
         Assert.Contains("dense2.weight.gradient", trainer.Describe());
     }
 
-    [Fact]
-    public void A_schedule_moves_the_rate_without_recording_anew()
+    [SkippableTheory, Targets]
+    public void A_schedule_moves_the_rate_without_recording_anew(string target)
     {
-        using var network = new Network(Device.Default, 3, new Dense(2));
+        using var network = new Network(Targets.Open(target), 3, new Dense(2));
         var reference = new ReferenceNetwork(network);
         var optimizer = new Sgd(0.5f);
         Schedule schedule = Schedule.CosineDecay(6, floor: 0.1f, warmup: 2);

@@ -4,10 +4,10 @@ namespace HpcNet.Tests;
 
 public sealed class TrainerTests
 {
-    [Fact]
-    public void Xor_is_learned()
+    [SkippableTheory, Targets]
+    public void Xor_is_learned(string target)
     {
-        using var network = new Network(Device.Default, 2, seed: 1, new Dense(8, Activation.Tanh), new Dense(2));
+        using var network = new Network(Targets.Open(target), 2, seed: 1, new Dense(8, Activation.Tanh), new Dense(2));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(0.05f));
         Dataset data = Samples.Xor();
         History history = trainer.Fit(data, epochs: 300, batchSize: 4);
@@ -21,11 +21,11 @@ public sealed class TrainerTests
         Assert.Equal(4, evaluation.Confusion!.Correct);
     }
 
-    [Fact]
-    public void A_small_regression_is_learned()
+    [SkippableTheory, Targets]
+    public void A_small_regression_is_learned(string target)
     {
         Dataset data = Samples.Waves(400, 3, 2, 5);
-        using var network = new Network(Device.Default, 3, seed: 1, new Dense(32, Activation.Tanh), new Dense(2));
+        using var network = new Network(Targets.Open(target), 3, seed: 1, new Dense(32, Activation.Tanh), new Dense(2));
         using var trainer = new Trainer(network, Loss.MeanSquaredError, new Adam(0.01f));
         History history = trainer.Fit(data, epochs: 60, batchSize: 64, Samples.Waves(100, 3, 2, 6));
         Assert.True(history.Epochs[^1].ValidationLoss < 0.01, $"validation loss {history.Epochs[^1].ValidationLoss}");
@@ -34,13 +34,13 @@ public sealed class TrainerTests
         Assert.Equal(NetworkTask.Regression, network.Task);
     }
 
-    [Fact]
-    public void Fit_makes_the_steps_that_Step_makes()
+    [SkippableTheory, Targets]
+    public void Fit_makes_the_steps_that_Step_makes(string target)
     {
         // One batch holds all rows, so the order inside it does not matter but to rounding.
         Dataset data = Samples.Blobs(40, 6, 3, 2);
-        using var fitted = new Network(Device.Default, 6, seed: 4, new Dense(9, Activation.Sigmoid), new Dense(3));
-        using var stepped = new Network(Device.Default, 6, seed: 4, new Dense(9, Activation.Sigmoid), new Dense(3));
+        using var fitted = new Network(Targets.Open(target), 6, seed: 4, new Dense(9, Activation.Sigmoid), new Dense(3));
+        using var stepped = new Network(Targets.Open(target), 6, seed: 4, new Dense(9, Activation.Sigmoid), new Dense(3));
         using var first = new Trainer(fitted, Loss.SoftmaxCrossEntropy, new Sgd(0.5f, 0.9f));
         using var second = new Trainer(stepped, Loss.SoftmaxCrossEntropy, new Sgd(0.5f, 0.9f));
         History history = first.Fit(data, epochs: 5, batchSize: 40);
@@ -50,12 +50,12 @@ public sealed class TrainerTests
         Assert.Equal(5, first.Steps);
     }
 
-    [Fact]
-    public void Ragged_batches_see_every_row_once()
+    [SkippableTheory, Targets]
+    public void Ragged_batches_see_every_row_once(string target)
     {
         // With learning rate ~0 the mean training loss is the loss of the data set.
         Dataset data = Samples.Blobs(103, 6, 3, 2);
-        using var network = new Network(Device.Default, 6, new Dense(3));
+        using var network = new Network(Targets.Open(target), 6, new Dense(3));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(1e-30f));
         History history = trainer.Fit(data, epochs: 2, batchSize: 10, data);
         foreach (EpochRecord epoch in history.Epochs)
@@ -67,12 +67,12 @@ public sealed class TrainerTests
         Assert.Equal(22, trainer.Steps);
     }
 
-    [Fact]
-    public void Early_stopping_keeps_and_restores_the_best()
+    [SkippableTheory, Targets]
+    public void Early_stopping_keeps_and_restores_the_best(string target)
     {
         Dataset train = Samples.Blobs(60, 6, 3, 2);
         Dataset validation = Samples.Blobs(60, 6, 3, 4);
-        using var network = new Network(Device.Default, 6, new Dense(20, Activation.ReLU), new Dense(3));
+        using var network = new Network(Targets.Open(target), 6, new Dense(20, Activation.ReLU), new Dense(3));
         // A rate that grows until training breaks away from its best point.
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(0.1f))
         {
@@ -87,11 +87,11 @@ public sealed class TrainerTests
         Assert.Equal(best.ValidationLoss, trainer.Evaluate(validation).Loss, 1e-9);
     }
 
-    [Fact]
-    public void Cancellation_leaves_a_sound_network_and_a_usable_trainer()
+    [SkippableTheory, Targets]
+    public void Cancellation_leaves_a_sound_network_and_a_usable_trainer(string target)
     {
         Dataset data = Samples.Blobs(100, 6, 3, 2);
-        using var network = new Network(Device.Default, 6, new Dense(20, Activation.ReLU), new Dense(3));
+        using var network = new Network(Targets.Open(target), 6, new Dense(20, Activation.ReLU), new Dense(3));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(0.01f));
         using var source = new CancellationTokenSource();
         var progress = new Each(p =>
@@ -110,12 +110,12 @@ public sealed class TrainerTests
         Assert.Equal(before, Samples.Bits(Samples.Parameters(network)));
     }
 
-    [Fact]
-    public void Cancellation_in_a_diverging_epoch_leaves_finite_parameters()
+    [SkippableTheory, Targets]
+    public void Cancellation_in_a_diverging_epoch_leaves_finite_parameters(string target)
     {
         // Step 15 breaks the parameters (its gradients are above 1); the cancellation comes before anybody has looked at a loss.
         Dataset data = Dataset.FromArrays(Samples.Uniform(600, 3).Select(v => 1000 * v).ToArray(), 6, Samples.Labels(100, 3, 3), 3);
-        using var network = new Network(Device.Default, 6, new Dense(20, Activation.ReLU), new Dense(3));
+        using var network = new Network(Targets.Open(target), 6, new Dense(20, Activation.ReLU), new Dense(3));
         using var source = new CancellationTokenSource();
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(1f))
         {
@@ -131,11 +131,11 @@ public sealed class TrainerTests
         Assert.Single(trainer.Fit(data, 1, 100).Epochs);
     }
 
-    [Fact]
-    public void Cancellation_restores_the_best_where_early_stopping_keeps_it()
+    [SkippableTheory, Targets]
+    public void Cancellation_restores_the_best_where_early_stopping_keeps_it(string target)
     {
         Dataset data = Samples.Blobs(100, 6, 3, 2);
-        using var network = new Network(Device.Default, 6, new Dense(3));
+        using var network = new Network(Targets.Open(target), 6, new Dense(3));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(0.1f))
         {
             EarlyStopping = new EarlyStopping(patience: 50),
@@ -153,11 +153,11 @@ public sealed class TrainerTests
         Assert.Equal(best, trainer.Evaluate(data).Loss, 1e-9);
     }
 
-    [Fact]
-    public void A_loss_that_is_not_finite_names_its_step_and_leaves_finite_parameters()
+    [SkippableTheory, Targets]
+    public void A_loss_that_is_not_finite_names_its_step_and_leaves_finite_parameters(string target)
     {
         Dataset data = Samples.Waves(100, 3, 2, 5);
-        using var network = new Network(Device.Default, 3, new Dense(8), new Dense(2));
+        using var network = new Network(Targets.Open(target), 3, new Dense(8), new Dense(2));
         using var trainer = new Trainer(network, Loss.MeanSquaredError, new Sgd(0.01f))
         {
             Schedule = Schedule.Custom(step => step < 14 ? 1f : 1e18f),
@@ -170,10 +170,10 @@ public sealed class TrainerTests
         Assert.All(Samples.Parameters(network), p => Assert.True(float.IsFinite(p)));
     }
 
-    [Fact]
-    public void A_step_with_a_loss_that_is_not_finite_changes_nothing()
+    [SkippableTheory, Targets]
+    public void A_step_with_a_loss_that_is_not_finite_changes_nothing(string target)
     {
-        using var network = new Network(Device.Default, 3, new Dense(2));
+        using var network = new Network(Targets.Open(target), 3, new Dense(2));
         using var trainer = new Trainer(network, Loss.MeanSquaredError, new Adam());
         float[] x = Samples.Uniform(6, 1);
         trainer.Step(x, Samples.Uniform(4, 2));
@@ -187,10 +187,10 @@ public sealed class TrainerTests
         Assert.Equal(2, trainer.Steps);
     }
 
-    [Fact]
-    public void The_layer_where_a_loss_breaks_is_named()
+    [SkippableTheory, Targets]
+    public void The_layer_where_a_loss_breaks_is_named(string target)
     {
-        using var network = new Network(Device.Default, 3, new Dense(4), new Dropout(0.1f), new Dense(4) { Name = "culprit" }, new Dense(2));
+        using var network = new Network(Targets.Open(target), 3, new Dense(4), new Dropout(0.1f), new Dense(4) { Name = "culprit" }, new Dense(2));
         network.SetParameter("dense1.bias", [1e30f, 1e30f, 1e30f, 1e30f]);
         var huge = new float[16];
         Array.Fill(huge, 1e30f);
@@ -203,11 +203,11 @@ public sealed class TrainerTests
         Assert.Equal(("culprit", 1), (exception.Layer, exception.Step));
     }
 
-    [Fact]
-    public void An_exception_of_the_callers_own_leaves_a_usable_trainer()
+    [SkippableTheory, Targets]
+    public void An_exception_of_the_callers_own_leaves_a_usable_trainer(string target)
     {
         Dataset data = Samples.Blobs(100, 6, 3, 2);
-        using var network = new Network(Device.Default, 6, new Dense(3));
+        using var network = new Network(Targets.Open(target), 6, new Dense(3));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(1e-30f))
         {
             Schedule = Schedule.Custom(step => step == 5 ? float.NaN : 1f),
@@ -221,11 +221,11 @@ public sealed class TrainerTests
         Assert.Equal(network.Evaluate(data).Loss, other.Fit(data, 1, 10).Epochs[0].Loss, 1e-6);
     }
 
-    [Fact]
-    public void Two_calls_at_once_are_refused_and_say_so()
+    [SkippableTheory, Targets]
+    public void Two_calls_at_once_are_refused_and_say_so(string target)
     {
         Dataset data = Samples.Blobs(100, 6, 3, 2);
-        using var network = new Network(Device.Default, 6, new Dense(3));
+        using var network = new Network(Targets.Open(target), 6, new Dense(3));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam());
         int refused = 0;
         var progress = new Each(_ =>
@@ -241,12 +241,12 @@ public sealed class TrainerTests
         trainer.Step(data.Row(0), [0]);
     }
 
-    [Fact]
-    public void Progress_tells_where_the_fit_is()
+    [SkippableTheory, Targets]
+    public void Progress_tells_where_the_fit_is(string target)
     {
         var reports = new List<TrainingProgress>();
         Dataset data = Samples.Blobs(100, 6, 3, 2);
-        using var network = new Network(Device.Default, 6, new Dense(3));
+        using var network = new Network(Targets.Open(target), 6, new Dense(3));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam());
         History history = trainer.Fit(data, 3, 30, data, new Each(reports.Add));
         TrainingProgress[] ends = [.. reports.Where(r => r.EpochFinished)];
@@ -255,14 +255,14 @@ public sealed class TrainerTests
         Assert.Equal(history.Epochs.Select(e => (e.Loss, e.ValidationLoss)), ends.Select(r => (r.Loss, r.ValidationLoss)));
     }
 
-    [Fact]
-    public void Preprocessing_is_applied_wherever_data_enter()
+    [SkippableTheory, Targets]
+    public void Preprocessing_is_applied_wherever_data_enter(string target)
     {
         // Raw features far from 0: without the scaling nothing would be learned in a few epochs.
         Dataset blobs = Samples.Blobs(200, 4, 3, 2);
         float[] raw = Array.ConvertAll(blobs.Features.ToArray(), v => 1000f + 50f * v);
         Dataset data = Dataset.FromArrays(raw, 4, blobs.Labels, 3);
-        using var network = new Network(Device.Default, 4, new Dense(16, Activation.ReLU), new Dense(3));
+        using var network = new Network(Targets.Open(target), 4, new Dense(16, Activation.ReLU), new Dense(3));
         network.Preprocessing = Standardizer.Fit(data);
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(0.02f));
         trainer.Fit(data, 30, 20, data);
@@ -274,12 +274,12 @@ public sealed class TrainerTests
         Assert.Equal(network.Evaluate(data).Loss, trainer.Step(raw, data.Labels), 1e-3);
     }
 
-    [Fact]
-    public void A_profile_leaves_everything_as_it_was()
+    [SkippableTheory, Targets]
+    public void A_profile_leaves_everything_as_it_was(string target)
     {
-        using var network = new Network(Device.Default, 6, new Dense(20, Activation.ReLU), new Dense(3));
+        using var network = new Network(Targets.Open(target), 6, new Dense(20, Activation.ReLU), new Dense(3));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam());
-        using var twin = new Network(Device.Default, 6, new Dense(20, Activation.ReLU), new Dense(3));
+        using var twin = new Network(Targets.Open(target), 6, new Dense(20, Activation.ReLU), new Dense(3));
         using var other = new Trainer(twin, Loss.SoftmaxCrossEntropy, new Adam());
         float[] x = Samples.Uniform(60, 1);
         int[] labels = Samples.Labels(10, 3, 1);
@@ -291,10 +291,10 @@ public sealed class TrainerTests
         Assert.Equal(Samples.Bits(Samples.Parameters(twin)), Samples.Bits(Samples.Parameters(network)));
     }
 
-    [Fact]
-    public void The_program_can_be_looked_at()
+    [SkippableTheory, Targets]
+    public void The_program_can_be_looked_at(string target)
     {
-        using var network = new Network(Device.Default, 6, new Dense(20, Activation.ReLU) { Name = "hidden" }, new Dense(3));
+        using var network = new Network(Targets.Open(target), 6, new Dense(20, Activation.ReLU) { Name = "hidden" }, new Dense(3));
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam());
         Assert.Contains("hidden.weight", trainer.Describe());
         Assert.Contains("hidden.weight", network.Describe());
