@@ -3,8 +3,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
+#include <memory>
 
 namespace hpc::opencl {
 
@@ -42,6 +43,23 @@ uint64_t hash(const std::string& text, uint64_t seed = 0xcbf29ce484222325) {
     for (const char c : text) value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3;
     return value;
 }
+
+// C's files: iostreams would bring a megabyte of locales into the library.
+struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using File = std::unique_ptr<std::FILE, Close>;
+
+File open(const std::filesystem::path& path, bool writing) {
+#if defined(_WIN32)
+    return File(_wfopen(path.c_str(), writing ? L"wb" : L"rb"));
+#else
+    return File(std::fopen(path.c_str(), writing ? "wb" : "rb"));
+#endif
+}
+
+bool read(const File& file, void* bytes, size_t count) { return std::fread(bytes, 1, count, file.get()) == count; }
+bool write(const File& file, const void* bytes, size_t count) { return std::fwrite(bytes, 1, count, file.get()) == count; }
 
 std::string hex(uint64_t value) {
     char text[17];
@@ -114,18 +132,18 @@ Ref<cl_program> ProgramCache::build(const std::string& name, const std::string& 
 }
 
 Ref<cl_program> ProgramCache::load(const std::filesystem::path& file, const std::string& key, const std::string& options) const {
-    std::ifstream stream(file, std::ios::binary);
+    const File stream = open(file, false);
     if (!stream) return {};
     Header header{};
-    if (!stream.read(reinterpret_cast<char*>(&header), sizeof header)) return {};
+    if (!read(stream, &header, sizeof header)) return {};
     if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.format != kFormat || header.key_bytes != key.size() ||
         header.binary_bytes == 0 || header.binary_bytes > kLargestBinary)
         return {};
     std::error_code ignored;
     if (std::filesystem::file_size(file, ignored) != sizeof header + header.key_bytes + header.binary_bytes || ignored) return {};
     std::string found_key(header.key_bytes, '\0'), binary(header.binary_bytes, '\0');
-    if (!stream.read(found_key.data(), static_cast<std::streamsize>(found_key.size())) || found_key != key) return {};
-    if (!stream.read(binary.data(), static_cast<std::streamsize>(binary.size())) || hash(binary) != header.checksum) return {};
+    if (!read(stream, found_key.data(), found_key.size()) || found_key != key) return {};
+    if (!read(stream, binary.data(), binary.size()) || hash(binary) != header.checksum) return {};
 
     try {
         const unsigned char* pointer = reinterpret_cast<const unsigned char*>(binary.data());
@@ -173,18 +191,16 @@ void ProgramCache::store(const std::filesystem::path& file, const std::string& k
         beside = file;
         beside += std::string(".").append(hex(moment ^ reinterpret_cast<uintptr_t>(this))) + "." + std::to_string(number++) + ".tmp";
         {
-            std::ofstream stream(beside, std::ios::binary | std::ios::trunc);
+            const File stream = open(beside, true);
             Header header{};
             std::memcpy(header.magic, kMagic, sizeof kMagic);
             header.format = kFormat;
             header.key_bytes = key.size();
             header.binary_bytes = binary.size();
             header.checksum = hash(binary);
-            stream.write(reinterpret_cast<const char*>(&header), sizeof header);
-            stream.write(key.data(), static_cast<std::streamsize>(key.size()));
-            stream.write(binary.data(), static_cast<std::streamsize>(binary.size()));
-            stream.flush();
-            if (!stream) throw std::runtime_error("cannot write " + beside.string());
+            if (!stream || !write(stream, &header, sizeof header) || !write(stream, key.data(), key.size()) ||
+                !write(stream, binary.data(), binary.size()) || std::fflush(stream.get()) != 0)
+                throw std::runtime_error("cannot write " + beside.string());
         }
         std::filesystem::rename(beside, file, code);
         if (code) throw std::filesystem::filesystem_error("cannot rename", beside, file, code);
