@@ -85,6 +85,12 @@ OpenClDevice::OpenClDevice(const DeviceInfo& device, std::string report, Ref<cl_
       programs_(*device.api, context_.get(), device, common_options(limits_), cache_folder),
       pool_(*device.api, context_.get(), device) {}
 
+OpenClDevice::~OpenClDevice() {
+    // A process may end right after this, and drivers crash in one that ends with commands under way. A caller's own queue is
+    // the caller's to finish.
+    if (!adopted_) attempt(api().clFinish, queue_.get());
+}
+
 std::shared_ptr<Device> create_device(const hpc_device_options& options) { return create_device(options, default_places()); }
 
 std::shared_ptr<Device> create_device(const hpc_device_options& options, const Places& places) {

@@ -21,6 +21,8 @@ public:
     OpenClDevice(const DeviceInfo& device, std::string report, Ref<cl_context> context, Ref<cl_command_queue> queue, bool adopted,
                  const std::string& cache_folder);
 
+    ~OpenClDevice() override;
+
     void info(hpc_device_info& info) const override;
     std::string describe() const override;
     hpc_measurement measure(int milliseconds) override;
