@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "4464b33f9643c342469f379cc1f044cbcd25f78d51caef6161e0b7faa06136c0";
+    public const string Sha256 = "728ad2fafc9582fe4c499a9fbf14066ca35ef72985129d0cb862f392c1faa2d2";
 }

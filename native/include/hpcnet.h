@@ -42,7 +42,7 @@ extern "C" {
 #endif
 
 /* Changes whenever a struct, an enum value or a signature changes. */
-#define HPC_ABI_VERSION 2
+#define HPC_ABI_VERSION 3
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
