@@ -637,6 +637,26 @@ internal partial struct hpc_dropout
     public hpc_scalar rate;
 }
 
+internal partial struct hpc_fast_gradient_sign
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint gradient;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    public float share;
+
+    public float low;
+
+    public float high;
+
+    public hpc_scalar epsilon;
+}
+
 [NativeTypeName("unsigned int")]
 internal enum hpc_flag
 {
@@ -876,6 +896,9 @@ internal static unsafe partial class Native
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_dropout(hpc_program* program, [NativeTypeName("const hpc_dropout *")] hpc_dropout* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_fast_gradient_sign(hpc_program* program, [NativeTypeName("const hpc_fast_gradient_sign *")] hpc_fast_gradient_sign* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_finish(hpc_program* program);

@@ -445,6 +445,15 @@ typedef struct hpc_dropout {
 } hpc_dropout;
 HPC_API hpc_status hpc_record_dropout(hpc_program* program, const hpc_dropout* arguments);
 
+/* Adversarial examples: the first round(share * rows) rows become y = min(max(x + epsilon sign(gradient), low), high), the others
+   y = x. y and x may be the same value. 0 < share <= 1, low < high; both may be infinite. */
+typedef struct hpc_fast_gradient_sign {
+    uint32_t x, gradient, y;
+    float share, low, high;
+    hpc_scalar epsilon;
+} hpc_fast_gradient_sign;
+HPC_API hpc_status hpc_record_fast_gradient_sign(hpc_program* program, const hpc_fast_gradient_sign* arguments);
+
 /* ---- Programs: finishing and running ------------------------------------------------------------------------------ */
 
 /* Checks, fuses, plans. On success the program can be run and no longer be recorded. */

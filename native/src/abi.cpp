@@ -148,6 +148,7 @@ std::string struct_layouts() {
     LAYOUT(hpc_fill, 3, x, reserved, value)
     LAYOUT(hpc_philox_uniform, 6, x, reserved, seed, stream, low, high)
     LAYOUT(hpc_dropout, 5, x, y, seed, stream, rate)
+    LAYOUT(hpc_fast_gradient_sign, 7, x, gradient, y, share, low, high, epsilon)
     LAYOUT(hpc_metrics, 8, loss, gradient_norm, rows, correct, runs, first_flagged_run, flags, reserved)
     LAYOUT(hpc_transfer, 4, value, reserved, host, bytes)
     LAYOUT(hpc_program_info, 10, recorded_instructions, fused_instructions, values, slots, workspace_bytes, owned_bytes, flops,
@@ -351,6 +352,7 @@ HPC_RECORD(add_scaled)
 HPC_RECORD(fill)
 HPC_RECORD(philox_uniform)
 HPC_RECORD(dropout)
+HPC_RECORD(fast_gradient_sign)
 #undef HPC_RECORD
 
 HPC_API hpc_status hpc_program_finish(hpc_program* program) {

@@ -170,6 +170,16 @@ TEST_P(Kernel, RaggedFlatVectors) {
         k().add_scaled(x.data(), y.data(), n, -0.3f);
         for (int64_t i = 0; i < n; ++i) ASSERT_EQ(y[i], std::fma(-0.3f, x[i], y0[static_cast<size_t>(i)]));
 
+        Guarded moved(n);
+        std::vector<float> uphill = y.values();
+        if (n > 2) uphill[0] = std::numeric_limits<float>::quiet_NaN(), uphill[1] = 0, uphill[2] = -0.0f;
+        Guarded gradient(uphill);
+        k().fast_gradient_sign(x.data(), gradient.data(), moved.data(), n, 0.25f, -0.5f, 0.75f);
+        for (int64_t i = 0; i < n; ++i) {
+            const float g = gradient[i], step = g > 0 ? 0.25f : g < 0 ? -0.25f : 0.0f;
+            ASSERT_EQ(moved[i], std::min(std::max(x[i] + step, -0.5f), 0.75f));
+        }
+
         Guarded rows(random.values(3 * n)), sum(3 * n);
         k().add_rows(rows.data(), bias.data(), sum.data(), 3, n);
         for (int64_t i = 0; i < 3 * n; ++i) ASSERT_EQ(sum[i], rows[i] + bias[i % n]);

@@ -397,6 +397,13 @@ TEST_F(OpenClKernels, FlatArithmeticHasTheBitsOfTheCpu) {
                 oracle().add_scaled(x.data(), expected.data(), n, -0.37f);
                 expect_same(target.read(), expected, "add_scaled " + what);
 
+                Floats adversarial = Floats::empty(count);
+                const uint64_t moved = count / 3;
+                bench.run(fast_gradient_sign_kernel(), launch, source, Floats(y), adversarial, count, moved, 0.25f, -0.5f, 0.75f);
+                expected = x;
+                oracle().fast_gradient_sign(x.data(), y.data(), expected.data(), static_cast<int64_t>(moved), 0.25f, -0.5f, 0.75f);
+                expect_same(adversarial.read(), expected, "fast_gradient_sign " + what);
+
                 Floats filled = Floats::empty(count, shift);
                 bench.run(fill_kernel(), launch, filled, count, 2.5f);
                 expect_same(filled.read(), std::vector<float>(count, 2.5f), "fill " + what);

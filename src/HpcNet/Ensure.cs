@@ -33,6 +33,19 @@ internal static class Ensure
             ? value
             : throw new ArgumentOutOfRangeException(name, value, $"{name} is {value}; expected a finite number.");
 
+    /// <summary>A finite number.</summary>
+    public static double Finite(double value, string name) =>
+        double.IsFinite(value)
+            ? value
+            : throw new ArgumentOutOfRangeException(name, value, FormattableString.Invariant($"{name} is {value}; expected a finite number."));
+
+    /// <summary>A finite number above 0.</summary>
+    public static double FinitePositive(double value, string name) =>
+        value > 0 && double.IsFinite(value)
+            ? value
+            : throw new ArgumentOutOfRangeException(
+                name, value, FormattableString.Invariant($"{name} is {value}; expected a finite number above 0."));
+
     /// <summary>A number from 0 (inclusive) to 1 (exclusive).</summary>
     public static float BelowOne(float value, string name) =>
         value >= 0f && value < 1f

@@ -466,6 +466,15 @@ public:
         });
     }
 
+    Lowered operator()(const hpc_fast_gradient_sign& n) {
+        return flat(value(n.x), [n = n, &v = value(n.x), x = floats(n.x), gradient = floats(n.gradient), y = floats(n.y),
+                                 kernel = kernels_.fast_gradient_sign](int64_t first, int64_t count, const Worker& w) {
+            const int64_t moved = std::clamp(static_cast<int64_t>(moved_elements(n, v, w.run.extents)) - first, int64_t{0}, count);
+            kernel(x + first, gradient + first, y + first, moved, w.run.scalar(n.epsilon), n.low, n.high);
+            if (x != y) std::memcpy(y + first + moved, x + first + moved, static_cast<size_t>(count - moved) * 4);
+        });
+    }
+
 private:
     const Value& value(ValueId id) const { return plan_.value(id); }
     int64_t columns(ValueId id) const { return static_cast<int64_t>(value(id).columns); }

@@ -154,6 +154,7 @@ struct Kernels {
                            float high);
     void (*dropout)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
                     float rate);
+    void (*fast_gradient_sign)(const float* x, const float* gradient, float* y, int64_t count, float epsilon, float low, float high);
 
     // Runs fused multiply-adds in registers: returns the floating-point operations done (2 per FMA and lane).
     double (*fma_loop)(int64_t iterations, float* sink);

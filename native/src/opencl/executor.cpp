@@ -433,6 +433,23 @@ public:
         }};
     }
 
+    std::vector<Prepare> operator()(const hpc_fast_gradient_sign& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, from = place(n.x), gradient = place(n.gradient), to = place(n.y)](const Run& run,
+                                                                                                                 Step& step) {
+            const cl_ulong count = x.elements(run.extents);
+            step.use(flat_launch(count, limits), [] { return fast_gradient_sign_kernel(); });
+            step.operand(from);
+            step.operand(gradient);
+            step.operand(to);
+            step.value(count);
+            step.value(cl_ulong{moved_elements(n, x, run.extents)});
+            step.value(run.scalar(n.epsilon));
+            step.value(n.low);
+            step.value(n.high);
+        }};
+    }
+
 private:
     const Value& value(ValueId id) const { return plan_.value(id); }
     // No place for id 0: an operand that the kernel does not have.

@@ -115,6 +115,8 @@ inline constexpr Source kActivationSource{
     "activation",
     {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/activation.cl"}};
 inline constexpr Source kElementwiseSource{"elementwise", {HPC_BASE, "opencl/kernels/elementwise.cl"}};
+inline constexpr Source kAdversarialSource{
+    "adversarial", {HPC_FORMULAS, "formulas/adversarial.h", "opencl/kernels/adversarial.cl"}};
 inline constexpr Source kRandomSource{"random", {HPC_BASE, "opencl/kernels/random.cl"}};
 inline constexpr Source kGatherSource{"gather", {HPC_BASE, "opencl/kernels/gather.cl"}};
 inline constexpr Source kSoftmaxSource{"softmax", {HPC_FORMULAS, "opencl/kernels/softmax.cl"}};
@@ -351,6 +353,9 @@ inline Kernel clip_by_norm_kernel() { return {&kElementwiseSource, "", "clip_by_
 inline Kernel philox_uniform_kernel() { return {&kRandomSource, "", "philox_uniform"}; }
 // Arguments: metrics, guard, x, y; count, seed, stream (ulong); rate (float).
 inline Kernel dropout_kernel() { return {&kRandomSource, "", "dropout"}; }
+// The first `moved` elements of y = x are moved along the sign of the gradient.
+// Arguments: metrics, guard, x, gradient, y; count, moved; epsilon, low, high (float).
+inline Kernel fast_gradient_sign_kernel() { return {&kAdversarialSource, "", "fast_gradient_sign"}; }
 
 // ---- Gather (gather.cl) ---------------------------------------------------------------------------------------------
 

@@ -1,6 +1,8 @@
 // Operands, names and work of each instruction (see ir.h).
 #include "program/ir.h"
 
+#include <cmath>
+
 #include "tables.h"
 
 namespace hpc {
@@ -112,6 +114,11 @@ std::vector<Operand> operands(const Payload& payload) {
                        read(n.x, "x");
                        write(n.y, "y");
                    },
+                   [&](const hpc_fast_gradient_sign& n) {
+                       read(n.x, "x");
+                       read(n.gradient, "gradient");
+                       write(n.y, "y");
+                   },
                },
                payload);
     return list;
@@ -165,6 +172,7 @@ std::string name_of(const Payload& payload) {
             [](const hpc_fill&) -> std::string { return "fill"; },
             [](const hpc_philox_uniform&) -> std::string { return "philox_uniform"; },
             [](const hpc_dropout&) -> std::string { return "dropout"; },
+            [](const hpc_fast_gradient_sign&) -> std::string { return "fast_gradient_sign"; },
         },
         payload);
 }
@@ -223,9 +231,15 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
                                 [&](const hpc_fill&) -> uint64_t { return 0; },
                                 [&](const hpc_philox_uniform&) -> uint64_t { return 0; },
                                 [&](const hpc_dropout& n) { return elements(n.x); },
+                                [&](const hpc_fast_gradient_sign& n) { return elements(n.x); },
                             },
                             payload);
     return work;
+}
+
+uint64_t moved_elements(const hpc_fast_gradient_sign& arguments, const Value& x, const Extents& at) {
+    const uint64_t rows = x.rows(at);
+    return static_cast<uint64_t>(std::llround(static_cast<double>(arguments.share) * static_cast<double>(rows))) * x.columns;
 }
 
 }  // namespace hpc

@@ -92,7 +92,8 @@ struct SoftmaxCrossEntropyNode {
 using Payload = std::variant<hpc_gather_rows, DenseForwardNode, DenseBackwardInputNode, hpc_dense_backward_weight,
                              hpc_column_sums, hpc_activation_forward, ActivationBackwardNode, LossNode,
                              SoftmaxCrossEntropyNode, hpc_softmax, hpc_update, hpc_norm, hpc_clip_by_norm, hpc_scale,
-                             hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout>;
+                             hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout,
+                             hpc_fast_gradient_sign>;
 
 struct Node {
     Payload payload;
@@ -125,6 +126,8 @@ struct Work {
     uint64_t flops;
     uint64_t bytes;  // read and written if every operand moved once
 };
+// How many elements, from the first one on, a fast gradient sign moves: those of a share of the rows.
+uint64_t moved_elements(const hpc_fast_gradient_sign& arguments, const Value& x, const Extents& at);
 Work work_of(const Payload& payload, const std::vector<Value>& values, const Extents& at);
 
 }  // namespace hpc

@@ -56,6 +56,7 @@ public:
     void record(const hpc_fill& arguments);
     void record(const hpc_philox_uniform& arguments);
     void record(const hpc_dropout& arguments);
+    void record(const hpc_fast_gradient_sign& arguments);
     void finish();
 
     // Running

@@ -478,4 +478,21 @@ void Program::record(const hpc_dropout& arguments) {
     append(node);
 }
 
+void Program::record(const hpc_fast_gradient_sign& arguments) {
+    check_recording();
+    hpc_fast_gradient_sign node = arguments;
+    const Value& x = floats(node.x, "x");
+    same_shape("fast_gradient_sign", "x", x, "gradient", floats(node.gradient, "gradient"));
+    same_shape("fast_gradient_sign", "x", x, "y", floats(node.y, "y"));
+    check_writable(node.y, "y");
+    different("fast_gradient_sign", node.y, node.gradient);
+    check_scalar(node.epsilon, "epsilon");
+    if (!(node.share > 0 && node.share <= 1))
+        fail(HPC_INVALID_ARGUMENT, "fast_gradient_sign: share is %g: expected 0 < share <= 1", static_cast<double>(node.share));
+    if (!(node.low < node.high))
+        fail(HPC_INVALID_ARGUMENT, "fast_gradient_sign: low is %g and high %g: expected low < high", static_cast<double>(node.low),
+             static_cast<double>(node.high));
+    append(node);
+}
+
 }  // namespace hpc

@@ -8,6 +8,7 @@ internal static class RandomStreams
     private const ulong InitializationUse = 1UL << 56;
     private const ulong ShuffleUse = 2UL << 56;
     private const ulong DropoutUse = 3UL << 56;
+    private const ulong AugmentationUse = 16UL << 56;
 
     /// <summary>The initial values of a parameter.</summary>
     public static ulong Initialization(int parameter) => InitializationUse | (uint)parameter;
@@ -17,4 +18,7 @@ internal static class RandomStreams
 
     /// <summary>A dropout layer's masks; the step number is added to it, up to 2^40.</summary>
     public static ulong Dropout(int node) => DropoutUse | ((ulong)(ushort)node << 40);
+
+    /// <summary>The augmentation of a row in an epoch; epochs repeat after 2^24.</summary>
+    public static ulong Augmentation(long epoch, int row) => AugmentationUse | ((ulong)(epoch & 0xFFFFFF) << 32) | (uint)row;
 }

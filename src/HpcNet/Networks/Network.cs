@@ -258,6 +258,17 @@ public sealed class Network : IDisposable
         return new Predictor(this, batchSize);
     }
 
+    /// <summary>
+    /// Makes something that tells gradients with respect to the input: of a loss (also adversarial examples), or of one output.
+    /// </summary>
+    /// <param name="loss">The loss; null: for gradients of outputs alone.</param>
+    /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
+    public InputGradient CreateInputGradient(Loss? loss = null)
+    {
+        ThrowIfDisposed();
+        return new InputGradient(this, loss);
+    }
+
     /// <summary>Loss, accuracy and confusion matrix on a data set, with <see cref="Preprocessing"/> applied and without dropout.</summary>
     /// <param name="data">The data, as they come.</param>
     /// <param name="loss">The loss; null: softmax cross-entropy for a classification, else the mean squared error.</param>

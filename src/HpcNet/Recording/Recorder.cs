@@ -291,6 +291,22 @@ internal sealed unsafe class Recorder : IDisposable
         Status.Check(Native.hpc_record_dropout(lease.Pointer, &arguments));
     }
 
+    public void FastGradientSign(Value x, Value gradient, Value y, Scalar epsilon, float share, float low, float high)
+    {
+        var arguments = new hpc_fast_gradient_sign
+        {
+            x = x.Id,
+            gradient = gradient.Id,
+            y = y.Id,
+            share = share,
+            low = low,
+            high = high,
+            epsilon = epsilon.Native,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_fast_gradient_sign(lease.Pointer, &arguments));
+    }
+
     private Value Declare(
         hpc_value_kind kind, hpc_dtype type, hpc_lead lead, long count, int columns, DeviceBuffer? buffer, long offset, string name)
     {

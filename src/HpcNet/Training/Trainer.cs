@@ -20,6 +20,7 @@ public sealed unsafe class Trainer : IDisposable
     private TrainingProgram? _stepProgram;
     private FitSession? _fit;
     private float[] _prepared = [];
+    private float[] _teacher = [];
     private float[] _finite = [];
     private float[] _current = [];
     private long _steps;
@@ -60,8 +61,41 @@ public sealed unsafe class Trainer : IDisposable
     /// <summary>When a fit stops early; null: never, and the last parameters stay.</summary>
     public EarlyStopping? EarlyStopping { get; init; }
 
-    /// <summary>The seed of shuffling and dropout.</summary>
+    /// <summary>The seed of shuffling, dropout and augmentation.</summary>
     public ulong Seed { get; init; }
+
+    /// <summary>
+    /// How <see cref="Fit"/> changes the training rows, anew in each epoch; null: not at all. Validation data stay as they are.
+    /// </summary>
+    public Augmentation? Augmentation { get; init; }
+
+    /// <summary>Whether steps are made on adversarial examples; null: they are not.</summary>
+    public AdversarialTraining? AdversarialTraining { get; init; }
+
+    /// <summary>
+    /// Whether the network learns from a teacher as well; null: it does not. In <see cref="Fit"/> the teacher is asked once about the
+    /// rows of the data set as they are, without augmentation.
+    /// </summary>
+    /// <exception cref="ArgumentException">The teacher has other inputs or outputs than the network, or the loss knows no classes.</exception>
+    public Distillation? Distillation
+    {
+        get;
+        init
+        {
+            if (value is { Teacher: { } teacher })
+            {
+                if (teacher.Inputs != Network.Inputs || teacher.Outputs != Network.Outputs)
+                {
+                    throw new ArgumentException(
+                        $"The teacher has {teacher.Inputs} inputs and {teacher.Outputs} outputs; the network has {Network.Inputs} and {Network.Outputs}.",
+                        nameof(Distillation));
+                }
+                if (Loss.Task != NetworkTask.Classification)
+                    throw new ArgumentException($"Distillation works on logits of classes; {Loss.Name} has none.", nameof(Distillation));
+            }
+            field = value;
+        }
+    }
 
     /// <summary>Steps done by this trainer.</summary>
     public long Steps => _steps;
@@ -98,6 +132,7 @@ public sealed unsafe class Trainer : IDisposable
         Ensure.Positive(batchSize, nameof(batchSize));
         if (validation is not null)
             DataChecks.Fits(Network, Loss, validation, nameof(validation));
+        Augmentation?.Check(train, nameof(train));
         Enter();
         try
         {
@@ -257,6 +292,7 @@ public sealed unsafe class Trainer : IDisposable
         try
         {
             TrainingProgram program = StepProgram(rows, labels);
+            ReadOnlySpan<float> answers = Distillation is null ? default : Answers(x, rows);
             if (Network.Preprocessing is { } preprocessing)
                 x = DataChecks.Prepare(preprocessing, x, ref _prepared);
             float rate = LearningRate;
@@ -264,16 +300,18 @@ public sealed unsafe class Trainer : IDisposable
             program.FillSlots(cells, 0, rate, (ulong)_ruleSteps + 1, (ulong)_randomSteps++);
             hpc_metrics metrics;
             fixed (float* features = x)
+            fixed (float* teacher = answers)
             {
                 Span<hpc_transfer> transfers =
                 [
                     NativeProgram.Transfer(program.X, features, x.Length),
                     NativeProgram.Transfer(program.Target, target, targetElements),
+                    NativeProgram.Transfer(program.TeacherLogits, teacher, answers.Length),
                 ];
                 lock (Network.Gate)
                 {
                     Network.ThrowIfDisposed();
-                    program.Native.RunWith(rows, cells, transfers, &metrics);
+                    program.Native.RunWith(rows, cells, Distillation is null ? transfers[..2] : transfers, &metrics);
                 }
             }
             if (metrics.flags != 0)
@@ -300,6 +338,16 @@ public sealed unsafe class Trainer : IDisposable
             return new NonFiniteLossException(
                 step, layer, $"The loss of step {step} is not a finite number: {clause}. Afterwards {consequence}.");
         }
+    }
+
+    // The teacher has a preprocessing of its own and gets the rows as they come.
+    private ReadOnlySpan<float> Answers(ReadOnlySpan<float> x, int rows)
+    {
+        int elements = Ensure.Elements(rows, Network.Outputs, nameof(x), "the teacher's answers");
+        if (_teacher.Length < elements)
+            _teacher = new float[elements];
+        Distillation!.Teacher.PredictLogits(x, _teacher.AsSpan(0, elements));
+        return _teacher.AsSpan(0, elements);
     }
 
     private int Rows(ReadOnlySpan<float> x)
@@ -332,6 +380,8 @@ public sealed unsafe class Trainer : IDisposable
         var data = new ResidentData(Network.Device, train, Network.Preprocessing);
         try
         {
+            if (Distillation is not null)
+                data.Ask(Distillation.Teacher, Network.Device, train);
             return _fit = new FitSession(
                 train, Network.Preprocessing, data, Record(batchSize, train.IsClassification, data));
         }
@@ -351,7 +401,7 @@ public sealed unsafe class Trainer : IDisposable
             Network.ThrowIfDisposed();
             // A layer that is frozen now may have left a gradient behind, and norms go over all of them.
             _state.Gradients.Clear();
-            return new TrainingProgram(Network, Loss, Optimizer, _state, capacity, labels, data, Seed, Plain);
+            return new TrainingProgram(Network, Loss, Optimizer, _state, capacity, labels, data, Seed, Plain, AdversarialTraining, Distillation);
         }
     }
 
@@ -400,6 +450,18 @@ public sealed unsafe class Trainer : IDisposable
         public TrainingProgram Program => program;
 
         public int[] Order { get; } = new int[data.Rows];
+
+        /// <summary>The rows of the running epoch as they are on the device, where they are augmented; else empty.</summary>
+        public float[] Augmented { get; private set; } = [];
+
+        public void Augment(Augmentation augmentation, ulong seed, long epoch)
+        {
+            if (Augmented.Length == 0)
+                Augmented = new float[train.Features.Length];
+            augmentation.Fill(train, Augmented, seed, epoch);
+            preprocessing?.Apply(Augmented);
+            data.Features.Write<float>(Augmented);
+        }
 
         public bool Serves(Dataset dataset, int batchSize, Network network) =>
             ReferenceEquals(dataset, train) && ReferenceEquals(network.Preprocessing, preprocessing)
@@ -536,6 +598,8 @@ public sealed unsafe class Trainer : IDisposable
             int[] order = session.Order;
             for (int i = 0; i < order.Length; i++)
                 order[i] = i;
+            if (trainer.Augmentation is { } augmentation)
+                session.Augment(augmentation, trainer.Seed, trainer._epochs);
             new Philox(trainer.Seed, RandomStreams.Shuffle(trainer._epochs++)).Shuffle(order);
             session.Data.Indices.Write<int>(order);
         }
@@ -586,9 +650,14 @@ public sealed unsafe class Trainer : IDisposable
             int columns = train.FeatureCount;
             ReadOnlySpan<int> order = session.Order.AsSpan(step * _batch, Math.Min(_batch, train.Count - step * _batch));
             var x = new float[order.Length * columns];
+            bool augmented = session.Augmented.Length > 0;
             for (int i = 0; i < order.Length; i++)
-                train.Row(order[i]).CopyTo(x.AsSpan(i * columns));
-            _network.Preprocessing?.Apply(x);
+            {
+                ReadOnlySpan<float> row = augmented ? session.Augmented.AsSpan(order[i] * columns, columns) : train.Row(order[i]);
+                row.CopyTo(x.AsSpan(i * columns));
+            }
+            if (!augmented)
+                _network.Preprocessing?.Apply(x);
             return x;
         }
 

@@ -36,6 +36,18 @@ internal sealed class ResidentData : IDisposable
 
     public bool Labels { get; }
 
+    /// <summary>[rows × outputs]: a teacher's logits; null: nobody distills.</summary>
+    public DeviceBuffer? TeacherLogits { get; private set; }
+
+    /// <summary>Asks a teacher about every row.</summary>
+    public void Ask(Predictor teacher, Device device, Dataset data)
+    {
+        var logits = new float[Ensure.Elements(data.Count, teacher.Outputs, nameof(data), "the teacher's answers")];
+        teacher.PredictLogits(data.Features, logits);
+        TeacherLogits = new DeviceBuffer(device, logits.Length);
+        TeacherLogits.Write<float>(logits);
+    }
+
     /// <summary>[rows × inputs], preprocessed.</summary>
     public DeviceBuffer Features { get; }
 
@@ -50,6 +62,7 @@ internal sealed class ResidentData : IDisposable
         Features.Dispose();
         Targets.Dispose();
         Indices.Dispose();
+        TeacherLogits?.Dispose();
     }
 }
 
@@ -105,7 +118,7 @@ internal sealed unsafe class TrainingProgram : IDisposable
 
     public TrainingProgram(
         Network network, Loss loss, Optimizer optimizer, OptimizerState state, int capacity, bool labels, ResidentData? data, ulong seed,
-        bool plain = false)
+        bool plain = false, AdversarialTraining? adversarial = null, Distillation? distillation = null)
     {
         SettingsVersion = network.SettingsVersion;
         Labels = labels;
@@ -127,10 +140,15 @@ internal sealed unsafe class TrainingProgram : IDisposable
             network.Graph, recorder, network.Parameters, state.Gradients, purpose, hpc_value_kind.HPC_VALUE_TEMPORARY);
 
         (X, Target) = data is null ? RecordInputs(recorder, network, labels) : RecordGather(recorder, rules, network, data);
-        Value output = graph.Forward(X);
+        if (distillation is not null)
+            TeacherLogits = RecordTeacher(recorder, rules, network, data);
+        Value x = adversarial is null ? X : RecordAttack(recorder, network, loss, adversarial);
+        Value output = graph.Forward(x);
         Value gradient = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Outputs, "loss.gradient");
         loss.RecordForward(recorder, output, Target);
         loss.RecordBackward(recorder, output, Target, gradient);
+        if (distillation is not null)
+            RecordDistillation(recorder, network, loss.Reduction, distillation, output, gradient);
         graph.Backward(gradient);
         RecordUpdate(recorder, rules, network, optimizer, state, step);
 
@@ -145,6 +163,9 @@ internal sealed unsafe class TrainingProgram : IDisposable
 
     /// <summary>The target, where the caller brings it.</summary>
     public Value Target { get; }
+
+    /// <summary>A teacher's logits, where the caller brings them.</summary>
+    public Value TeacherLogits { get; }
 
     /// <summary>Whether the target holds class indices.</summary>
     public bool Labels { get; }
@@ -202,6 +223,62 @@ internal sealed unsafe class TrainingProgram : IDisposable
         recorder.GatherRows(features, indices, x, start);
         recorder.GatherRows(targets, indices, target, start);
         return (x, target);
+    }
+
+    // The rows that the step is made on: the first ones moved by the sign of the loss's gradient, with the parameters of now. Layers
+    // behave as in prediction here, since it is the network without dropout that is to be fooled; metrics count the step alone.
+    private Value RecordAttack(Recorder recorder, Network network, Loss loss, AdversarialTraining adversarial)
+    {
+        var graph = new GraphRecorder(
+            network.Graph, recorder, network.Parameters, null,
+            new RecordingPurpose
+            {
+                Backward = true,
+                InputGradient = true,
+                Trains = static _ => false,
+                RandomStream = static _ => 0UL,
+            },
+            hpc_value_kind.HPC_VALUE_TEMPORARY);
+        Value output = graph.Forward(X);
+        Value gradient = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Outputs, "attack.loss.gradient");
+        loss.RecordBackward(recorder, output, Target, gradient);
+        Value x = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Inputs, "x.adversarial");
+        recorder.FastGradientSign(
+            X, graph.Backward(gradient), x, adversarial.Epsilon, adversarial.Share, adversarial.Low, adversarial.High);
+        return x;
+    }
+
+    private static Value RecordTeacher(Recorder recorder, List<SlotRule> rules, Network network, ResidentData? data)
+    {
+        if (data is null)
+            return recorder.RowsValue(hpc_value_kind.HPC_VALUE_INPUT, network.Outputs, "teacher.logits");
+        Slot start = DeclareSlot(recorder, rules, new SlotRule(SlotSource.BatchStart), "batch.start.teacher");
+        Value indices = recorder.FixedValue(
+            hpc_value_kind.HPC_VALUE_INDEX, data.Rows, 1, data.Indices, 0, "data.order", hpc_dtype.HPC_INT32);
+        Value all = recorder.FixedValue(
+            hpc_value_kind.HPC_VALUE_PERSISTENT, data.Rows, network.Outputs, data.TeacherLogits!, 0, "data.teacher");
+        Value logits = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Outputs, "teacher.logits");
+        recorder.GatherRows(all, indices, logits, start);
+        return logits;
+    }
+
+    // gradient = (1 - alpha) gradient + alpha T^2 d cross-entropy(softmax(z / T), softmax(teacher / T)) / dz; the derivative of z / T
+    // takes one T away.
+    private void RecordDistillation(
+        Recorder recorder, Network network, Reduction reduction, Distillation distillation, Value z, Value gradient)
+    {
+        Value soft = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Outputs, "teacher.soft");
+        Value student = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Outputs, "student.soft");
+        Value softGradient = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Outputs, "soft.gradient");
+        float coolness = 1f / distillation.Temperature;
+        recorder.Fill(soft, 0f);
+        recorder.AddScaled(TeacherLogits, soft, coolness);
+        recorder.Softmax(soft, soft);
+        recorder.Fill(student, 0f);
+        recorder.AddScaled(z, student, coolness);
+        recorder.SoftmaxCrossEntropyBackward(reduction, student, soft, softGradient, distillation.Alpha * distillation.Temperature);
+        recorder.Scale(gradient, 1f - distillation.Alpha);
+        recorder.AddScaled(softGradient, gradient, 1f);
     }
 
     // Links work on as much memory at once as they can: norm and clip on the whole flat gradient (what is frozen has gradient 0),

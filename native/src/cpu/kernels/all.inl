@@ -6,6 +6,7 @@
 #include "elementary.h"
 //
 #include "activations.h"
+#include "adversarial.h"
 #include "losses.h"
 #include "rules.h"
 //

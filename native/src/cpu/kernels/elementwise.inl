@@ -308,3 +308,13 @@ static void fill(float* x, int64_t count, float value) {
     for (; i + V::lanes <= count; i += V::lanes) v.store(x + i);
     if (i < count) v.store_partial(x + i, count - i);
 }
+
+static void fast_gradient_sign(const float* x, const float* gradient, float* y, int64_t count, float epsilon, float low, float high) {
+    const V e = V::broadcast(epsilon), l = V::broadcast(low), h = V::broadcast(high);
+    int64_t i = 0;
+    for (; i + V::lanes <= count; i += V::lanes) fast_gradient_sign_step(V::load(x + i), V::load(gradient + i), e, l, h).store(y + i);
+    if (i < count) {
+        const int64_t rest = count - i;
+        fast_gradient_sign_step(V::load_partial(x + i, rest), V::load_partial(gradient + i, rest), e, l, h).store_exact(y + i, rest);
+    }
+}

@@ -36,6 +36,7 @@ static constexpr Kernels make_kernels(const char* isa) {
         sum_parts,
         philox_uniform,
         dropout,
+        fast_gradient_sign,
         fma_loop,
     };
 }
