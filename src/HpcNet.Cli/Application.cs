@@ -72,6 +72,7 @@ internal static class Application
             TrainCommand.Create(Verbose, interrupted),
             EvaluateCommand.Create(interrupted),
             PredictCommand.Create(interrupted),
+            DemoCommand.Create(interrupted),
             DoctorCommand.Create(),
             Verbose,
             help,
