@@ -26,7 +26,7 @@ internal static class AdversarialDemo
         result["ordinary attacked"] = first[at];
         result["hardened clean"] = second[0];
         result["hardened attacked"] = second[at];
-        result.Picture = new Chart { Title = "Accuracy under attack (FGSM, each network attacked by its own gradient)", XLabel = "ε", YLabel = "accuracy", YRange = (0, 1.02) }
+        result.Picture = new Chart { Title = "Accuracy under attack by the fast gradient sign", XLabel = "ε", YLabel = "accuracy", YRange = (0, 1.02) }
             .Curve("ordinary training", epsilons.Select(e => (double)e), first)
             .Curve("adversarial training, ε = 0.15", epsilons.Select(e => (double)e), second);
         result.Conclusion = FormattableString.Invariant(

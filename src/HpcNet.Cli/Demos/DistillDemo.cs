@@ -43,8 +43,8 @@ internal static class DistillDemo
         var result = new DemoResult("network", "accuracy") { ["teacher"] = best, ["alone"] = alone, ["distilled"] = rows[3].Accuracy };
         foreach (var (name, accuracy) in rows)
             result.Row(name, accuracy);
-        result.Picture = new Chart { Title = $"A small student with and without a teacher (mean of {Seeds})", XLabel = "", YLabel = "accuracy on unseen digits", YRange = (0.8, 1) }
-            .Bars("", ["teacher", "labels alone", "T = 1", "T = 4", "T = 10"], rows.Select(r => r.Accuracy));
+        result.Picture = new Chart { Title = $"A small student with and without a teacher (mean of {Seeds})", XLabel = "", YLabel = "unseen digits taken for others, per cent" }
+            .Bars("", ["teacher", "labels alone", "T = 1", "T = 4", "T = 10"], rows.Select(r => 100 * (1 - r.Accuracy)));
         result.Conclusion = FormattableString.Invariant(
             $"The student gains {100 * (rows[3].Accuracy - alone):F1} points of accuracy from the teacher's soft answers at T = 4.");
         return result;

@@ -24,7 +24,7 @@ internal static class ParametersDemo
         foreach (int epoch in new[] { 1, 2, 5, 10, 20, 50, 100, 174 })
             result.Row(epoch, fit.Losses[epoch - 1]);
         result.Conclusion = FormattableString.Invariant(
-            $"The samples were made with 5x^3 + 2x^2 - 3x; learned: {fit.Parameters[0]:F4} x^3 + {fit.Parameters[1]:F4} x^2 + {fit.Parameters[2]:F4} x.");
+            $"The samples were made with 5x^3 + 2x^2 - 3x; learned: {fit.Parameters[0]:F4} x^3 {fit.Parameters[1]:+ 0.0000;- 0.0000} x^2 {fit.Parameters[2]:+ 0.0000;- 0.0000} x.");
         return result;
     }
 }

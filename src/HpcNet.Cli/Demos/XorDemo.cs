@@ -46,7 +46,7 @@ internal static class XorDemo
                 (a, b) =>
                 {
                     surface.Predict([(float)a, (float)b], height);
-                    return height[0];
+                    return Math.Clamp(height[0], 0f, 1f);
                 },
                 (-0.5, 1.5), (-0.5, 1.5))
             .Points("a xor b = 0", [0, 1], [0, 1])

@@ -139,6 +139,97 @@ public sealed class BadInputTests
         ["gradient check without a network"] = Row<ArgumentNullException>(() => GradientCheck.Run(null!, Loss.MeanSquaredError, [1f], [1f]), "network"),
         ["gradient check on a label out of range"] = OnNetwork<ArgumentOutOfRangeException>(
             n => GradientCheck.Run(n, Loss.SoftmaxCrossEntropy, new float[64], [7]), "labels[0] is 7"),
+
+        // Gradients of functions, and descent on them.
+        ["gradient of nothing"] = Row<ArgumentNullException>(() => Gradient.Of((Func<Real, Real>)null!), "function"),
+        ["gradient at no point"] = Row<ArgumentException>(() => Gradient.At(v => v.Sum(), [], []), "x is empty"),
+        ["gradient of another length"] = Row<ArgumentException>(() => Gradient.At(v => v.Sum(), [1, 2], new double[1]), "gradient holds 1 elements; expected 2"),
+        ["vectors of two lengths"] = Row<ArgumentException>(() => Gradient.Of(v => v.Dot(new double[] { 1, 2, 3 }))([1, 2]), "2 elements met one of 3"),
+        ["vector without elements"] = Row<ArgumentException>(() => _ = new RealVector(), "at least one element"),
+        ["element that is not there"] = Row<ArgumentOutOfRangeException>(() => Gradient.Of(v => v[2])([1, 2]), "index is 2", "0 to 1"),
+        ["slice outside"] = Row<ArgumentOutOfRangeException>(() => Gradient.Of(v => v.Slice(1, 2).Sum())([1, 2]), "from 1 on"),
+        ["differences at NaN"] = Row<ArgumentOutOfRangeException>(() => Gradient.Numerical(Math.Sin, double.NaN), "x is NaN"),
+        ["differences of step 0"] = Row<ArgumentOutOfRangeException>(() => Gradient.Numerical(Math.Sin, 1, step: 0), "step is 0"),
+        ["differences of no method"] = Row<ArgumentOutOfRangeException>(() => Gradient.Numerical(Math.Sin, 1, (DifferenceMethod)7), "no method 7"),
+        ["descent of rate 0"] = Row<ArgumentOutOfRangeException>(() => new GradientDescent(0), "learningRate is 0"),
+        ["descent of no steps"] = Row<ArgumentOutOfRangeException>(() => new GradientDescent(1, 0), "steps is 0"),
+        ["descent of momentum 1"] = Row<ArgumentOutOfRangeException>(() => new GradientDescent(1, 1, 1), "momentum is 1"),
+        ["descent of negative tolerance"] = Row<ArgumentOutOfRangeException>(() => new GradientDescent(1, 1, 0, -1), "tolerance is -1"),
+        ["descent from nowhere"] = Row<ArgumentException>(() => new GradientDescent(1).Minimize(v => v.Sum(), []), "start is empty"),
+        ["descent from NaN"] = Row<ArgumentOutOfRangeException>(() => new GradientDescent(1).Minimize(x => x, double.NaN), "start is NaN"),
+        ["parameters of no epochs"] = Row<ArgumentOutOfRangeException>(() => new ParameterFit(1, 0), "epochs is 0"),
+        ["parameters of no samples"] = Row<ArgumentException>(() => new ParameterFit(1, 1).Fit((p, x) => p[0] * x, [], [], [0.0]), "inputs is empty"),
+        ["parameters of uneven samples"] = Row<ArgumentException>(
+            () => new ParameterFit(1, 1).Fit((p, x) => p[0] * x, [1.0], [1.0, 2], [0.0]), "targets holds 2 elements; expected 1"),
+        ["no parameters to fit"] = Row<ArgumentException>(() => new ParameterFit(1, 1).Fit((p, x) => p[0] * x, [1.0], [1.0], []), "start is empty"),
+
+        // Gradients of the input, adversarial training, distillation, augmentation.
+        ["input gradient without a loss"] = OnNetwork<InvalidOperationException>(n => n.CreateInputGradient().OfLoss(new float[64], new[] { 0 }, new float[64]), "without a loss"),
+        ["input gradient of another width"] = OnNetwork<ArgumentException>(
+            n => n.CreateInputGradient(Loss.SoftmaxCrossEntropy).OfLoss(new float[32], new[] { 0 }, new float[32]), "expects 64 inputs, got 32"),
+        ["no room for a gradient"] = OnNetwork<ArgumentException>(
+            n => n.CreateInputGradient(Loss.SoftmaxCrossEntropy).OfLoss(new float[64], new[] { 0 }, new float[1]), "gradient holds 1 elements; expected 64"),
+        ["input gradient of no class"] = OnNetwork<ArgumentOutOfRangeException>(
+            n => n.CreateInputGradient(Loss.SoftmaxCrossEntropy).OfLoss(new float[64], new[] { 3 }, new float[64]), "labels[0] is 3"),
+        ["gradient of no output"] = OnNetwork<ArgumentOutOfRangeException>(n => n.CreateInputGradient().OfOutput(new float[64], 3, new float[64]), "output is 3", "0 to 2"),
+        ["disposed input gradient"] = OnNetwork<ObjectDisposedException>(
+            n =>
+            {
+                InputGradient gradient = n.CreateInputGradient();
+                gradient.Dispose();
+                gradient.OfOutput(new float[64], 0, new float[64]);
+            }, "InputGradient"),
+        ["disposed: input gradient"] = OnDisposed(n => n.CreateInputGradient()),
+        ["attack of negative epsilon"] = OnNetwork<ArgumentOutOfRangeException>(
+            n => n.CreateInputGradient(Loss.SoftmaxCrossEntropy).FastGradientSign(Samples.Blobs(5, 64, 3, 1), -1f), "epsilon is -1"),
+        ["attack of no range"] = OnNetwork<ArgumentOutOfRangeException>(
+            n => n.CreateInputGradient(Loss.SoftmaxCrossEntropy).FastGradientSign(Samples.Blobs(5, 64, 3, 1), 1f, 1f, 0f), "low is 1 and high 0"),
+        ["adversarial training of epsilon 0"] = Row<ArgumentOutOfRangeException>(() => new AdversarialTraining(0f), "epsilon is 0"),
+        ["adversarial training of nobody"] = Row<ArgumentOutOfRangeException>(() => new AdversarialTraining(1f, 0f), "share is 0"),
+        ["adversarial training of NaN"] = Row<ArgumentOutOfRangeException>(() => new AdversarialTraining(1f, 1f, float.NaN), "low is NaN"),
+        ["no teacher"] = Row<ArgumentNullException>(() => new Distillation(null!), "teacher"),
+        ["temperature 0"] = OnPredictor<ArgumentOutOfRangeException>(p => new Distillation(p, 0f), "temperature is 0"),
+        ["more than the soft targets"] = OnPredictor<ArgumentOutOfRangeException>(p => new Distillation(p, 1f, 1.5f), "alpha is 1.5"),
+        ["teacher of another width"] = OnPredictor<ArgumentException>(
+            p =>
+            {
+                using var student = new Network(Device.Default, 5, new Dense(3));
+                _ = new Trainer(student, Loss.SoftmaxCrossEntropy, new Adam()) { Distillation = new Distillation(p) };
+            }, "teacher has 64 inputs", "network has 5"),
+        ["teacher of a regression"] = OnPredictor<ArgumentException>(
+            p =>
+            {
+                using var student = new Network(Device.Default, 64, new Dense(3));
+                _ = new Trainer(student, Loss.MeanSquaredError, new Adam()) { Distillation = new Distillation(p) };
+            }, "MeanSquaredError"),
+        ["soft targets of another width"] = OnPredictor<ArgumentException>(p => Distillation.SoftTargets(p, Samples.Blobs(5, 32, 3, 1), 1f), "inputs, got"),
+        ["negative noise"] = Row<ArgumentOutOfRangeException>(() => Augmentation.Noise(-1f), "deviation is -1"),
+        ["scaling to nothing"] = Row<ArgumentOutOfRangeException>(() => Augmentation.Scale(1f), "range is 1"),
+        ["endless brightness"] = Row<ArgumentOutOfRangeException>(() => Augmentation.Brightness(float.PositiveInfinity), "range"),
+        ["no contrast at all"] = Row<ArgumentOutOfRangeException>(() => Augmentation.Contrast(1f), "range is 1"),
+        ["clamp of no range"] = Row<ArgumentOutOfRangeException>(() => Augmentation.Clamp(1f, 1f), "low is 1 and high 1"),
+        ["flip more often than always"] = Row<ArgumentOutOfRangeException>(() => Augmentation.FlipHorizontal(1.5f), "probability is 1.5"),
+        ["negative shift"] = Row<ArgumentOutOfRangeException>(() => Augmentation.Shift(-1), "pixels is -1"),
+        ["more than half a turn"] = Row<ArgumentOutOfRangeException>(() => Augmentation.Rotate(181f), "degrees is 181"),
+        ["crop of nothing"] = Row<ArgumentOutOfRangeException>(() => Augmentation.Crop(0f), "smallest is 0"),
+        ["null after an augmentation"] = Row<ArgumentNullException>(() => Augmentation.Shift(1).Then(null!), "next"),
+        ["shift of what is no image"] = Row<ArgumentException>(() => Augmentation.Shift(1).Apply(Samples.Blobs(5, 64, 3, 1), 0), "data has no ImageShape"),
+        ["training on shifts of what is no image"] = OnNetwork<ArgumentException>(
+            n =>
+            {
+                using var trainer = new Trainer(n, Loss.SoftmaxCrossEntropy, new Adam()) { Augmentation = Augmentation.Noise(1f).Then(Augmentation.Shift(1)) };
+                trainer.Fit(Samples.Blobs(5, 64, 3, 1), 1, 5);
+            }, "train has no ImageShape"),
+
+        // Models.
+        ["perceptron without inputs"] = Row<ArgumentOutOfRangeException>(() => new Perceptron(0), "inputs is 0"),
+        ["perceptron of another width"] = Row<ArgumentException>(() => new Perceptron(3).Classify([1f, 2f]), "x holds 2 elements; expected 3"),
+        ["perceptron of three classes"] = Row<ArgumentException>(() => new Perceptron(4).Fit(Samples.Blobs(5, 4, 3, 1), 1), "3 classes"),
+        ["perceptron of no epochs"] = Row<ArgumentOutOfRangeException>(() => new Perceptron(2).Fit(Samples.Xor(), 0), "epochs is 0"),
+        ["polynomial of degree 0"] = Row<ArgumentOutOfRangeException>(() => new PolynomialFeatures(1, 0), "degree is 0"),
+        ["polynomial of too many terms"] = Row<ArgumentOutOfRangeException>(() => new PolynomialFeatures(500, 3), "more than 1000000"),
+        ["polynomial of another width"] = Row<ArgumentException>(() => new PolynomialFeatures(3, 2).Apply(Samples.Xor()), "3 inputs", "2 features"),
+        ["no room for terms"] = Row<ArgumentException>(() => new PolynomialFeatures(2, 2).Apply([1f, 2f], new float[4]), "terms holds 4 elements; expected 5"),
     };
 
     public static TheoryData<string> Names() => [.. Rows.Keys];

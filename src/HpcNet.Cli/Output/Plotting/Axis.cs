@@ -62,6 +62,7 @@ internal sealed class Axis
         if (size >= 1e5 || (size < 1e-3 && size > 0))
             return value == 0 ? "0" : value.ToString("0.##E0", CultureInfo.InvariantCulture).Replace("E", "e", StringComparison.Ordinal);
         int decimals = step > 0 ? Math.Max(0, -(int)Math.Floor(Math.Log10(step) + 1e-9)) : 4;
-        return Math.Round(value, decimals).ToString(step > 0 ? $"F{decimals}" : "0.####", CultureInfo.InvariantCulture);
+        // The sum has no negative zero.
+        return (Math.Round(value, decimals) + 0.0).ToString(step > 0 ? $"F{decimals}" : "0.####", CultureInfo.InvariantCulture);
     }
 }

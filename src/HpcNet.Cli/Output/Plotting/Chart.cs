@@ -184,7 +184,7 @@ internal sealed class Chart : Picture
         {
             if (_layers[i].Name.Length == 0)
                 continue;
-            double needs = 34 + 7.2 * _layers[i].Name.Length;
+            double needs = 38 + 7.4 * _layers[i].Name.Length;
             if (x > 0 && x + needs > width)
                 (x, y) = (0, y + 19);
             switch (_layers[i].Mark)

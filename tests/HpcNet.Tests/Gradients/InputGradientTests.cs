@@ -1,0 +1,137 @@
+// InputGradientTests.cs: gradients with respect to the input against differences of the network's own answers, and the fast gradient
+// sign method from the outside and inside a training step.
+
+namespace HpcNet.Tests;
+
+public sealed class InputGradientTests
+{
+    [SkippableTheory, Targets]
+    public void A_loss_has_the_gradient_that_differences_have(string target)
+    {
+        using Network network = Net(target);
+        network.Preprocessing = new Standardizer([0.1, -0.2, 0, 0.5, 1], [2, 0.5, 1, 3, 0.25]);
+        float[] x = Samples.Uniform(4 * 5, 3);
+        int[] labels = Samples.Labels(4, 3, 5);
+        using InputGradient gradient = network.CreateInputGradient(Loss.SoftmaxCrossEntropy);
+        var found = new float[x.Length];
+        float loss = gradient.OfLoss(x, labels, found);
+        Assert.Equal(network.Evaluate(Dataset.FromArrays(x, 5, labels, 3), Loss.SoftmaxCrossEntropy).Loss, loss, 1e-5);
+        for (int i = 0; i < x.Length; i++)
+            Assert.Equal(Difference(x, i, () => network.Evaluate(Dataset.FromArrays(x, 5, labels, 3), Loss.SoftmaxCrossEntropy).Loss), found[i], 3e-3);
+
+        float[] targets = Samples.Uniform(4 * 3, 6);
+        using InputGradient ofError = network.CreateInputGradient(Loss.MeanSquaredError with { Reduction = Reduction.Sum });
+        loss = ofError.OfLoss(x, targets, found);
+        Loss sum = Loss.MeanSquaredError with { Reduction = Reduction.Sum };
+        Assert.Equal(network.Evaluate(Dataset.FromArrays(x, 5, targets, 3), sum).Loss, loss, 1e-4);
+        for (int i = 0; i < x.Length; i++)
+            Assert.Equal(Difference(x, i, () => network.Evaluate(Dataset.FromArrays(x, 5, targets, 3), sum).Loss), found[i], 1e-2);
+    }
+
+    [SkippableTheory, Targets]
+    public void An_output_has_its_gradient_and_parameters_are_those_of_the_moment(string target)
+    {
+        using Network network = Net(target);
+        using InputGradient gradient = network.CreateInputGradient();
+        var found = new float[3 * 5];
+        for (int round = 0; round < 2; round++)
+        {
+            // More rows than before: room grows.
+            float[] x = Samples.Uniform((1 + 2 * round) * 5, 3);
+            gradient.OfOutput(x, 1, found.AsSpan(0, x.Length));
+            using Predictor predictor = network.CreatePredictor();
+            var y = new float[x.Length / 5 * 3];
+            for (int i = 0; i < x.Length; i++)
+            {
+                double difference = Difference(x, i, () =>
+                {
+                    predictor.PredictLogits(x, y);
+                    return y[i / 5 * 3 + 1];
+                });
+                Assert.Equal(difference, found[i], 3e-3);
+            }
+            network.SetParameter("dense1.bias", Samples.Uniform(7, 99));
+        }
+    }
+
+    [SkippableTheory, Targets]
+    public void The_fast_gradient_sign_raises_the_loss_within_epsilon(string target)
+    {
+        Dataset data = Samples.Blobs(50, 5, 3, 4);
+        using Network network = Net(target);
+        using (var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(0.02f)))
+            trainer.Fit(data, 20, 10);
+        using InputGradient gradient = network.CreateInputGradient(Loss.SoftmaxCrossEntropy);
+        Dataset adversarial = gradient.FastGradientSign(data, 0.2f, low: -1f, high: 1f);
+        Assert.True(network.Evaluate(adversarial).Loss > 1.5 * network.Evaluate(data).Loss);
+        for (int i = 0; i < data.Features.Length; i++)
+        {
+            float expected = Math.Clamp(data.Features[i], -1.2f, 1.2f);
+            Assert.True(adversarial.Features[i] is >= -1f and <= 1f);
+            Assert.True(Math.Abs(adversarial.Features[i] - expected) <= 0.2001f || Math.Abs(data.Features[i]) > 1f);
+        }
+        var rows = new float[data.Features.Length];
+        gradient.FastGradientSign(data.Features, data.Labels, 0.2f, rows, -1f, 1f);
+        Assert.Equal(rows, adversarial.Features.ToArray());
+        Assert.Equal(data.Labels.ToArray(), adversarial.Labels.ToArray());
+    }
+
+    [SkippableTheory, Targets]
+    public void A_training_step_on_adversarial_examples_is_a_step_on_them(string target)
+    {
+        float[] x = Samples.Uniform(10 * 5, 3);
+        int[] labels = Samples.Labels(10, 3, 5);
+        foreach (float share in new[] { 1f, 0.3f })
+        {
+            using Network inside = Net(target), outside = Net(target);
+            using var hardened = new Trainer(inside, Loss.SoftmaxCrossEntropy, new Sgd(0.5f))
+            {
+                AdversarialTraining = new AdversarialTraining(0.1f, share, low: -0.9f, high: 0.9f),
+            };
+            using var ordinary = new Trainer(outside, Loss.SoftmaxCrossEntropy, new Sgd(0.5f));
+            using InputGradient gradient = outside.CreateInputGradient(Loss.SoftmaxCrossEntropy);
+            for (int step = 0; step < 3; step++)
+            {
+                var moved = new float[x.Length];
+                gradient.FastGradientSign(x, labels, 0.1f, moved, -0.9f, 0.9f);
+                int rows = (int)Math.Round(share * 10);
+                x.AsSpan(rows * 5).CopyTo(moved.AsSpan(rows * 5));
+                Assert.Equal(ordinary.Step(moved, labels), hardened.Step(x, labels), 1e-5);
+            }
+            Samples.Close(Samples.Parameters(outside), Samples.Parameters(inside), 1e-3);
+        }
+    }
+
+    [SkippableTheory, Targets]
+    public void Adversarial_training_hardens(string target)
+    {
+        Dataset data = Samples.Blobs(300, 8, 3, 4);
+        double[] accuracy = new double[2];
+        for (int i = 0; i < 2; i++)
+        {
+            using var network = new Network(Targets.Open(target), 8, seed: 1, new Dense(32, Activation.ReLU), new Dropout(0.1f), new Dense(3));
+            using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(0.01f))
+            {
+                AdversarialTraining = i == 0 ? null : new AdversarialTraining(0.3f),
+            };
+            trainer.Fit(data, 15, 30);
+            using InputGradient gradient = network.CreateInputGradient(Loss.SoftmaxCrossEntropy);
+            accuracy[i] = network.Evaluate(gradient.FastGradientSign(data, 0.3f)).Accuracy;
+        }
+        Assert.True(accuracy[1] >= accuracy[0], $"ordinary {accuracy[0]}, hardened {accuracy[1]}");
+    }
+
+    private static Network Net(string target) =>
+        new(Targets.Open(target), 5, seed: 2, new Dense(7, Activation.Tanh), new Dropout(0.5f), new Dense(6, Activation.Sigmoid), new Dense(3));
+
+    private static double Difference(float[] x, int i, Func<double> f)
+    {
+        float middle = x[i];
+        x[i] = middle + 0.01f;
+        double above = f();
+        x[i] = middle - 0.01f;
+        double below = f();
+        x[i] = middle;
+        return (above - below) / 0.02;
+    }
+}
