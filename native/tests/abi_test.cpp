@@ -222,6 +222,18 @@ std::vector<Row> rows() {
                                })},
         {"scalar of an undeclared slot", HPC_INVALID_ARGUMENT, "slot 3",
          recording<hpc_scale>(hpc_record_scale, [](Program& p) { return hpc_scale{y5(p), 0, {0, 3}}; })},
+        {"attack on no rows", HPC_INVALID_ARGUMENT, "share is 0",
+         recording<hpc_fast_gradient_sign>(hpc_record_fast_gradient_sign,
+                                           [](Program& p) {
+                                               const uint32_t x = y5(p), g = y5(p), y = y5(p);
+                                               return hpc_fast_gradient_sign{x, g, y, 0, 0, 1, {1, 0}};
+                                           })},
+        {"attack in no range", HPC_INVALID_ARGUMENT, "low is 1 and high 1",
+         recording<hpc_fast_gradient_sign>(hpc_record_fast_gradient_sign,
+                                           [](Program& p) {
+                                               const uint32_t x = y5(p), g = y5(p), y = y5(p);
+                                               return hpc_fast_gradient_sign{x, g, y, 1, 1, 1, {1, 0}};
+                                           })},
         {"dropout of everything", HPC_INVALID_ARGUMENT, "rate is 1",
          recording<hpc_dropout>(hpc_record_dropout, [](Program& p) { return hpc_dropout{y5(p), y5(p), {}, {}, {1, 0}}; })},
         {"reserved field set", HPC_INVALID_ARGUMENT, "reserved",

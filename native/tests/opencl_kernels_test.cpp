@@ -1186,6 +1186,7 @@ TEST_F(OpenClKernels, GuardedProductsAndSumsDoNothingWhileAFlagIsSet) {
     bench.run_guarded(1, add_scaled_kernel(), flat, x, y, count, 2.0f);
     bench.run_guarded(1, philox_uniform_kernel(), flat, y, count, uint64_t{1}, uint64_t{2}, 0.0f, 1.0f);
     bench.run_guarded(1, dropout_kernel(), flat, x, y, count, uint64_t{1}, uint64_t{2}, 0.5f);
+    bench.run_guarded(1, fast_gradient_sign_kernel(), flat, x, x, y, count, count, 0.5f, 0.0f, 1.0f);
     bench.run_guarded(1, clip_by_norm_kernel(), flat, y, Floats({1e9f}), count, 1e-3f);
     bench.run_guarded(1, softmax_kernel(4, bench.limits), softmax_launch(3, 4, bench.limits), x, y, uint64_t{3},
                       uint64_t{4});

@@ -49,6 +49,8 @@ public sealed record Distillation
         Ensure.NotNull(teacher);
         Ensure.NotNull(data);
         Ensure.FinitePositive(temperature, nameof(temperature));
+        if (data.FeatureCount != teacher.Inputs)
+            throw new ArgumentException($"The teacher expects {teacher.Inputs} inputs, got {data.FeatureCount}.", nameof(data));
         int classes = teacher.Outputs;
         var targets = new float[Ensure.Elements(data.Count, classes, nameof(data), "the targets")];
         teacher.PredictLogits(data.Features, targets);

@@ -202,7 +202,7 @@ public sealed class BadInputTests
                 using var student = new Network(Device.Default, 64, new Dense(3));
                 _ = new Trainer(student, Loss.MeanSquaredError, new Adam()) { Distillation = new Distillation(p) };
             }, "MeanSquaredError"),
-        ["soft targets of another width"] = OnPredictor<ArgumentException>(p => Distillation.SoftTargets(p, Samples.Blobs(5, 32, 3, 1), 1f), "inputs, got"),
+        ["soft targets of another width"] = OnPredictor<ArgumentException>(p => Distillation.SoftTargets(p, Samples.Blobs(2, 32, 3, 1), 1f), "expects 64 inputs, got 32"),
         ["negative noise"] = Row<ArgumentOutOfRangeException>(() => Augmentation.Noise(-1f), "deviation is -1"),
         ["scaling to nothing"] = Row<ArgumentOutOfRangeException>(() => Augmentation.Scale(1f), "range is 1"),
         ["endless brightness"] = Row<ArgumentOutOfRangeException>(() => Augmentation.Brightness(float.PositiveInfinity), "range"),
