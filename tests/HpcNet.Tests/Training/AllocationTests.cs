@@ -19,6 +19,12 @@ public sealed class AllocationTests
         using var regression = new Trainer(network, Loss.MeanSquaredError, new Sgd(1e-3f));
         float[] targets = Samples.Uniform(32 * 3, 1);
         Assert.Equal(0, AllocatedBy(100, () => regression.Step(x, targets)));
+        using var hardened = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(1e-3f)) { AdversarialTraining = new AdversarialTraining(0.1f) };
+        Assert.Equal(0, AllocatedBy(100, () => hardened.Step(x, labels)));
+        using InputGradient gradient = network.CreateInputGradient(Loss.SoftmaxCrossEntropy);
+        var adversarial = new float[x.Length];
+        Assert.Equal(0, AllocatedBy(100, () => gradient.FastGradientSign(x, labels, 0.1f, adversarial)));
+        Assert.Equal(0, AllocatedBy(100, () => gradient.OfOutput(x, 1, adversarial)));
     }
 
     [SkippableTheory, Targets]
