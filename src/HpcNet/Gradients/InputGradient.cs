@@ -177,7 +177,11 @@ public sealed unsafe class InputGradient : IDisposable
 
     private int Rows(ReadOnlySpan<float> x, Span<float> gradient)
     {
-        int rows = Ensure.WholeRows(x.Length, _network.Inputs, nameof(x), DataChecks.Reader(_network));
+        // The reader's name is text that is made only when it is needed.
+        int inputs = _network.Inputs;
+        int rows = x.Length > 0 && x.Length % inputs == 0
+            ? x.Length / inputs
+            : Ensure.WholeRows(x.Length, inputs, nameof(x), DataChecks.Reader(_network));
         Ensure.Length(gradient.Length, x.Length, nameof(gradient), "as many as x");
         return rows;
     }
