@@ -17,7 +17,7 @@ public sealed record ActivationLayer : Layer
 
     internal override string Kind => "activation";
 
-    internal override int OutputColumns(int inputs, string name) => inputs;
+    internal override Shape OutputShape(Shape input, string name) => input;
 
     internal override bool IsIdentity(bool training) => Activation.IsLinear;
 

@@ -43,15 +43,15 @@ public sealed record Dense : Layer
 
     internal override string Kind => "dense";
 
-    internal override int OutputColumns(int inputs, string name)
+    internal override Shape OutputShape(Shape input, string name)
     {
-        Ensure.Elements(inputs, Units, nameof(Units), $"Dense '{name}'");
+        Ensure.Elements(input.Elements, Units, nameof(Units), $"Dense '{name}'");
         return Units;
     }
 
-    internal override void DeclareParameters(int inputs, ParameterDeclarations parameters)
+    internal override void DeclareParameters(Shape input, ParameterDeclarations parameters)
     {
-        parameters.Add("weight", inputs, Units, WeightInitializer, decays: true);
+        parameters.Add("weight", input.Elements, Units, WeightInitializer, decays: true);
         if (Bias)
             parameters.Add("bias", 1, Units, Initializer.Zeros, decays: false);
     }

@@ -42,11 +42,11 @@ public abstract record Layer
     /// <summary>The kind's name in files and default layer names.</summary>
     internal abstract string Kind { get; }
 
-    /// <summary>Checks the input extent and says how many columns come out.</summary>
-    internal abstract int OutputColumns(int inputs, string name);
+    /// <summary>Checks what comes in and says what goes out, for one row.</summary>
+    internal abstract Shape OutputShape(Shape input, string name);
 
-    /// <summary>Declares the parameters for this many inputs.</summary>
-    internal virtual void DeclareParameters(int inputs, ParameterDeclarations parameters)
+    /// <summary>Declares the parameters for what comes in.</summary>
+    internal virtual void DeclareParameters(Shape input, ParameterDeclarations parameters)
     {
     }
 

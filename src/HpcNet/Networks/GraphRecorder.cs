@@ -161,6 +161,10 @@ internal sealed class NodeRecording
 
     public int InputColumns => _node.InputColumns;
 
+    public Shape InputShape => _node.InputShape;
+
+    public Shape OutputShape => _node.OutputShape;
+
     public ulong Seed => _purpose.Seed;
 
     public Counter RandomStream => _stream ??= _purpose.RandomStream(_node.Index);

@@ -9,9 +9,14 @@ namespace HpcNet;
 /// <param name="Name">Its name, unique.</param>
 /// <param name="Layer">The configuration.</param>
 /// <param name="Inputs">The nodes that feed it; <see cref="NetworkGraph.NetworkInput"/> is the network's own input.</param>
-/// <param name="InputColumns">Columns that come in.</param>
-/// <param name="OutputColumns">Columns that go out.</param>
-internal sealed record Node(int Index, string Name, Layer Layer, int[] Inputs, int InputColumns, int OutputColumns);
+/// <param name="InputShape">One row of what comes in.</param>
+/// <param name="OutputShape">One row of what goes out.</param>
+internal sealed record Node(int Index, string Name, Layer Layer, int[] Inputs, Shape InputShape, Shape OutputShape)
+{
+    public int InputColumns => InputShape.Elements;
+
+    public int OutputColumns => OutputShape.Elements;
+}
 
 /// <summary>A parameter's place in the flat buffer.</summary>
 /// <param name="Name"><c>layer.weight</c> or <c>layer.bias</c>.</param>
@@ -84,7 +89,7 @@ internal sealed class NetworkGraph
         var nodes = new Node[layers.Count];
         var ordinals = new Dictionary<string, int>();
         var names = new HashSet<string>(StringComparer.Ordinal);
-        int columns = inputs;
+        Shape shape = inputs;
         for (int i = 0; i < nodes.Length; i++)
         {
             Layer layer = layers[i] ?? throw new ArgumentNullException(nameof(layers), $"Layer {i} is null.");
@@ -92,9 +97,9 @@ internal sealed class NetworkGraph
             string name = layer.Name ?? FormattableString.Invariant($"{layer.Kind}{ordinal}");
             if (!names.Add(name))
                 throw new ArgumentException($"Two layers are named '{name}'; names must be unique in a network.", nameof(layers));
-            int output = layer.OutputColumns(columns, name);
-            nodes[i] = new Node(i, name, layer, [i - 1], columns, output);
-            columns = output;
+            Shape output = layer.OutputShape(shape, name);
+            nodes[i] = new Node(i, name, layer, [i - 1], shape, output);
+            shape = output;
         }
 
         ParameterSegment[] segments = LayOut(nodes, out int elements);
@@ -115,7 +120,7 @@ internal sealed class NetworkGraph
         foreach (Node node in nodes)
         {
             var declared = new ParameterDeclarations();
-            node.Layer.DeclareParameters(node.InputColumns, declared);
+            node.Layer.DeclareParameters(node.InputShape, declared);
             foreach (var (name, rows, columns, initializer, decays) in declared.Items)
                 segments.Add(new ParameterSegment($"{node.Name}.{name}", node.Index, name, 0, rows, columns, decays, initializer));
         }
