@@ -137,9 +137,13 @@ HPC_FORMULA F selu_derivative(F y, F alpha, F beta) {
 }
 
 // log(1 + e^(alpha x)) / alpha, and x itself where alpha x is above the threshold beta; alpha is PyTorch's beta, alpha > 0.
+// What the product loses counts |alpha x| times below 0: it comes back with the derivative.
 HPC_FORMULA F softplus_value(F x, F alpha, F beta) {
     F z = alpha * x;
-    return SEL(LT(beta, z), x, hpc_softplus(z) / alpha);
+    F e = hpc_exp(K(0.0f) - ABS(z));
+    F low = FMA(alpha, x, K(0.0f) - z);
+    F y = FMA(SEL(LT(ABS(low), K(1.0f)), low, K(0.0f)), sigmoid_of(z, e, K(1.0f) / (K(1.0f) + e)), hpc_softplus(z));
+    return SEL(LT(beta, z), x, y / alpha);
 }
 HPC_FORMULA F softplus_derivative(F x, F alpha, F beta) {
     F z = alpha * x;

@@ -120,10 +120,13 @@ HPC_FORMULA F hpc_gauss(F x) {
 }
 
 // The normal distribution's probability above a, divided by e^(-a^2 / 2), for 0 <= a <= 15: that is erfcx(a / sqrt 2) / 2, a
-// smooth function without cancellation. A polynomial in (3.5 - a) / (3.5 + a), times 1 / (3.5 + a).
+// smooth function without cancellation. A polynomial in (3.5 - a) / (3.5 + a), times 1 / (3.5 + a): t is that reciprocal, and
+// t rest what its roundings lose.
 HPC_FORMULA F hpc_normal_tail(F a) {
-    F t = K(1.0f) / (a + K(3.5f));
-    F u = FMA(K(7.0f), t, K(-1.0f));
+    F s = a + K(3.5f);
+    F t = K(1.0f) / s;
+    F rest = FMA(K(0.0f) - s, t, K(1.0f)) - (a - (s - K(3.5f))) * t;
+    F u = FMA(K(7.0f) * t, rest, FMA(K(7.0f), t, K(-1.0f)));
     F q = K(-0.000100462748f);
     q = FMA(q, u, K(0.00041245023f));
     q = FMA(q, u, K(0.000480794988f));
@@ -134,7 +137,8 @@ HPC_FORMULA F hpc_normal_tail(F a) {
     q = FMA(q, u, K(0.315425664f));
     q = FMA(q, u, K(0.565561831f));
     q = FMA(q, u, K(0.744416058f));
-    return q * t;
+    F p = q * t;
+    return FMA(p, rest, p);
 }
 
 // x - tanh x, which cancels below 1: there x^3 times a polynomial in x^2.
