@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "728ad2fafc9582fe4c499a9fbf14066ca35ef72985129d0cb862f392c1faa2d2";
+    public const string Sha256 = "41605e8e6f7ce807768ecd24129570f5f73f7bbe6f9662a0a3f8a03e95bcb5c0";
 }

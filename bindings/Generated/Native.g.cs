@@ -29,6 +29,23 @@ internal enum hpc_activation
     HPC_ACTIVATION_RELU = 1,
     HPC_ACTIVATION_SIGMOID = 2,
     HPC_ACTIVATION_TANH = 3,
+    HPC_ACTIVATION_STEP = 4,
+    HPC_ACTIVATION_RELU6 = 5,
+    HPC_ACTIVATION_LEAKY_RELU = 6,
+    HPC_ACTIVATION_ELU = 7,
+    HPC_ACTIVATION_CELU = 8,
+    HPC_ACTIVATION_SELU = 9,
+    HPC_ACTIVATION_SOFTPLUS = 10,
+    HPC_ACTIVATION_SOFTSIGN = 11,
+    HPC_ACTIVATION_GELU = 12,
+    HPC_ACTIVATION_GELU_TANH = 13,
+    HPC_ACTIVATION_SILU = 14,
+    HPC_ACTIVATION_MISH = 15,
+    HPC_ACTIVATION_HARD_SIGMOID = 16,
+    HPC_ACTIVATION_HARD_SWISH = 17,
+    HPC_ACTIVATION_HARD_TANH = 18,
+    HPC_ACTIVATION_LOG_SIGMOID = 19,
+    HPC_ACTIVATION_TANHSHRINK = 20,
 }
 
 [NativeTypeName("unsigned int")]
@@ -517,6 +534,81 @@ internal partial struct hpc_softmax
     public uint y;
 }
 
+internal partial struct hpc_softmax_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint dx;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_log_softmax
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+}
+
+internal partial struct hpc_log_softmax_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint dx;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_prelu_forward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint slope;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_prelu_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint slope;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint dx;
+
+    [NativeTypeName("uint32_t")]
+    public uint dslope;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
 internal partial struct hpc_update
 {
     [NativeTypeName("int32_t")]
@@ -852,6 +944,21 @@ internal static unsafe partial class Native
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_softmax(hpc_program* program, [NativeTypeName("const hpc_softmax *")] hpc_softmax* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_softmax_backward(hpc_program* program, [NativeTypeName("const hpc_softmax_backward *")] hpc_softmax_backward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_log_softmax(hpc_program* program, [NativeTypeName("const hpc_log_softmax *")] hpc_log_softmax* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_log_softmax_backward(hpc_program* program, [NativeTypeName("const hpc_log_softmax_backward *")] hpc_log_softmax_backward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_prelu_forward(hpc_program* program, [NativeTypeName("const hpc_prelu_forward *")] hpc_prelu_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_prelu_backward(hpc_program* program, [NativeTypeName("const hpc_prelu_backward *")] hpc_prelu_backward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_update(hpc_program* program, [NativeTypeName("const hpc_update *")] hpc_update* arguments);

@@ -82,7 +82,24 @@ typedef enum hpc_activation {
     HPC_ACTIVATION_LINEAR = 0,
     HPC_ACTIVATION_RELU = 1,
     HPC_ACTIVATION_SIGMOID = 2,
-    HPC_ACTIVATION_TANH = 3
+    HPC_ACTIVATION_TANH = 3,
+    HPC_ACTIVATION_STEP = 4,
+    HPC_ACTIVATION_RELU6 = 5,
+    HPC_ACTIVATION_LEAKY_RELU = 6, /* alpha: slope below 0, at least 0 */
+    HPC_ACTIVATION_ELU = 7,        /* alpha >= 0 */
+    HPC_ACTIVATION_CELU = 8,       /* alpha > 0 */
+    HPC_ACTIVATION_SELU = 9,
+    HPC_ACTIVATION_SOFTPLUS = 10, /* alpha: PyTorch's beta, above 0; beta: the threshold of alpha x */
+    HPC_ACTIVATION_SOFTSIGN = 11,
+    HPC_ACTIVATION_GELU = 12,
+    HPC_ACTIVATION_GELU_TANH = 13,
+    HPC_ACTIVATION_SILU = 14,
+    HPC_ACTIVATION_MISH = 15,
+    HPC_ACTIVATION_HARD_SIGMOID = 16,
+    HPC_ACTIVATION_HARD_SWISH = 17,
+    HPC_ACTIVATION_HARD_TANH = 18, /* alpha: minimum, beta: maximum */
+    HPC_ACTIVATION_LOG_SIGMOID = 19,
+    HPC_ACTIVATION_TANHSHRINK = 20
 } hpc_activation;
 
 /* What an activation's backward instruction needs from the forward one. */
@@ -380,6 +397,38 @@ typedef struct hpc_softmax {
     uint32_t x, y;
 } hpc_softmax;
 HPC_API hpc_status hpc_record_softmax(hpc_program* program, const hpc_softmax* arguments);
+
+/* dx = y * (dy - sum over the columns of y * dy) with y of hpc_softmax; dy and dx may be the same value. */
+typedef struct hpc_softmax_backward {
+    uint32_t y, dy, dx, reserved;
+} hpc_softmax_backward;
+HPC_API hpc_status hpc_record_softmax_backward(hpc_program* program, const hpc_softmax_backward* arguments);
+
+/* y = log(softmax over the columns of x), without taking the logarithm of what underflows; x and y may be the same value. */
+typedef struct hpc_log_softmax {
+    uint32_t x, y;
+} hpc_log_softmax;
+HPC_API hpc_status hpc_record_log_softmax(hpc_program* program, const hpc_log_softmax* arguments);
+
+/* dx = dy - e^y * sum over the columns of dy with y of hpc_log_softmax; dy and dx may be the same value. */
+typedef struct hpc_log_softmax_backward {
+    uint32_t y, dy, dx, reserved;
+} hpc_log_softmax_backward;
+HPC_API hpc_status hpc_record_log_softmax_backward(hpc_program* program, const hpc_log_softmax_backward* arguments);
+
+/* y = x > 0 ? x : slope * x with a learned slope[1 x n], one for each column, or [1 x 1], one for all. x and y may be the same
+   value where no backward follows. */
+typedef struct hpc_prelu_forward {
+    uint32_t x, slope, y, reserved;
+} hpc_prelu_forward;
+HPC_API hpc_status hpc_record_prelu_forward(hpc_program* program, const hpc_prelu_forward* arguments);
+
+/* dx = x > 0 ? dy : slope * dy, and dslope = sum over the rows (over all elements for one slope) of x > 0 ? 0 : x * dy. dx or
+   dslope may be 0: not wanted. dy and dx may be the same value. */
+typedef struct hpc_prelu_backward {
+    uint32_t x, slope, dy, dx, dslope, reserved;
+} hpc_prelu_backward;
+HPC_API hpc_status hpc_record_prelu_backward(hpc_program* program, const hpc_prelu_backward* arguments);
 
 /* Applies an optimizer rule to `parameters` with `gradients` and the rule's states, all of one shape. step counts from 1.
    Does nothing while a HPC_FLAG_ is set. */

@@ -114,6 +114,10 @@ uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, c
         return sums_bytes(blocks_of(rows(n->x), row_block(columns(n->x))), columns(n->x));
     if (const auto* n = std::get_if<ActivationBackwardNode>(&payload))
         return n->sums ? sums_bytes(blocks_of(rows(n->dx), row_block(columns(n->dx))), columns(n->dx)) : 0;
+    if (const auto* n = std::get_if<PReluBackwardNode>(&payload)) {
+        const int64_t parts = blocks_of(rows(n->x), row_block(columns(n->x)));
+        return sums_bytes(parts, columns(n->x)) * ((n->dslope ? 1u : 0u) + (n->sums ? 1u : 0u));
+    }
     if (const auto* n = std::get_if<LossNode>(&payload))
         return sizeof(LossPartial) * static_cast<uint64_t>(blocks_of(rows(n->prediction), row_block(columns(n->prediction))));
     if (const auto* n = std::get_if<SoftmaxCrossEntropyNode>(&payload)) {
@@ -363,18 +367,83 @@ public:
     }
 
     Lowered operator()(const hpc_softmax& n) {
-        const Value& x = value(n.x);
-        const int64_t width = columns(n.x);
+        return row_pass(value(n.x), [from = floats(n.x), to = floats(n.y), width = columns(n.x), kernel = kernels_.softmax](
+                                        int64_t first, int64_t count) {
+            kernel(from + first * width, to + first * width, count, width);
+        });
+    }
+
+    Lowered operator()(const hpc_softmax_backward& n) {
+        return row_pass(value(n.y), [y = floats(n.y), dy = floats(n.dy), dx = floats(n.dx), width = columns(n.y),
+                                     kernel = kernels_.softmax_backward](int64_t first, int64_t count) {
+            const int64_t at = first * width;
+            kernel(y + at, dy + at, dx + at, count, width);
+        });
+    }
+
+    Lowered operator()(const hpc_log_softmax& n) {
+        return row_pass(value(n.x), [from = floats(n.x), to = floats(n.y), width = columns(n.x), kernel = kernels_.log_softmax](
+                                        int64_t first, int64_t count) {
+            kernel(from + first * width, to + first * width, count, width);
+        });
+    }
+
+    Lowered operator()(const hpc_log_softmax_backward& n) {
+        return row_pass(value(n.y), [y = floats(n.y), dy = floats(n.dy), dx = floats(n.dx), width = columns(n.y),
+                                     kernel = kernels_.log_softmax_backward](int64_t first, int64_t count) {
+            const int64_t at = first * width;
+            kernel(y + at, dy + at, dx + at, count, width);
+        });
+    }
+
+    Lowered operator()(const hpc_prelu_forward& n) {
+        return row_pass(value(n.x), [x = floats(n.x), slope = floats(n.slope), y = floats(n.y), width = columns(n.x),
+                                     shared = columns(n.slope) == 1, kernel = kernels_.prelu_forward](int64_t first, int64_t count) {
+            kernel(x + first * width, slope, y + first * width, count, width, shared);
+        });
+    }
+
+    Lowered operator()(const PReluBackwardNode& n) {
+        // Scratch: the column sums of every block for the slope's gradient, then those of dx.
+        const Value& x_value = value(n.x);
+        const int64_t width = columns(n.x), stride = padded(width);
+        float* slope_parts = n.dslope ? scratch<float>() : nullptr;
+        float* sum_parts = n.sums ? scratch<float>() : nullptr;
+        if (n.sums && n.dslope) sum_parts += blocks_of(static_cast<int64_t>(x_value.rows(plan_.capacity)), row_block(width)) * stride;
+        float* dslope = n.dslope ? floats(n.dslope) : nullptr;
+        float* sums = n.sums ? floats(n.sums) : nullptr;
+        PReluRows all{floats(n.x), floats(n.slope), floats(n.dy), n.dx ? floats(n.dx) : nullptr, nullptr, nullptr, 0, width,
+                      columns(n.slope) == 1};
         auto pass = std::make_shared<RowPass>();
-        return {{{[=, &x](const Extents& at) {
-                      pass->plan(static_cast<int64_t>(x.rows(at)), width);
-                      return pass->blocks;
-                  },
-                  [=, from = floats(n.x), to = floats(n.y), kernel = kernels_.softmax](int64_t tile, const Worker&) {
-                      const int64_t at = pass->first(tile) * width;
-                      kernel(from + at, to + at, pass->count(tile), width);
-                  }}},
-                ""};
+        const Kernels* kernels = &kernels_;
+        Lowered lowered;
+        lowered.phases.push_back({[=, &x_value](const Extents& at) {
+                                      pass->plan(static_cast<int64_t>(x_value.rows(at)), width);
+                                      return pass->blocks;
+                                  },
+                                  [=](int64_t tile, const Worker&) {
+                                      const int64_t at = pass->first(tile) * width;
+                                      PReluRows rows = all;
+                                      rows.x += at, rows.dy += at, rows.rows = pass->count(tile);
+                                      if (rows.dx) rows.dx += at;
+                                      if (slope_parts) rows.slope_sums = slope_parts + tile * stride;
+                                      if (sum_parts) rows.sums = sum_parts + tile * stride;
+                                      for (float* part : {rows.slope_sums, rows.sums})
+                                          if (part) std::memset(part, 0, static_cast<size_t>(width) * 4);
+                                      kernels->prelu_backward(rows);
+                                  }});
+        if (dslope || sums)
+            lowered.phases.push_back({[=](const Extents&) -> int64_t { return pass->blocks ? 1 : 0; },
+                                      [=](int64_t, const Worker&) {
+                                          if (sums) kernels->sum_parts(sum_parts, pass->blocks, stride, sums, width);
+                                          if (dslope && !all.shared) kernels->sum_parts(slope_parts, pass->blocks, stride, dslope, width);
+                                          if (!dslope || !all.shared) return;
+                                          double total = 0;
+                                          for (int64_t i = 0; i < pass->blocks; i++)
+                                              for (int64_t j = 0; j < width; j++) total += static_cast<double>(slope_parts[i * stride + j]);
+                                          *dslope = static_cast<float>(total);
+                                      }});
+        return lowered;
     }
 
     Lowered operator()(const hpc_update& n) {
@@ -554,6 +623,18 @@ private:
                       const int64_t first = tile * kFlatBlock;
                       body(first, std::min(kFlatBlock, *total - first), w);
                   }}},
+                ""};
+    }
+
+    // A pass over blocks of whole rows: body(first row, rows).
+    template <class Body>
+    Lowered row_pass(const Value& v, Body body) {
+        auto pass = std::make_shared<RowPass>();
+        return {{{[=, &v](const Extents& at) {
+                      pass->plan(static_cast<int64_t>(v.rows(at)), static_cast<int64_t>(v.columns));
+                      return pass->blocks;
+                  },
+                  [=](int64_t tile, const Worker&) { body(pass->first(tile), pass->count(tile)); }}},
                 ""};
     }
 

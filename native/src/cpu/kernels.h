@@ -92,6 +92,18 @@ struct SoftmaxCrossEntropyRows {
     uint32_t flags;
 };
 
+// One pass over rows of PReLU's gradients.
+struct PReluRows {
+    const float* x;      // [rows x columns], contiguous, as all matrices here
+    const float* slope;  // [columns], or one number if `shared`
+    const float* dy;
+    float* dx;          // or null; may equal dy
+    float* slope_sums;  // [columns]: column sums of the slope's gradient, added to in row order; or null
+    float* sums;        // [columns]: column sums of dx, added to in row order; or null
+    int64_t rows, columns;
+    bool shared;
+};
+
 struct LossElements {
     const float* prediction;
     const float* target;
@@ -138,6 +150,14 @@ struct Kernels {
 
     void (*softmax_cross_entropy)(SoftmaxCrossEntropyRows& rows);
     void (*softmax)(const float* x, float* y, int64_t rows, int64_t classes);
+    // dx = y (dy - sum of y dy); dy may equal dx
+    void (*softmax_backward)(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes);
+    void (*log_softmax)(const float* x, float* y, int64_t rows, int64_t classes);
+    // dx = dy - e^y sum of dy; dy may equal dx
+    void (*log_softmax_backward)(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes);
+    // slope is [columns], or one number if `shared`; x may equal y
+    void (*prelu_forward)(const float* x, const float* slope, float* y, int64_t rows, int64_t columns, bool shared);
+    void (*prelu_backward)(const PReluRows& rows);
     void (*loss[kLossCount])(LossElements& elements);
 
     void (*update[kRuleCount])(const UpdateElements& elements);

@@ -127,6 +127,8 @@ uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, c
     if (const auto* n = std::get_if<hpc_column_sums>(&payload)) return columns_scratch(rows(n->x), columns(n->x), limits);
     if (const auto* n = std::get_if<ActivationBackwardNode>(&payload))
         return n->sums ? columns_scratch(rows(n->dx), columns(n->dx), limits) : 0;
+    if (const auto* n = std::get_if<PReluBackwardNode>(&payload))
+        return prelu_scratch(rows(n->x), columns(n->x), n->dslope != 0, n->sums != 0, limits);
     if (const auto* n = std::get_if<LossNode>(&payload)) return loss_scratch(value(n->prediction).elements(capacity), limits);
     if (const auto* n = std::get_if<SoftmaxCrossEntropyNode>(&payload))
         return cross_entropy_scratch(rows(n->logits), columns(n->logits), n->sums != 0, limits);
@@ -337,15 +339,71 @@ public:
     }
 
     std::vector<Prepare> operator()(const hpc_softmax& n) {
+        return row_pass(n.x, {place(n.x), place(n.y)}, softmax_kernel(value(n.x).columns, limits_));
+    }
+    std::vector<Prepare> operator()(const hpc_softmax_backward& n) {
+        return row_pass(n.y, {place(n.y), place(n.dy), place(n.dx)}, softmax_backward_kernel(value(n.y).columns, limits_));
+    }
+    std::vector<Prepare> operator()(const hpc_log_softmax& n) {
+        return row_pass(n.x, {place(n.x), place(n.y)}, log_softmax_kernel(value(n.x).columns, limits_));
+    }
+    std::vector<Prepare> operator()(const hpc_log_softmax_backward& n) {
+        return row_pass(n.y, {place(n.y), place(n.dy), place(n.dx)}, log_softmax_backward_kernel(value(n.y).columns, limits_));
+    }
+
+    std::vector<Prepare> operator()(const hpc_prelu_forward& n) {
         const Value& x = value(n.x);
-        return {[=, &x, limits = limits_, from = place(n.x), to = place(n.y)](const Run& run, Step& step) {
-            const cl_ulong rows = x.rows(run.extents), width = x.columns;
-            step.use(softmax_launch(rows, width, limits), [&] { return softmax_kernel(width, limits); });
+        const bool shared = value(n.slope).columns == 1;
+        return {[=, &x, limits = limits_, from = place(n.x), slope = place(n.slope), to = place(n.y)](const Run& run, Step& step) {
+            const cl_ulong rows = x.rows(run.extents);
+            const ColumnPlan plan = plan_columns(rows, x.columns, limits);
+            step.use(columns_launch(plan, limits), [&] { return prelu_forward_kernel(shared); });
             step.operand(from);
+            step.operand(slope);
             step.operand(to);
-            step.value(rows);
-            step.value(width);
+            columns(step, rows, x.columns, plan);
         }};
+    }
+
+    std::vector<Prepare> operator()(const PReluBackwardNode& n) {
+        const Value& x = value(n.x);
+        const bool shared = value(n.slope).columns == 1;
+        const Place from = place(n.x), slope = place(n.slope), dy = place(n.dy), dx = place(n.dx), dslope = place(n.dslope),
+                    sums = place(n.sums), slope_parts = scratch();
+        Place sum_parts = slope_parts;
+        sum_parts.element += prelu_sums_offset(x.rows(plan_.capacity), x.columns, n.dslope != 0, limits_) / 4;
+        std::vector<Prepare> steps;
+        steps.push_back([=, &x, limits = limits_, n = n](const Run& run, Step& step) {
+            const cl_ulong rows = x.rows(run.extents);
+            const ColumnPlan plan = plan_columns(rows, x.columns, limits);
+            step.use(columns_launch(plan, limits),
+                     [&] { return prelu_backward_kernel(shared, n.dx != 0, n.dslope != 0, n.sums != 0); });
+            step.operand(from);
+            step.operand(slope);
+            step.operand(dy);
+            step.operand(dx);
+            step.operand(!n.dslope ? Place{} : shared || plan.parts > 1 ? slope_parts : dslope);
+            step.operand(!n.sums ? Place{} : plan.parts > 1 ? sum_parts : sums);
+            columns(step, rows, x.columns, plan);
+        });
+        if (n.dslope)
+            steps.push_back([=, &x, limits = limits_](const Run& run, Step& step) {
+                const uint64_t parts = plan_columns(x.rows(run.extents), x.columns, limits).parts;
+                if (!shared || parts == 0) {
+                    combine(step, parts, x.columns, slope_parts, dslope, limits);
+                    return;
+                }
+                const ColumnPlan plan = plan_combine(parts * x.columns, 1, limits);
+                step.use(columns_launch(plan, limits), [] { return column_sums_kernel(); });
+                step.operand(slope_parts);
+                step.operand(dslope);
+                columns(step, parts * x.columns, 1, plan);
+            });
+        if (n.sums)
+            steps.push_back([=, &x, limits = limits_](const Run& run, Step& step) {
+                combine(step, plan_columns(x.rows(run.extents), x.columns, limits).parts, x.columns, sum_parts, sums, limits);
+            });
+        return steps;
     }
 
     std::vector<Prepare> operator()(const hpc_update& n) {
@@ -520,6 +578,18 @@ private:
                            std::to_string(plan.tile->tile_m) + " x " + std::to_string(plan.tile->tile_n);
         if (plan.splits > 1) text += ", rows in " + std::to_string(plan.splits) + " parts";
         return text;
+    }
+
+    // A pass over whole rows of a value: operands, rows, columns.
+    std::vector<Prepare> row_pass(ValueId id, std::vector<Place> places, const Kernel& kernel) {
+        const Value& v = value(id);
+        return {[=, &v, limits = limits_](const Run& run, Step& step) {
+            const cl_ulong rows = v.rows(run.extents), width = v.columns;
+            step.use(softmax_launch(rows, width, limits), [&] { return kernel; });
+            for (const Place& operand : places) step.operand(operand);
+            step.value(rows);
+            step.value(width);
+        }};
     }
 
     // An elementwise pass with one number; y_id 0: over x alone.

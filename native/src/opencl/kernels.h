@@ -114,6 +114,7 @@ inline constexpr Source kGemvSource{
 inline constexpr Source kActivationSource{
     "activation",
     {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/activation.cl"}};
+inline constexpr Source kPReluSource{"prelu", {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/prelu.cl"}};
 inline constexpr Source kElementwiseSource{"elementwise", {HPC_BASE, "opencl/kernels/elementwise.cl"}};
 inline constexpr Source kRandomSource{"random", {HPC_BASE, "opencl/kernels/random.cl"}};
 inline constexpr Source kGatherSource{"gather", {HPC_BASE, "opencl/kernels/gather.cl"}};
@@ -337,6 +338,27 @@ inline Kernel activation_backward_sums_kernel(int32_t activation, bool kept) {
     return {&kActivationSource, activation_options(activation) + define("HPC_KEPT", kept), "activation_backward_sums"};
 }
 
+// ---- PReLU (prelu.cl): columns_launch(plan_columns(rows, columns)) ----------------------------------------------------
+
+// Arguments: metrics, guard, x, slope, y; rows, columns, block (ulong); lanes (uint). `shared`: one slope for all columns.
+inline Kernel prelu_forward_kernel(bool shared) { return {&kPReluSource, define("HPC_SHARED", shared), "prelu_forward"}; }
+// Arguments: metrics, guard, x, slope, dy, dx, dslope, sums; rows, columns, block (ulong); lanes (uint).
+//   dslope  [parts][columns]: scratch if shared or parts > 1, then column_sums makes the slope's gradient of it: with
+//           plan_combine(parts, columns), or, shared, with plan_combine(parts * columns, 1)
+//   sums    as for column_sums
+inline Kernel prelu_backward_kernel(bool shared, bool dx, bool dslope, bool sums) {
+    return {&kPReluSource,
+            define("HPC_SHARED", shared) + define("HPC_DX", dx) + define("HPC_DSLOPE", dslope) + define("HPC_SUMS", sums),
+            "prelu_backward"};
+}
+// Scratch: the slope's parts, then (at prelu_sums_offset) those of the sums; for rows and anything below.
+inline uint64_t prelu_sums_offset(uint64_t rows, uint64_t columns, bool dslope, const Limits& limits) {
+    return dslope ? padded(plan_columns(rows, columns, limits).parts * columns) * 4 : 0;
+}
+inline uint64_t prelu_scratch(uint64_t rows, uint64_t columns, bool dslope, bool sums, const Limits& limits) {
+    return prelu_sums_offset(rows, columns, dslope, limits) + (sums ? columns_scratch(rows, columns, limits) : 0);
+}
+
 // ---- Elementwise (elementwise.cl), random numbers (random.cl): flat_launch(count) -----------------------------------
 
 // x *= factor.                 Arguments: metrics, guard, x; count; factor (float).
@@ -375,6 +397,17 @@ inline Kernel softmax_kernel(uint64_t columns, const Limits& limits) {
 }
 inline Launch softmax_launch(uint64_t rows, uint64_t columns, const Limits& limits) {
     return gather_launch(rows, columns, limits);
+}
+// Arguments: metrics, guard, x, y; rows, columns (ulong). Launch: softmax_launch.
+inline Kernel log_softmax_kernel(uint64_t columns, const Limits& limits) {
+    return {&kSoftmaxSource, define("HPC_ROW_LANES", row_lanes(columns, limits)), "log_softmax"};
+}
+// Arguments: metrics, guard, y, dy, dx; rows, columns (ulong). Launch: softmax_launch.
+inline Kernel softmax_backward_kernel(uint64_t columns, const Limits& limits) {
+    return {&kSoftmaxSource, define("HPC_ROW_LANES", row_lanes(columns, limits)), "softmax_backward"};
+}
+inline Kernel log_softmax_backward_kernel(uint64_t columns, const Limits& limits) {
+    return {&kSoftmaxSource, define("HPC_ROW_LANES", row_lanes(columns, limits)), "log_softmax_backward"};
 }
 
 struct CrossEntropy {

@@ -7,7 +7,7 @@
 //   dense_forward         + activation_forward   -> y = f(x w + b), with the kept derivative
 //   dense_backward_input  + activation_backward  -> dx = f' * (dy w^T)
 //   loss forward          + loss backward        -> one pass
-//   {dense_backward_input, activation_backward, softmax_cross_entropy} + column_sums of what it writes
+//   {dense_backward_input, activation_backward, prelu_backward, softmax_cross_entropy} + column_sums of what it writes
 //
 // Whatever does not match stays as it was recorded.
 #include <algorithm>
@@ -109,6 +109,11 @@ private:
             }
             if (const auto* active = as<ActivationBackwardNode>(i); active && active->dx == x && !active->sums && can_move(i, j, x)) {
                 ActivationBackwardNode merged = *active;
+                merged.sums = column_sums->y;
+                return merged;
+            }
+            if (const auto* prelu = as<PReluBackwardNode>(i); prelu && prelu->dx == x && !prelu->sums && can_move(i, j, x)) {
+                PReluBackwardNode merged = *prelu;
                 merged.sums = column_sums->y;
                 return merged;
             }

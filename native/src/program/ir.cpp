@@ -88,6 +88,33 @@ std::vector<Operand> operands(const Payload& payload) {
                        read(n.x, "x");
                        write(n.y, "y");
                    },
+                   [&](const hpc_softmax_backward& n) {
+                       read(n.y, "y");
+                       read(n.dy, "dy");
+                       write(n.dx, "dx");
+                   },
+                   [&](const hpc_log_softmax& n) {
+                       read(n.x, "x");
+                       write(n.y, "y");
+                   },
+                   [&](const hpc_log_softmax_backward& n) {
+                       read(n.y, "y");
+                       read(n.dy, "dy");
+                       write(n.dx, "dx");
+                   },
+                   [&](const hpc_prelu_forward& n) {
+                       read(n.x, "x");
+                       read(n.slope, "slope");
+                       write(n.y, "y");
+                   },
+                   [&](const PReluBackwardNode& n) {
+                       read(n.x, "x");
+                       read(n.slope, "slope");
+                       read(n.dy, "dy");
+                       write(n.dx, "dx");
+                       write(n.dslope, "dslope");
+                       write(n.sums, "sums");
+                   },
                    [&](const hpc_update& n) {
                        change(n.parameters, "parameters");
                        read(n.gradients, "gradients");
@@ -154,6 +181,11 @@ std::string name_of(const Payload& payload) {
                 return n.sums ? name + " + column_sums" : name;
             },
             [](const hpc_softmax&) -> std::string { return "softmax"; },
+            [](const hpc_softmax_backward&) -> std::string { return "softmax_backward"; },
+            [](const hpc_log_softmax&) -> std::string { return "log_softmax"; },
+            [](const hpc_log_softmax_backward&) -> std::string { return "log_softmax_backward"; },
+            [](const hpc_prelu_forward&) -> std::string { return "prelu_forward"; },
+            [](const PReluBackwardNode& n) -> std::string { return n.sums ? "prelu_backward + column_sums" : "prelu_backward"; },
             [](const hpc_update& n) {
                 const hpc_rule_info* info = rule_info(n.rule);
                 return std::string("update ") + (info ? info->name : "?");
@@ -213,6 +245,13 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
                                 [&](const LossNode& n) { return elements(n.prediction) * 3; },
                                 [&](const SoftmaxCrossEntropyNode& n) { return elements(n.logits) * (n.sums ? 6 : 5); },
                                 [&](const hpc_softmax& n) { return elements(n.x) * 4; },
+                                [&](const hpc_softmax_backward& n) { return elements(n.y) * 4; },
+                                [&](const hpc_log_softmax& n) { return elements(n.x) * 4; },
+                                [&](const hpc_log_softmax_backward& n) { return elements(n.y) * 4; },
+                                [&](const hpc_prelu_forward& n) { return elements(n.x); },
+                                [&](const PReluBackwardNode& n) {
+                                    return elements(n.x) * ((n.dx ? 1 : 0) + (n.dslope ? 2 : 0) + (n.sums ? 1 : 0));
+                                },
                                 [&](const hpc_update& n) {
                                     return elements(n.parameters) * (n.rule == HPC_RULE_ADAM ? 12 : 4);
                                 },

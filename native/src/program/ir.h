@@ -89,9 +89,16 @@ struct SoftmaxCrossEntropyNode {
     ValueId sums = 0;  // fused: column sums of the gradient
 };
 
+struct PReluBackwardNode {
+    ValueId x, slope, dy;
+    ValueId dx, dslope;  // 0: not wanted
+    ValueId sums = 0;    // fused: column sums of dx
+};
+
 using Payload = std::variant<hpc_gather_rows, DenseForwardNode, DenseBackwardInputNode, hpc_dense_backward_weight,
                              hpc_column_sums, hpc_activation_forward, ActivationBackwardNode, LossNode,
-                             SoftmaxCrossEntropyNode, hpc_softmax, hpc_update, hpc_norm, hpc_clip_by_norm, hpc_scale,
+                             SoftmaxCrossEntropyNode, hpc_softmax, hpc_softmax_backward, hpc_log_softmax, hpc_log_softmax_backward,
+                             hpc_prelu_forward, PReluBackwardNode, hpc_update, hpc_norm, hpc_clip_by_norm, hpc_scale,
                              hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout>;
 
 struct Node {

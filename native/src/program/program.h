@@ -48,6 +48,11 @@ public:
     void record(const hpc_softmax_cross_entropy_forward& arguments);
     void record(const hpc_softmax_cross_entropy_backward& arguments);
     void record(const hpc_softmax& arguments);
+    void record(const hpc_softmax_backward& arguments);
+    void record(const hpc_log_softmax& arguments);
+    void record(const hpc_log_softmax_backward& arguments);
+    void record(const hpc_prelu_forward& arguments);
+    void record(const hpc_prelu_backward& arguments);
     void record(const hpc_update& arguments);
     void record(const hpc_norm& arguments);
     void record(const hpc_clip_by_norm& arguments);

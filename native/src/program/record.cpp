@@ -375,6 +375,77 @@ void Program::record(const hpc_softmax& arguments) {
     append(node);
 }
 
+void Program::record(const hpc_softmax_backward& arguments) {
+    check_recording();
+    hpc_softmax_backward node = arguments;
+    check_reserved(node.reserved);
+    const Value& y = floats(node.y, "y");
+    same_shape("softmax_backward", "y", y, "dy", floats(node.dy, "dy"));
+    same_shape("softmax_backward", "y", y, "dx", floats(node.dx, "dx"));
+    check_writable(node.dx, "dx");
+    different("softmax_backward", node.dx, node.y);
+    append(node);
+}
+
+void Program::record(const hpc_log_softmax& arguments) {
+    check_recording();
+    hpc_log_softmax node = arguments;
+    same_shape("log_softmax", "x", floats(node.x, "x"), "y", floats(node.y, "y"));
+    check_writable(node.y, "y");
+    append(node);
+}
+
+void Program::record(const hpc_log_softmax_backward& arguments) {
+    check_recording();
+    hpc_log_softmax_backward node = arguments;
+    check_reserved(node.reserved);
+    const Value& y = floats(node.y, "y");
+    same_shape("log_softmax_backward", "y", y, "dy", floats(node.dy, "dy"));
+    same_shape("log_softmax_backward", "y", y, "dx", floats(node.dx, "dx"));
+    check_writable(node.dx, "dx");
+    different("log_softmax_backward", node.dx, node.y);
+    append(node);
+}
+
+void Program::record(const hpc_prelu_forward& arguments) {
+    check_recording();
+    hpc_prelu_forward node = arguments;
+    check_reserved(node.reserved);
+    const Value& x = floats(node.x, "x");
+    const Value& slope = floats(node.slope, "slope");
+    is_row("prelu_forward", "slope", slope, slope.columns == 1 ? 1 : x.columns);
+    same_shape("prelu_forward", "x", x, "y", floats(node.y, "y"));
+    check_writable(node.y, "y");
+    different("prelu_forward", node.y, node.slope);
+    append(node);
+}
+
+void Program::record(const hpc_prelu_backward& arguments) {
+    check_recording();
+    check_reserved(arguments.reserved);
+    PReluBackwardNode node{arguments.x, arguments.slope, arguments.dy, arguments.dx, arguments.dslope};
+    const Value& x = floats(node.x, "x");
+    const Value& slope = floats(node.slope, "slope");
+    is_row("prelu_backward", "slope", slope, slope.columns == 1 ? 1 : x.columns);
+    same_shape("prelu_backward", "x", x, "dy", floats(node.dy, "dy"));
+    if (node.dx == 0 && node.dslope == 0) fail(HPC_INVALID_ARGUMENT, "prelu_backward: neither dx nor dslope is wanted");
+    if (node.dx) {
+        same_shape("prelu_backward", "x", x, "dx", floats(node.dx, "dx"));
+        check_writable(node.dx, "dx");
+        different("prelu_backward", node.dx, node.x);
+        different("prelu_backward", node.dx, node.slope);
+    }
+    if (node.dslope) {
+        same_shape("prelu_backward", "slope", slope, "dslope", floats(node.dslope, "dslope"));
+        check_writable(node.dslope, "dslope");
+        different("prelu_backward", node.dslope, node.x);
+        different("prelu_backward", node.dslope, node.slope);
+        different("prelu_backward", node.dslope, node.dy);
+        different("prelu_backward", node.dslope, node.dx);
+    }
+    append(node);
+}
+
 void Program::record(const hpc_update& arguments) {
     check_recording();
     hpc_update node = arguments;

@@ -14,7 +14,7 @@ public sealed record Dense : Layer
 {
     /// <summary>Describes a fully connected layer.</summary>
     /// <param name="units">Columns of the output, at least 1.</param>
-    /// <param name="activation">The function applied to each output; null: <see cref="Activation.Linear"/>.</param>
+    /// <param name="activation">The function applied to each output, or to each row of them (softmax); null: <see cref="Activation.Linear"/>.</param>
     /// <param name="weightInitializer">
     /// How the weights begin; null: <see cref="Initializer.HeNormal"/> before a ReLU (He et al. 2015), else
     /// <see cref="Initializer.GlorotUniform"/> (Glorot and Bengio 2010). Biases begin at 0.
@@ -86,12 +86,12 @@ public sealed record Dense : Layer
     internal override void Write(Utf8JsonWriter json)
     {
         json.WriteNumber("units", Units);
-        json.WriteString("activation", Activation.Name);
+        Activation.Write(json);
         json.WriteBoolean("bias", Bias);
     }
 
     internal static Dense Read(JsonElement json) => new(
-        JsonFields.Int(json, "units"), JsonFields.Activation(json, "activation"), bias: JsonFields.Bool(json, "bias"));
+        JsonFields.Int(json, "units"), Activation.Read(json), bias: JsonFields.Bool(json, "bias"));
 
     internal override string Summary() =>
         string.Create(CultureInfo.InvariantCulture, $"Dense({Units}, {Activation}{(Bias ? "" : ", no bias")})");

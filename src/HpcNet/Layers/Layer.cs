@@ -74,6 +74,7 @@ public abstract record Layer
         "dense" => Dense.Read(json),
         "dropout" => Dropout.Read(json),
         "activation" => ActivationLayer.Read(json),
+        "prelu" => PRelu.Read(json),
         _ => null,
     };
 }

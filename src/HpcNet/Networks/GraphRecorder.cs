@@ -189,6 +189,16 @@ internal sealed class NodeRecording
     {
         if (activation.IsLinear)
             return x;
+        if (activation.IsRowWise)
+        {
+            Value rows = Output(x.Columns);
+            if (activation == Activation.Softmax)
+                Recorder.Softmax(x, rows);
+            else
+                Recorder.LogSoftmax(x, rows);
+            Keep("activation", rows);
+            return rows;
+        }
         hpc_keeps keeps = HasBackward ? activation.Keeps() : hpc_keeps.HPC_KEEPS_NOTHING;
         Value y = Output(x.Columns);
         Value derivative = keeps == hpc_keeps.HPC_KEEPS_DERIVATIVE ? Temporary(x.Columns, "derivative") : Value.None;
@@ -208,7 +218,12 @@ internal sealed class NodeRecording
         if (activation.IsLinear)
             return dy;
         Value dx = Temporary(dy.Columns, name);
-        Recorder.ActivationBackward(activation.NativeId, Kept("activation"), dy, dx, activation.Alpha, activation.Beta);
+        if (activation == Activation.Softmax)
+            Recorder.SoftmaxBackward(Kept("activation"), dy, dx);
+        else if (activation == Activation.LogSoftmax)
+            Recorder.LogSoftmaxBackward(Kept("activation"), dy, dx);
+        else
+            Recorder.ActivationBackward(activation.NativeId, Kept("activation"), dy, dx, activation.Alpha, activation.Beta);
         return dx;
     }
 

@@ -27,6 +27,9 @@ internal static class JsonFields
             ? value
             : throw Bad(name, "a number that single precision holds");
 
+    public static float Float(JsonElement json, string name, float absent) =>
+        Optional(json, name, JsonValueKind.Number) is null ? absent : Float(json, name);
+
     public static bool Bool(JsonElement json, string name) =>
         json.ValueKind == JsonValueKind.Object && json.TryGetProperty(name, out JsonElement value)
         && value.ValueKind is JsonValueKind.True or JsonValueKind.False

@@ -230,6 +230,41 @@ internal sealed unsafe class Recorder : IDisposable
         Status.Check(Native.hpc_record_softmax(lease.Pointer, &arguments));
     }
 
+    public void SoftmaxBackward(Value y, Value dy, Value dx)
+    {
+        var arguments = new hpc_softmax_backward { y = y.Id, dy = dy.Id, dx = dx.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_softmax_backward(lease.Pointer, &arguments));
+    }
+
+    public void LogSoftmax(Value x, Value y)
+    {
+        var arguments = new hpc_log_softmax { x = x.Id, y = y.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_log_softmax(lease.Pointer, &arguments));
+    }
+
+    public void LogSoftmaxBackward(Value y, Value dy, Value dx)
+    {
+        var arguments = new hpc_log_softmax_backward { y = y.Id, dy = dy.Id, dx = dx.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_log_softmax_backward(lease.Pointer, &arguments));
+    }
+
+    public void PreluForward(Value x, Value slope, Value y)
+    {
+        var arguments = new hpc_prelu_forward { x = x.Id, slope = slope.Id, y = y.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_prelu_forward(lease.Pointer, &arguments));
+    }
+
+    public void PreluBackward(Value x, Value slope, Value dy, Value dx, Value slopeGradient)
+    {
+        var arguments = new hpc_prelu_backward { x = x.Id, slope = slope.Id, dy = dy.Id, dx = dx.Id, dslope = slopeGradient.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_prelu_backward(lease.Pointer, &arguments));
+    }
+
     public void Update(
         int rule, Value parameters, Value gradients, ReadOnlySpan<Value> states, ReadOnlySpan<Scalar> hyperparameters, Counter step)
     {

@@ -178,6 +178,64 @@ static void epilogue_backward(const Epilogue& self, float* c, int64_t ldc, int64
     }
 }
 
+// ---- PReLU ----------------------------------------------------------------------------------------------------------
+
+static HPC_INLINE V slope_at(const float* slope, int64_t j, int64_t width, bool shared) {
+    return shared ? V::broadcast(*slope) : V::load_partial(slope + j, width);
+}
+
+static void prelu_forward(const float* x, const float* slope, float* y, int64_t rows, int64_t columns, bool shared) {
+    // One slope for all: the rows are one long row.
+    if (shared) columns *= rows, rows = columns > 0 ? 1 : 0;
+    for (int64_t r = 0; r < rows; ++r, x += columns, y += columns) {
+        int64_t j = 0;
+        for (; j + V::lanes <= columns; j += V::lanes) prelu_value(V::load(x + j), slope_at(slope, j, V::lanes, shared)).store(y + j);
+        if (j < columns) {
+            const int64_t rest = columns - j;
+            prelu_value(V::load_partial(x + j, rest), slope_at(slope, j, rest, shared)).store_exact(y + j, rest);
+        }
+    }
+}
+
+template <bool has_dx, bool has_slope_sums, bool has_sums>
+static HPC_INLINE void prelu_backward_rows(const PReluRows& p) {
+    const float *x = p.x, *dy = p.dy;
+    float* dx = p.dx;
+    for (int64_t r = 0; r < p.rows; ++r, x += p.columns, dy += p.columns) {
+        const auto step = [&](int64_t j, int64_t width) HPC_INLINE_LAMBDA {
+            const V v = V::load_partial(x + j, width), d = V::load_partial(dy + j, width);
+            if constexpr (has_slope_sums) {
+                (V::load_partial(p.slope_sums + j, width) + prelu_slope_derivative(v) * d).store_partial(p.slope_sums + j, width);
+            }
+            if constexpr (has_dx) {
+                const V g = prelu_derivative(v, slope_at(p.slope, j, width, p.shared)) * d;
+                g.store_exact(dx + j, width);
+                if constexpr (has_sums) (V::load_partial(p.sums + j, width) + g).store_partial(p.sums + j, width);
+            }
+        };
+        int64_t j = 0;
+        for (; j + V::lanes <= p.columns; j += V::lanes) step(j, V::lanes);
+        if (j < p.columns) step(j, p.columns - j);
+        if constexpr (has_dx) dx += p.columns;
+    }
+}
+
+static void prelu_backward(const PReluRows& p) {
+    if (p.dx == nullptr) {
+        prelu_backward_rows<false, true, false>(p);
+    } else if (p.slope_sums == nullptr) {
+        if (p.sums == nullptr) {
+            prelu_backward_rows<true, false, false>(p);
+        } else {
+            prelu_backward_rows<true, false, true>(p);
+        }
+    } else if (p.sums == nullptr) {
+        prelu_backward_rows<true, true, false>(p);
+    } else {
+        prelu_backward_rows<true, true, true>(p);
+    }
+}
+
 // ---- Rows and columns -----------------------------------------------------------------------------------------------
 
 static void add_rows(const float* x, const float* bias, float* y, int64_t rows, int64_t columns) {

@@ -66,6 +66,52 @@ static void softmax(const float* x, float* y, int64_t rows, int64_t classes) {
     for (int64_t r = 0; r < rows; ++r) softmax_row(x + r * classes, y + r * classes, classes);
 }
 
+// dx = y (dy - sum of y dy). The products are rounded, their sum is not: it is what is left of terms that cancel.
+static void softmax_backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes) {
+    for (int64_t r = 0; r < rows; ++r, y += classes, dy += classes, dx += classes) {
+        DoubleSum sum;
+        int64_t j = 0;
+        for (; j + V::lanes <= classes; j += V::lanes) sum.add(V::load(y + j) * V::load(dy + j));
+        if (j < classes) sum.add(V::load_partial(y + j, classes - j) * V::load_partial(dy + j, classes - j));
+        const V s = V::broadcast(static_cast<float>(sum.total()));
+        for (j = 0; j + V::lanes <= classes; j += V::lanes) (V::load(y + j) * (V::load(dy + j) - s)).store(dx + j);
+        if (j < classes) {
+            const int64_t rest = classes - j;
+            (V::load_partial(y + j, rest) * (V::load_partial(dy + j, rest) - s)).store_exact(dx + j, rest);
+        }
+    }
+}
+
+// y = x - maximum - log(sum of e^(x - maximum)); x may equal y
+static void log_softmax(const float* x, float* y, int64_t rows, int64_t classes) {
+    for (int64_t r = 0; r < rows; ++r, x += classes, y += classes) {
+        const V m = V::broadcast(row_maximum(x, classes));
+        V sum = V::zero();
+        int64_t j = 0;
+        for (; j + V::lanes <= classes; j += V::lanes) sum = sum + hpc_exp(V::load(x + j) - m);
+        if (j < classes) sum = sum + narrow_exponentials(V::load_partial(x + j, classes - j), m, classes - j);
+        const V l = hpc_log(V::broadcast(reduce_add(sum)));
+        for (j = 0; j + V::lanes <= classes; j += V::lanes) (V::load(x + j) - m - l).store(y + j);
+        if (j < classes) (V::load_partial(x + j, classes - j) - m - l).store_exact(y + j, classes - j);
+    }
+}
+
+// dx = dy - e^y sum of dy
+static void log_softmax_backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes) {
+    for (int64_t r = 0; r < rows; ++r, y += classes, dy += classes, dx += classes) {
+        DoubleSum sum;
+        int64_t j = 0;
+        for (; j + V::lanes <= classes; j += V::lanes) sum.add(V::load(dy + j));
+        if (j < classes) sum.add(V::load_partial(dy + j, classes - j));
+        const V s = V::broadcast(-static_cast<float>(sum.total()));
+        for (j = 0; j + V::lanes <= classes; j += V::lanes) fma(hpc_exp(V::load(y + j)), s, V::load(dy + j)).store(dx + j);
+        if (j < classes) {
+            const int64_t rest = classes - j;
+            fma(hpc_exp(V::load_partial(y + j, rest)), s, V::load_partial(dy + j, rest)).store_exact(dx + j, rest);
+        }
+    }
+}
+
 // What a row leaves behind for its loss, which is mass * log(sum) + rest. The logarithms are taken for many rows at
 // once.
 struct RowLoss {

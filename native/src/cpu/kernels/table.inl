@@ -23,6 +23,11 @@ static constexpr Kernels make_kernels(const char* isa) {
         column_sums,
         softmax_cross_entropy,
         softmax,
+        softmax_backward,
+        log_softmax,
+        log_softmax_backward,
+        prelu_forward,
+        prelu_backward,
 #define HPC_ROW(enumerator, name, ...) loss<name##_loss>,
         {HPC_LOSSES(HPC_ROW)},
 #undef HPC_ROW
