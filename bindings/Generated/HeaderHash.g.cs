@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "728ad2fafc9582fe4c499a9fbf14066ca35ef72985129d0cb862f392c1faa2d2";
+    public const string Sha256 = "96a87e6c384ee49fb3135befd454c91c7c1fd2f573a70f00a6177b6039865475";
 }
