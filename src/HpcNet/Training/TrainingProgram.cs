@@ -142,6 +142,18 @@ internal sealed unsafe class TrainingProgram : IDisposable
         _rules = [.. rules];
     }
 
+    /// <summary>The update alone, with gradients that somebody else has written to the state.</summary>
+    public TrainingProgram(Network network, Optimizer optimizer, OptimizerState state, ulong seed = 0, bool movesMomentum = false)
+    {
+        SettingsVersion = network.SettingsVersion;
+        var rules = new List<SlotRule>();
+        using var recorder = new Recorder(network.Device, 1);
+        Slot step = DeclareSlot(recorder, rules, new SlotRule(SlotSource.Step), "step");
+        RecordUpdate(recorder, rules, network, optimizer, state, step, seed, movesMomentum);
+        Native = recorder.Finish();
+        _rules = [.. rules];
+    }
+
     public NativeProgram Native { get; }
 
     /// <summary>The input, where the caller brings it.</summary>
