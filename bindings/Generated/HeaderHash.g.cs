@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "41605e8e6f7ce807768ecd24129570f5f73f7bbe6f9662a0a3f8a03e95bcb5c0";
+    public const string Sha256 = "08c9fca8f92f25d509a579f8831ebe1e5250c5a8dc46b9497b6703bbe4415080";
 }

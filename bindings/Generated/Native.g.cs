@@ -99,6 +99,18 @@ internal enum hpc_rule
     HPC_RULE_SGD = 0,
     HPC_RULE_MOMENTUM = 1,
     HPC_RULE_ADAM = 2,
+    HPC_RULE_ADAGRAD = 3,
+    HPC_RULE_RMSPROP = 4,
+    HPC_RULE_RMSPROP_MOMENTUM = 5,
+    HPC_RULE_RMSPROP_CENTERED = 6,
+    HPC_RULE_RMSPROP_CENTERED_MOMENTUM = 7,
+    HPC_RULE_ADADELTA = 8,
+    HPC_RULE_AMSGRAD = 9,
+    HPC_RULE_ADAMAX = 10,
+    HPC_RULE_NADAM = 11,
+    HPC_RULE_RADAM = 12,
+    HPC_RULE_RPROP = 13,
+    HPC_RULE_ASGD = 14,
 }
 
 internal unsafe partial struct hpc_rule_info
@@ -631,6 +643,12 @@ internal partial struct hpc_update
 
     public hpc_counter step;
 
+    public hpc_counter seed;
+
+    public hpc_counter stream;
+
+    public hpc_scalar drop_rate;
+
     [InlineArray(4)]
     public partial struct _states_e__FixedBuffer
     {
@@ -651,6 +669,11 @@ internal partial struct hpc_norm
 
     [NativeTypeName("uint32_t")]
     public uint norm;
+
+    public float order;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
 }
 
 internal partial struct hpc_clip_by_norm
@@ -660,6 +683,41 @@ internal partial struct hpc_clip_by_norm
 
     [NativeTypeName("uint32_t")]
     public uint norm;
+
+    public hpc_scalar max_norm;
+}
+
+internal partial struct hpc_clip_by_value
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+
+    public hpc_scalar limit;
+}
+
+internal partial struct hpc_add_penalty
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    public hpc_scalar l1;
+
+    public hpc_scalar l2;
+}
+
+internal partial struct hpc_limit_column_norms
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
 
     public hpc_scalar max_norm;
 }
@@ -968,6 +1026,15 @@ internal static unsafe partial class Native
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_clip_by_norm(hpc_program* program, [NativeTypeName("const hpc_clip_by_norm *")] hpc_clip_by_norm* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_clip_by_value(hpc_program* program, [NativeTypeName("const hpc_clip_by_value *")] hpc_clip_by_value* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_add_penalty(hpc_program* program, [NativeTypeName("const hpc_add_penalty *")] hpc_add_penalty* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_limit_column_norms(hpc_program* program, [NativeTypeName("const hpc_limit_column_norms *")] hpc_limit_column_norms* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_scale(hpc_program* program, [NativeTypeName("const hpc_scale *")] hpc_scale* arguments);

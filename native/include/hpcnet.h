@@ -139,7 +139,19 @@ typedef enum hpc_reduction {
 typedef enum hpc_rule {
     HPC_RULE_SGD = 0,      /* p -= lr g */
     HPC_RULE_MOMENTUM = 1, /* v = momentum v + (1 - dampening) g (first step: v = g); p -= lr v, Nesterov: p -= lr (g + momentum v) */
-    HPC_RULE_ADAM = 2      /* Kingma and Ba 2015, with bias correction */
+    HPC_RULE_ADAM = 2,     /* Kingma and Ba 2015, with bias correction */
+    HPC_RULE_ADAGRAD = 3,
+    HPC_RULE_RMSPROP = 4,
+    HPC_RULE_RMSPROP_MOMENTUM = 5,
+    HPC_RULE_RMSPROP_CENTERED = 6,
+    HPC_RULE_RMSPROP_CENTERED_MOMENTUM = 7,
+    HPC_RULE_ADADELTA = 8,
+    HPC_RULE_AMSGRAD = 9,
+    HPC_RULE_ADAMAX = 10,
+    HPC_RULE_NADAM = 11,
+    HPC_RULE_RADAM = 12,
+    HPC_RULE_RPROP = 13,
+    HPC_RULE_ASGD = 14 /* the state is the average of the parameters */
 } hpc_rule;
 
 #define HPC_MAX_HYPERPARAMETERS 8
@@ -431,7 +443,9 @@ typedef struct hpc_prelu_backward {
 HPC_API hpc_status hpc_record_prelu_backward(hpc_program* program, const hpc_prelu_backward* arguments);
 
 /* Applies an optimizer rule to `parameters` with `gradients` and the rule's states, all of one shape. step counts from 1.
-   Does nothing while a HPC_FLAG_ is set. */
+   Does nothing while a HPC_FLAG_ is set. A negative learning rate climbs. States begin at 0.
+   With a drop_rate, 0 <= drop_rate < 1, parameter i stays where u_i < drop_rate, u_i as in hpc_philox_uniform, while the
+   states go on as ever: learning-rate dropout. */
 typedef struct hpc_update {
     int32_t rule; /* hpc_rule */
     uint32_t parameters, gradients;
@@ -439,21 +453,49 @@ typedef struct hpc_update {
     uint32_t reserved;
     hpc_scalar hyperparameters[HPC_MAX_HYPERPARAMETERS];
     hpc_counter step;
+    hpc_counter seed, stream;
+    hpc_scalar drop_rate;
 } hpc_update;
 HPC_API hpc_status hpc_record_update(hpc_program* program, const hpc_update* arguments);
 
-/* norm[1 x 1] = the Euclidean norm of x, also where the squares overflow float32. metrics.gradient_norm gets it too. */
+/* norm[1 x 1] = the norm of x, also where the squares overflow float32. metrics.gradient_norm gets it too. order: 2 or 0 for
+   the Euclidean norm, 1 for the sum of magnitudes, INFINITY for the largest magnitude, or any other number above 0:
+   (sum |x|^order)^(1 / order). */
 typedef struct hpc_norm {
     uint32_t x, norm;
+    float order;
+    uint32_t reserved;
 } hpc_norm;
 HPC_API hpc_status hpc_record_norm(hpc_program* program, const hpc_norm* arguments);
 
-/* x *= min(1, max_norm / (norm + 1e-6)) */
+/* x *= min(1, max_norm / (norm + 1e-6)). Where norm is beyond float32 (infinity), the metrics' last gradient norm counts. */
 typedef struct hpc_clip_by_norm {
     uint32_t x, norm;
     hpc_scalar max_norm;
 } hpc_clip_by_norm;
 HPC_API hpc_status hpc_record_clip_by_norm(hpc_program* program, const hpc_clip_by_norm* arguments);
+
+/* x = min(max(x, -limit), limit); NaN stays. */
+typedef struct hpc_clip_by_value {
+    uint32_t x, reserved;
+    hpc_scalar limit;
+} hpc_clip_by_value;
+HPC_API hpc_status hpc_record_clip_by_value(hpc_program* program, const hpc_clip_by_value* arguments);
+
+/* y += l1 sign(x) + l2 x, with sign(0) = 0: the gradient of l1 sum |x| + l2 / 2 sum x^2. */
+typedef struct hpc_add_penalty {
+    uint32_t x, y;
+    hpc_scalar l1, l2;
+} hpc_add_penalty;
+HPC_API hpc_status hpc_record_add_penalty(hpc_program* program, const hpc_add_penalty* arguments);
+
+/* Each column of x[n x columns] whose Euclidean norm is above max_norm is multiplied by max_norm / (norm + 1e-7). On a
+   parameter: does nothing while a HPC_FLAG_ is set. */
+typedef struct hpc_limit_column_norms {
+    uint32_t x, reserved;
+    hpc_scalar max_norm;
+} hpc_limit_column_norms;
+HPC_API hpc_status hpc_record_limit_column_norms(hpc_program* program, const hpc_limit_column_norms* arguments);
 
 /* x *= factor. On a parameter: does nothing while a HPC_FLAG_ is set. */
 typedef struct hpc_scale {

@@ -598,7 +598,8 @@ TEST_P(Kernel, SquaredErrorAgreesWithTheTruth) {
 
 // The rules once more, written as their papers have them, in double precision.
 struct ReferenceState {
-    double p, s0 = 0, s1 = 0;
+    double p, s0 = 0, s1 = 0, s2 = 0;
+    double square = 0, product = 1;  // what a reference keeps and the rule does not
 };
 using Reference = std::function<void(const std::vector<float>& h, int step, double g, ReferenceState& s)>;
 const std::vector<std::pair<std::string, Reference>> kReferences = {
@@ -615,6 +616,97 @@ const std::vector<std::pair<std::string, Reference>> kReferences = {
          s.s1 = b2 * s.s1 + (1 - b2) * g * g;
          s.p -= h[0] * (s.s0 / (1 - std::pow(b1, step))) / (std::sqrt(s.s1 / (1 - std::pow(b2, step))) + h[3]);
      }},
+    {"adagrad",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         s.s0 += g * g;
+         s.p -= h[0] / (1 + (step - 1) * static_cast<double>(h[1])) * g / (std::sqrt(s.s0 + h[2]) + h[3]);
+     }},
+    {"rmsprop",
+     [](const std::vector<float>& h, int, double g, ReferenceState& s) {
+         s.s0 = h[1] * s.s0 + (1.0 - h[1]) * g * g;
+         s.p -= h[0] * g / (std::sqrt(s.s0) + h[2]);
+     }},
+    {"rmsprop_momentum",
+     [](const std::vector<float>& h, int, double g, ReferenceState& s) {
+         s.s0 = h[1] * s.s0 + (1.0 - h[1]) * g * g;
+         s.s1 = h[3] * s.s1 + g / (std::sqrt(s.s0) + h[2]);
+         s.p -= h[0] * s.s1;
+     }},
+    {"rmsprop_centered",
+     [](const std::vector<float>& h, int, double g, ReferenceState& s) {
+         s.square = h[1] * s.square + (1.0 - h[1]) * g * g;
+         s.s1 = h[1] * s.s1 + (1.0 - h[1]) * g;
+         s.s0 = s.square - s.s1 * s.s1;
+         s.p -= h[0] * g / (std::sqrt(s.s0) + h[2]);
+     }},
+    {"rmsprop_centered_momentum",
+     [](const std::vector<float>& h, int, double g, ReferenceState& s) {
+         s.square = h[1] * s.square + (1.0 - h[1]) * g * g;
+         s.s1 = h[1] * s.s1 + (1.0 - h[1]) * g;
+         s.s0 = s.square - s.s1 * s.s1;
+         s.s2 = h[3] * s.s2 + g / (std::sqrt(s.s0) + h[2]);
+         s.p -= h[0] * s.s2;
+     }},
+    {"adadelta",
+     [](const std::vector<float>& h, int, double g, ReferenceState& s) {
+         s.s0 = h[1] * s.s0 + (1.0 - h[1]) * g * g;
+         const double delta = std::sqrt(s.s1 + h[2]) / std::sqrt(s.s0 + h[2]) * g;
+         s.s1 = h[1] * s.s1 + (1.0 - h[1]) * delta * delta;
+         s.p -= h[0] * delta;
+     }},
+    {"amsgrad",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         s.s0 = h[1] * s.s0 + (1.0 - h[1]) * g;
+         s.s1 = h[2] * s.s1 + (1.0 - h[2]) * g * g;
+         s.s2 = std::max(s.s2, s.s1);
+         s.p -= h[0] * s.s0 / (1 - std::pow(static_cast<double>(h[1]), step)) /
+                (std::sqrt(s.s2 / (1 - std::pow(static_cast<double>(h[2]), step))) + h[3]);
+     }},
+    {"adamax",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         s.s0 = h[1] * s.s0 + (1.0 - h[1]) * g;
+         s.s1 = std::max(h[2] * s.s1, std::fabs(g) + h[3]);
+         s.p -= h[0] / (1 - std::pow(static_cast<double>(h[1]), step)) * s.s0 / s.s1;
+     }},
+    {"nadam",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         const auto mu = [&](int t) { return h[1] * (1 - 0.5 * std::pow(0.96, t * static_cast<double>(h[4]))); };
+         s.product *= mu(step);
+         s.s0 = h[1] * s.s0 + (1.0 - h[1]) * g;
+         s.s1 = h[2] * s.s1 + (1.0 - h[2]) * g * g;
+         const double root = std::sqrt(s.s1 / (1 - std::pow(static_cast<double>(h[2]), step))) + h[3];
+         s.p -= h[0] * (1 - mu(step)) / (1 - s.product) * g / root;
+         s.p -= h[0] * mu(step + 1) / (1 - s.product * mu(step + 1)) * s.s0 / root;
+     }},
+    {"radam",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         const double b1 = h[1], b2 = h[2], correction = 1 - std::pow(b2, step);
+         s.s0 = b1 * s.s0 + (1 - b1) * g;
+         s.s1 = b2 * s.s1 + (1 - b2) * g * g;
+         const double most = 2 / (1 - b2) - 1, rho = most - 2 * step * std::pow(b2, step) / correction;
+         double length = h[0] * s.s0 / (1 - std::pow(b1, step));
+         if (rho > 5) {
+             length *= std::sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho));
+             length *= std::sqrt(correction) / (std::sqrt(s.s1) + h[3]);
+         }
+         s.p -= length;
+     }},
+    {"rprop",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         if (step == 1) s.s1 = h[0];
+         const double agreement = g * s.s0;
+         s.s1 = std::min(std::max(s.s1 * (agreement > 0 ? h[2] : agreement < 0 ? h[1] : 1), static_cast<double>(h[3])),
+                         static_cast<double>(h[4]));
+         s.s0 = agreement < 0 ? 0 : g;
+         s.p -= s.s0 > 0 ? s.s1 : s.s0 < 0 ? -s.s1 : 0;
+     }},
+    {"asgd",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         const double rate = h[0], lambda = h[1];
+         const double eta = rate / std::pow(1 + lambda * rate * (step - 1), static_cast<double>(h[2]));
+         s.p = s.p * (1 - lambda * eta) - eta * g;
+         s.s0 += (s.p - s.s0) / std::max(1.0, step - 1.0 - h[3]);
+     }},
 };
 const std::vector<std::pair<std::string, std::vector<float>>> kHyperparameters = {
     {"sgd", {0.1f}},
@@ -624,6 +716,23 @@ const std::vector<std::pair<std::string, std::vector<float>>> kHyperparameters =
     {"adam", {0.01f, 0.9f, 0.999f, 1e-8f}},
     {"adam", {0.01f, 0.5f, 0.9f, 1e-2f}},
     {"adam", {0.01f, 0, 0.999f, 1e-8f}},
+    {"adagrad", {0.1f, 0, 0, 1e-10f}},
+    {"adagrad", {0.1f, 0.25f, 2, 1e-3f}},
+    {"rmsprop", {0.01f, 0.9f, 1e-8f}},
+    {"rmsprop_momentum", {0.01f, 0.9f, 1e-8f, 0.8f}},
+    {"rmsprop_centered", {0.01f, 0.9f, 1e-2f}},
+    {"rmsprop_centered_momentum", {0.01f, 0.9f, 1e-2f, 0.8f}},
+    {"adadelta", {1, 0.9f, 1e-6f}},
+    {"adadelta", {0.5f, 0.75f, 1e-3f}},
+    {"amsgrad", {0.01f, 0.9f, 0.75f, 1e-8f}},
+    {"adamax", {0.01f, 0.9f, 0.999f, 1e-8f}},
+    {"nadam", {0.01f, 0.9f, 0.999f, 1e-8f, 0.004f}},
+    {"nadam", {0.01f, 0.5f, 0.9f, 1e-3f, 0.5f}},
+    {"radam", {0.01f, 0.9f, 0.999f, 1e-8f}},
+    {"radam", {0.01f, 0.9f, 0.5f, 1e-8f}},
+    {"rprop", {0.01f, 0.5f, 1.25f, 0.005f, 0.03f}},
+    {"asgd", {0.1f, 0.25f, 0.75f, 3}},
+    {"asgd", {0.1f, 0.25f, 0.75f, 1e6f}},
 };
 
 int rule_of(const std::string& name) {
@@ -631,6 +740,133 @@ int rule_of(const std::string& name) {
         if (name == hpc::rule_info(r)->name) return r;
     }
     return -1;
+}
+
+TEST(Rules, EachHasAReference) {
+    for (int r = 0; r < kRuleCount; ++r) {
+        const std::string name = hpc::rule_info(r)->name;
+        EXPECT_TRUE(std::any_of(kReferences.begin(), kReferences.end(), [&](const auto& row) { return row.first == name; })) << name;
+        EXPECT_TRUE(std::any_of(kHyperparameters.begin(), kHyperparameters.end(), [&](const auto& row) { return row.first == name; })) << name;
+    }
+}
+
+// A negative learning rate does with g what a positive one does with -g. The signs of odd states differ, parameters do not.
+TEST_P(Kernel, RulesClimb) {
+    for (const auto& [name, hyperparameters] : kHyperparameters) {
+        const int rule = rule_of(name);
+        const int64_t n = 37;
+        Random random(9);
+        Guarded down(random.values(n)), up(down.values()), g(n), minus(n);
+        std::vector<std::unique_ptr<Guarded<float>>> states;
+        for (int s = 0; s < 2 * HPC_MAX_STATES; ++s)
+            states.push_back(std::make_unique<Guarded<float>>(std::vector<float>(static_cast<size_t>(n))));
+        std::vector<float> climbing = hyperparameters;
+        climbing[0] = -climbing[0];
+        for (int step = 1; step <= 8; ++step) {
+            const std::vector<float> gradients = random.values(n);
+            for (int64_t i = 0; i < n; ++i) {
+                g.data()[i] = gradients[static_cast<size_t>(i)];
+                minus.data()[i] = -gradients[static_cast<size_t>(i)];
+            }
+            UpdateElements e{down.data(), minus.data(), {}, n, {}}, f{up.data(), g.data(), {}, n, {}};
+            for (int s = 0; s < HPC_MAX_STATES; ++s) {
+                e.states[s] = states[static_cast<size_t>(s)]->data();
+                f.states[s] = states[static_cast<size_t>(s + HPC_MAX_STATES)]->data();
+            }
+            hpc::prepare_rule(rule)(hyperparameters.data(), static_cast<uint64_t>(step), e.h);
+            hpc::prepare_rule(rule)(climbing.data(), static_cast<uint64_t>(step), f.h);
+            k().update[rule](e);
+            k().update[rule](f);
+            ASSERT_TRUE(same(down.values(), up.values())) << name << " step " << step;
+        }
+    }
+}
+
+// What a float was written as, not what it is, decides what is left of 1.
+TEST(Rules, DecaysAreTakenAsWritten) {
+    const float hyperparameters[] = {0.01f, 0.999f, 1e-8f};
+    float h[12] = {};
+    hpc::prepare_rule(HPC_RULE_RMSPROP)(hyperparameters, 1, h);
+    EXPECT_EQ(h[2], 0.001f);
+}
+
+TEST_P(Kernel, OtherNormsSurviveWhatSquaresDoNot) {
+    Random random(3);
+    for (int64_t n = 0; n <= kMostRagged; ++n) {
+        Guarded x(random.values(n));
+        double sum = 0, largest = 0;
+        for (int64_t i = 0; i < n; ++i) {
+            sum += std::fabs(static_cast<double>(x[i]));
+            largest = std::max(largest, std::fabs(static_cast<double>(x[i])));
+        }
+        EXPECT_NEAR(k().sum_of_magnitudes(x.data(), n), sum, 1e-12 * (1 + sum));
+        EXPECT_EQ(k().largest_magnitude(x.data(), n), static_cast<float>(largest));
+    }
+    const float huge[] = {3e38f, -3e38f, 3e38f};
+    EXPECT_EQ(k().sum_of_magnitudes(huge, 3), 3 * static_cast<double>(3e38f));
+    const float odd[] = {1, -INFINITY, 2}, none[] = {1, NAN, INFINITY, 2};
+    EXPECT_EQ(k().largest_magnitude(odd, 3), INFINITY);
+    EXPECT_TRUE(std::isnan(k().largest_magnitude(none, 4)));
+}
+
+TEST_P(Kernel, ClippingAndPenaltiesGoElementByElement) {
+    Random random(4);
+    for (int64_t n = 0; n <= kMostRagged; ++n) {
+        Guarded x(random.values(n)), y(random.values(n)), clipped(x.values());
+        if (n > 2) x.data()[1] = 0, x.data()[2] = -0.0f, clipped.data()[0] = NAN;
+        const std::vector<float> before = y.values(), input = clipped.values();
+        k().clip(clipped.data(), n, 0.5f);
+        k().add_penalty(x.data(), y.data(), n, n % 2 ? 0.25f : -0.25f, 0.125f);
+        for (int64_t i = 0; i < n; ++i) {
+            const float v = input[static_cast<size_t>(i)];
+            if (std::isnan(v)) {
+                EXPECT_TRUE(std::isnan(clipped[i]));
+            } else {
+                EXPECT_EQ(clipped[i], std::min(std::max(v, -0.5f), 0.5f));
+            }
+            const double sign = x[i] > 0 ? 1 : x[i] < 0 ? -1 : 0;
+            EXPECT_NEAR(y[i], before[static_cast<size_t>(i)] + (n % 2 ? 0.25 : -0.25) * sign + 0.125 * x[i], 1e-6);
+        }
+    }
+}
+
+TEST_P(Kernel, ColumnsAreLimitedToTheirNorm) {
+    Random random(6);
+    for (int64_t rows : {1, 5, 64, 65, 300}) {
+        for (int64_t columns = 1; columns <= kMostRagged; columns += columns < 20 ? 1 : 13) {
+            Guarded x(random.values(rows * columns));
+            // One column whose squares overflow, one whose squares vanish, one of zeros.
+            for (int64_t r = 0; r < rows; ++r) {
+                if (columns > 3) {
+                    x.data()[r * columns] *= 1e30f;
+                    x.data()[r * columns + 1] *= 1e-30f;
+                    x.data()[r * columns + 2] = 0;
+                }
+            }
+            const std::vector<float> before = x.values();
+            const double limit = 2.5;
+            k().limit_column_norms(x.data(), columns, rows, columns, static_cast<float>(limit));
+            for (int64_t c = 0; c < columns; ++c) {
+                double square = 0;
+                for (int64_t r = 0; r < rows; ++r) square += std::pow(static_cast<double>(before[static_cast<size_t>(r * columns + c)]), 2);
+                const double norm = std::sqrt(square), factor = norm > limit ? limit / (norm + 1e-7) : 1;
+                for (int64_t r = 0; r < rows; ++r) {
+                    const double expected = before[static_cast<size_t>(r * columns + c)] * factor;
+                    ASSERT_NEAR(x[r * columns + c], expected, 1e-6 * std::fabs(expected)) << rows << " x " << columns << ", column " << c;
+                }
+            }
+        }
+    }
+}
+
+TEST_P(Kernel, WhatIsDroppedIsRestored) {
+    const int64_t n = 1000;
+    Random random(8);
+    Guarded x(random.values(n)), y(random.values(n)), u(n);
+    const std::vector<float> after = y.values();
+    k().philox_uniform(u.data(), 8, n, 5, 6, 0, 1);
+    k().restore_dropped(x.data(), y.data(), 8, n, 5, 6, 0.25f);
+    for (int64_t i = 0; i < n; ++i) ASSERT_EQ(y[i], u[i] < 0.25f ? x[i] : after[static_cast<size_t>(i)]) << i;
 }
 
 TEST_P(Kernel, RulesAgreeWithTheirPapers) {
@@ -644,13 +880,13 @@ TEST_P(Kernel, RulesAgreeWithTheirPapers) {
         const int64_t n = 67;
         Random random(5);
         Guarded p(random.values(n)), g(n), s0(std::vector<float>(static_cast<size_t>(n))),
-            s1(std::vector<float>(static_cast<size_t>(n)));
+            s1(std::vector<float>(static_cast<size_t>(n))), s2(std::vector<float>(static_cast<size_t>(n)));
         std::vector<ReferenceState> states;
         for (int64_t i = 0; i < n; ++i) states.push_back({p[i]});
         for (int step = 1; step <= 20; ++step) {
             const std::vector<float> gradients = random.values(n);
             std::copy(gradients.begin(), gradients.end(), g.data());
-            UpdateElements e{p.data(), g.data(), {s0.data(), s1.data(), nullptr, nullptr}, n, {}};
+            UpdateElements e{p.data(), g.data(), {s0.data(), s1.data(), s2.data(), nullptr}, n, {}};
             hpc::prepare_rule(rule)(hyperparameters.data(), static_cast<uint64_t>(step), e.h);
             k().update[rule](e);
             for (int64_t i = 0; i < n; ++i) {
@@ -696,9 +932,9 @@ TEST(Rules, AdamCorrectsForLongRuns) {
     for (uint64_t step : {uint64_t{1}, uint64_t{10}, uint64_t{1000}, uint64_t{100000}, uint64_t{1} << 40}) {
         float h[12] = {};
         hpc::prepare_rule(HPC_RULE_ADAM)(hyperparameters, step, h);
-        const double b1 = 1 - std::pow(static_cast<double>(0.9f), static_cast<double>(step));
-        const double b2 = 1 - std::pow(static_cast<double>(0.999f), static_cast<double>(step));
-        EXPECT_FLOAT_EQ(h[0], static_cast<float>(static_cast<double>(0.001f) / b1));
+        const double b1 = 1 - std::pow(0.9, static_cast<double>(step));
+        const double b2 = 1 - std::pow(0.999, static_cast<double>(step));
+        EXPECT_FLOAT_EQ(h[0], static_cast<float>(0.001 / b1));
         EXPECT_FLOAT_EQ(h[5], static_cast<float>(1 / std::sqrt(b2)));
     }
 }

@@ -456,7 +456,10 @@ public:
             float* at[HPC_MAX_STATES];
         } kept;
         std::memcpy(kept.at, states, sizeof states);
+        // Learning-rate dropout goes over pieces that stay in the first-level cache between the rule and what it restores.
+        const bool drops = n.drop_rate.slot != 0 || n.drop_rate.constant != 0;
         return flat(value(n.parameters), [=, p = floats(n.parameters), g = floats(n.gradients), n = n,
+                                          restore = kernels_.restore_dropped,
                                           hypers = info->hyperparameter_count](int64_t first, int64_t count, const Worker& w) {
             float h[HPC_MAX_HYPERPARAMETERS] = {};
             for (int i = 0; i < hypers; i++) h[i] = w.run.scalar(n.hyperparameters[i]);
@@ -466,40 +469,90 @@ public:
             for (int i = 0; i < HPC_MAX_STATES; i++) elements.states[i] = kept.at[i] ? kept.at[i] + first : nullptr;
             elements.count = count;
             prepare(h, w.run.counter(n.step), elements.h);
-            kernel(elements);
+            if (!drops) {
+                kernel(elements);
+                return;
+            }
+            constexpr int64_t kPiece = 1024;
+            float before[kPiece];
+            const int64_t end = first + count;
+            for (int64_t at = first; at < end; at += kPiece) {
+                elements.count = std::min(kPiece, end - at);
+                elements.parameters = p + at;
+                elements.gradients = g + at;
+                for (int i = 0; i < HPC_MAX_STATES; i++) elements.states[i] = kept.at[i] ? kept.at[i] + at : nullptr;
+                std::memcpy(before, elements.parameters, static_cast<size_t>(elements.count) * sizeof(float));
+                kernel(elements);
+                restore(before, elements.parameters, static_cast<uint64_t>(at), elements.count, w.run.counter(n.seed),
+                        w.run.counter(n.stream), w.run.scalar(n.drop_rate));
+            }
         });
     }
 
     Lowered operator()(const hpc_norm& n) {
-        const Value& x = value(n.x);
-        double* partials = scratch<double>();
-        auto count = std::make_shared<int64_t>(0);
-        Lowered lowered;
-        lowered.phases.push_back({[=, &x](const Extents& at) {
-                                      *count = static_cast<int64_t>(x.elements(at));
-                                      return blocks_of(*count, kNormBlock);
-                                  },
-                                  [=, from = floats(n.x), kernel = kernels_.sum_of_squares](int64_t tile, const Worker&) {
-                                      const int64_t first = tile * kNormBlock;
-                                      partials[tile] = kernel(from + first, std::min(kNormBlock, *count - first));
-                                  }});
-        lowered.phases.push_back({[](const Extents&) -> int64_t { return 1; },
-                                  [=, norm = floats(n.norm), state = &metrics_](int64_t, const Worker&) {
-                                      double sum = 0;
-                                      for (int64_t i = 0; i < blocks_of(*count, kNormBlock); i++) sum += partials[i];
-                                      state->gradient_norm = std::sqrt(sum);
-                                      *norm = static_cast<float>(state->gradient_norm);
-                                  }});
+        const float order = n.order;
+        const float* norm = floats(n.norm);
+        const auto add = [](double a, double b) { return a + b; };
+        // A NaN is the largest of all.
+        const auto larger = [](double a, double b) { return b > a || b != b ? b : a; };
+        const Kernels& k = kernels_;
+        if (order == 2.0f) return reduction(n, k.sum_of_squares, add, [](double sum) { return std::sqrt(sum); });
+        if (order == 1.0f) return reduction(n, k.sum_of_magnitudes, add, [](double sum) { return sum; });
+        if (std::isinf(order)) return reduction(n, k.largest_magnitude, larger, [](double largest) { return largest; });
+        // Any other order, in units of the largest magnitude, which `norm` holds in between.
+        Lowered lowered = reduction(n, k.largest_magnitude, larger, [](double largest) { return largest; });
+        Lowered powers = reduction(
+            n,
+            [=](const float* x, int64_t count) {
+                const double unit = *norm;
+                double sum = 0;
+                if (unit == 0) return sum;
+                for (int64_t i = 0; i < count; i++) sum += std::pow(std::fabs(static_cast<double>(x[i])) / unit, static_cast<double>(order));
+                return sum;
+            },
+            add, [=](double sum) { return *norm * std::pow(sum, 1.0 / order); });
+        for (Phase& phase : powers.phases) lowered.phases.push_back(std::move(phase));
         return lowered;
     }
 
     Lowered operator()(const hpc_clip_by_norm& n) {
-        return flat(value(n.x), [n = n, x = floats(n.x), norm = floats(n.norm), kernel = kernels_.scale](
+        return flat(value(n.x), [n = n, x = floats(n.x), norm = floats(n.norm), kernel = kernels_.scale, state = &metrics_](
                                     int64_t first, int64_t count, const Worker& w) {
-            // In double: a norm beyond float32's range (infinity here) would otherwise make 0 of everything.
-            const double factor = static_cast<double>(w.run.scalar(n.max_norm)) / (static_cast<double>(*norm) + 1e-6);
+            // In double: a norm beyond float32's range would otherwise make 0 of everything.
+            const double length = std::isinf(*norm) ? state->gradient_norm : static_cast<double>(*norm);
+            const double factor = static_cast<double>(w.run.scalar(n.max_norm)) / (length + 1e-6);
             if (factor < 1) kernel(x + first, count, static_cast<float>(factor));
         });
+    }
+
+    Lowered operator()(const hpc_clip_by_value& n) {
+        return flat(value(n.x), [n = n, x = floats(n.x), kernel = kernels_.clip](int64_t first, int64_t count, const Worker& w) {
+            kernel(x + first, count, w.run.scalar(n.limit));
+        });
+    }
+
+    Lowered operator()(const hpc_add_penalty& n) {
+        return flat(value(n.x), [n = n, x = floats(n.x), y = floats(n.y), kernel = kernels_.add_penalty](
+                                    int64_t first, int64_t count, const Worker& w) {
+            kernel(x + first, y + first, count, w.run.scalar(n.l1), w.run.scalar(n.l2));
+        });
+    }
+
+    Lowered operator()(const hpc_limit_column_norms& n) {
+        // Wide enough for whole cache lines, narrow enough that a few thousand rows of it stay in the second-level cache.
+        constexpr int64_t kColumns = 64;
+        const Value& x = value(n.x);
+        const int64_t width = static_cast<int64_t>(x.columns);
+        auto rows = std::make_shared<int64_t>(0);
+        return {{{[=, &x](const Extents& at) {
+                      *rows = static_cast<int64_t>(x.rows(at));
+                      return *rows == 0 ? 0 : blocks_of(width, kColumns);
+                  },
+                  [=, n = n, at = floats(n.x), kernel = kernels_.limit_column_norms](int64_t tile, const Worker& w) {
+                      const int64_t first = tile * kColumns;
+                      kernel(at + first, width, *rows, std::min(kColumns, width - first), w.run.scalar(n.max_norm));
+                  }}},
+                ""};
     }
 
     Lowered operator()(const hpc_scale& n) {
@@ -636,6 +689,31 @@ private:
                   },
                   [=](int64_t tile, const Worker&) { body(pass->first(tile), pass->count(tile)); }}},
                 ""};
+    }
+
+    // One number of a flat value, to `norm` and the metrics: kernel(piece, count) of each block, combined in order, finished.
+    template <class Kernel, class Combine, class Finish>
+    Lowered reduction(const hpc_norm& n, Kernel kernel, Combine combine, Finish finish) {
+        const Value& x = value(n.x);
+        double* partials = scratch<double>();
+        auto count = std::make_shared<int64_t>(0);
+        Lowered lowered;
+        lowered.phases.push_back({[=, &x](const Extents& at) {
+                                      *count = static_cast<int64_t>(x.elements(at));
+                                      return blocks_of(*count, kNormBlock);
+                                  },
+                                  [=, from = floats(n.x)](int64_t tile, const Worker&) {
+                                      const int64_t first = tile * kNormBlock;
+                                      partials[tile] = kernel(from + first, std::min(kNormBlock, *count - first));
+                                  }});
+        lowered.phases.push_back({[](const Extents&) -> int64_t { return 1; },
+                                  [=, norm = floats(n.norm), state = &metrics_](int64_t, const Worker&) {
+                                      double total = 0;
+                                      for (int64_t i = 0; i < blocks_of(*count, kNormBlock); i++) total = combine(total, partials[i]);
+                                      state->gradient_norm = finish(total);
+                                      *norm = static_cast<float>(state->gradient_norm);
+                                  }});
+        return lowered;
     }
 
     // A pass over blocks of rows that adds column sums: body(first row, rows, sums of this block).

@@ -163,6 +163,14 @@ struct Kernels {
     void (*update[kRuleCount])(const UpdateElements& elements);
 
     double (*sum_of_squares)(const float* x, int64_t count);
+    double (*sum_of_magnitudes)(const float* x, int64_t count);
+    float (*largest_magnitude)(const float* x, int64_t count);
+    // x = min(max(x, -limit), limit)
+    void (*clip)(float* x, int64_t count, float limit);
+    // y += l1 sign(x) + l2 x
+    void (*add_penalty)(const float* x, float* y, int64_t count, float l1, float l2);
+    // columns whose norm is above max_norm times max_norm / (norm + 1e-7)
+    void (*limit_column_norms)(float* x, int64_t ldx, int64_t rows, int64_t columns, float max_norm);
     void (*scale)(float* x, int64_t count, float factor);
     void (*add_scaled)(const float* x, float* y, int64_t count, float factor);
     void (*fill)(float* x, int64_t count, float value);
@@ -174,6 +182,9 @@ struct Kernels {
                            float high);
     void (*dropout)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
                     float rate);
+    // y = u < rate ? x : y
+    void (*restore_dropped)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
+                            float rate);
 
     // Runs fused multiply-adds in registers: returns the floating-point operations done (2 per FMA and lane).
     double (*fma_loop)(int64_t iterations, float* sink);

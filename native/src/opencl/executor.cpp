@@ -421,15 +421,27 @@ public:
             Float4 h1;
             std::memcpy(h0.at, h, sizeof h0.at);
             std::memcpy(h1.at, h + 8, sizeof h1.at);
-            step.use(flat_launch(count, limits), [&] { return update_kernel(n.rule); });
+            const bool drops = n.drop_rate.slot != 0 || n.drop_rate.constant != 0;
+            step.use(flat_launch(count, limits), [&] { return update_kernel(n.rule, drops); });
             for (const Place& operand : operands_of_rule) step.operand(operand);
             step.value(count);
             step.value(h0);
             step.value(h1);
+            if (!drops) return;
+            step.value(cl_ulong{run.counter(n.seed)});
+            step.value(cl_ulong{run.counter(n.stream)});
+            step.value(run.scalar(n.drop_rate));
         }};
     }
 
     std::vector<Prepare> operator()(const hpc_norm& n) {
+        if (n.order == 1.0f) return other_norm(n, "sum_of_magnitudes", "norm_of_magnitudes");
+        if (n.order != 2.0f) {
+            std::vector<Prepare> steps = other_norm(n, "largest_magnitude", "norm_of_largest");
+            if (std::isinf(n.order)) return steps;
+            for (Prepare& step : other_norm(n, "sum_of_powers", "norm_of_powers")) steps.push_back(std::move(step));
+            return steps;
+        }
         const Value& x = value(n.x);
         const Place from = place(n.x), norm = place(n.norm), partials = scratch();
         return {[=, &x, limits = limits_](const Run& run, Step& step) {
@@ -455,6 +467,32 @@ public:
             step.operand(at);
             step.operand(norm);
             step.value(count);
+            step.value(run.scalar(n.max_norm));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_clip_by_value& n) { return flat(n.x, 0, n.limit, clip_by_value_kernel()); }
+
+    std::vector<Prepare> operator()(const hpc_add_penalty& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, from = place(n.x), to = place(n.y)](const Run& run, Step& step) {
+            const cl_ulong count = x.elements(run.extents);
+            step.use(flat_launch(count, limits), [] { return add_penalty_kernel(); });
+            step.operand(from);
+            step.operand(to);
+            step.value(count);
+            step.value(run.scalar(n.l1));
+            step.value(run.scalar(n.l2));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_limit_column_norms& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, at = place(n.x)](const Run& run, Step& step) {
+            step.use(limit_column_norms_launch(x.columns, limits), [] { return limit_column_norms_kernel(); });
+            step.operand(at);
+            step.value(cl_ulong{x.rows(run.extents)});
+            step.value(cl_ulong{x.columns});
             step.value(run.scalar(n.max_norm));
         }};
     }
@@ -502,6 +540,28 @@ private:
     Place scratch() const {
         if (!plan_.workspace) return {};
         return {static_cast<const OpenClBuffer&>(*plan_.workspace).memory(), plan_.scratch[node_] / 4};
+    }
+
+    // A norm that is not the Euclidean one: a pass over the elements, and one over its partial results.
+    std::vector<Prepare> other_norm(const hpc_norm& n, const char* pass, const char* end) {
+        const Value& x = value(n.x);
+        const Place from = place(n.x), norm = place(n.norm), partials = scratch();
+        return {[=, &x, limits = limits_, order = n.order](const Run& run, Step& step) {
+                    const cl_ulong count = x.elements(run.extents);
+                    step.use(sum_of_squares_launch(count, limits), [&] { return other_norm_kernel(pass); });
+                    step.operand(from);
+                    step.operand(partials);
+                    step.operand(norm);
+                    step.value(count);
+                    step.value(order);
+                },
+                [=, &x, limits = limits_, order = n.order](const Run& run, Step& step) {
+                    step.use(one_group(limits), [&] { return other_norm_kernel(end); });
+                    step.operand(partials);
+                    step.operand(norm);
+                    step.value(cl_ulong{sum_of_squares_launch(x.elements(run.extents), limits).groups});
+                    step.value(order);
+                }};
     }
 
     static void extents(Step& step, cl_ulong m, cl_ulong n, cl_ulong k, cl_ulong split_k) {

@@ -116,13 +116,14 @@ inline constexpr Source kActivationSource{
     {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/activation.cl"}};
 inline constexpr Source kPReluSource{"prelu", {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/prelu.cl"}};
 inline constexpr Source kElementwiseSource{"elementwise", {HPC_BASE, "opencl/kernels/elementwise.cl"}};
-inline constexpr Source kRandomSource{"random", {HPC_BASE, "opencl/kernels/random.cl"}};
+inline constexpr Source kRandomSource{"random", {HPC_BASE, "opencl/kernels/philox.cl", "opencl/kernels/random.cl"}};
 inline constexpr Source kGatherSource{"gather", {HPC_BASE, "opencl/kernels/gather.cl"}};
 inline constexpr Source kSoftmaxSource{"softmax", {HPC_FORMULAS, "opencl/kernels/softmax.cl"}};
 inline constexpr Source kCrossEntropySource{"cross_entropy", {HPC_FORMULAS, "opencl/kernels/cross_entropy.cl"}};
 inline constexpr Source kLossSource{"loss", {HPC_FORMULAS, "formulas/losses.h", "opencl/kernels/loss.cl"}};
 inline constexpr Source kReduceSource{"reduce", {HPC_BASE, "opencl/kernels/reduce.cl"}};
-inline constexpr Source kUpdateSource{"update", {HPC_FORMULAS, "formulas/rules.h", "opencl/kernels/update.cl"}};
+inline constexpr Source kUpdateSource{
+    "update", {HPC_FORMULAS, "formulas/rules.h", "opencl/kernels/philox.cl", "opencl/kernels/update.cl"}};
 #undef HPC_FORMULAS
 #undef HPC_BASE
 
@@ -369,6 +370,10 @@ inline Kernel add_scaled_kernel() { return {&kElementwiseSource, "", "add_scaled
 inline Kernel fill_kernel() { return {&kElementwiseSource, "", "fill"}; }
 // x *= min(1, max_norm / (norm + 1e-6)).  Arguments: metrics, guard, x, norm; count; max_norm (float).
 inline Kernel clip_by_norm_kernel() { return {&kElementwiseSource, "", "clip_by_norm"}; }
+// x = min(max(x, -limit), limit).  Arguments: metrics, guard, x; count; limit (float).
+inline Kernel clip_by_value_kernel() { return {&kElementwiseSource, "", "clip_by_value"}; }
+// y += l1 sign(x) + l2 x.  Arguments: metrics, guard, x, y; count; l1, l2 (float).
+inline Kernel add_penalty_kernel() { return {&kElementwiseSource, "", "add_penalty"}; }
 // Arguments: metrics, guard, x; count, seed, stream (ulong); low, high (float).
 inline Kernel philox_uniform_kernel() { return {&kRandomSource, "", "philox_uniform"}; }
 // Arguments: metrics, guard, x, y; count, seed, stream (ulong); rate (float).
@@ -486,6 +491,21 @@ inline Launch sum_of_squares_launch(uint64_t count, const Limits& limits) {
 inline uint64_t norm_scratch(uint64_t count, const Limits& limits) {
     return sum_of_squares_launch(count, limits).groups * sizeof(norm_partial);
 }
+// The same of other norms. Arguments: metrics, guard, x, partials, norm (the unit of sum_of_powers); count (ulong); order (float).
+inline Kernel other_norm_kernel(const char* entry) { return {&kReduceSource, "", entry}; }
+// They are followed by norm_of_magnitudes, norm_of_largest or norm_of_powers. Launch: one_group.
+// Arguments: metrics, guard, partials, norm; parts (ulong); order (float).
+
+// Columns of x[rows x columns] limited to a norm: a work-group has kNormColumns columns side by side.
+// Arguments: metrics, guard, x; rows, columns (ulong); max_norm (float).
+inline constexpr uint64_t kNormColumns = 16;
+inline Kernel limit_column_norms_kernel() {
+    return {&kReduceSource, define("HPC_NORM_COLUMNS", kNormColumns), "limit_column_norms"};
+}
+inline Launch limit_column_norms_launch(uint64_t columns, const Limits& limits) {
+    return {blocks_of(columns, kNormColumns), limits.group};
+}
+
 // Follows sum_of_squares: norm[0] and metrics.gradient_norm. Launch: one_group.
 // Arguments: metrics, guard, partials, norm; parts (ulong).
 inline Kernel norm_kernel() { return {&kReduceSource, "", "norm"}; }
@@ -497,12 +517,13 @@ inline Kernel end_run_kernel() { return {&kReduceSource, "", "end_run"}; }
 // ---- Updates (update.cl): flat_launch(count) ------------------------------------------------------------------------
 
 // Arguments: metrics, guard (1), parameters, gradients, state 0, state 1, state 2, state 3; count (ulong); h0
-// (cl_float8), h1 (cl_float4): the 12 floats that prepare_rule(rule) makes, as they lie in UpdateElements::h.
-inline Kernel update_kernel(int32_t rule) {
+// (cl_float8), h1 (cl_float4): the 12 floats that prepare_rule(rule) makes, as they lie in UpdateElements::h; where it drops
+// learning rates: seed, stream (ulong), drop_rate (float).
+inline Kernel update_kernel(int32_t rule, bool drops = false) {
     const hpc_rule_info* info = rule_info(rule);
     return {&kUpdateSource,
             std::string(" -DHPC_RULE_UPDATE=") + info->name + "_update" +
-                define("HPC_STATES", static_cast<uint64_t>(info->state_count)),
+                define("HPC_STATES", static_cast<uint64_t>(info->state_count)) + define("HPC_DROPS", static_cast<uint64_t>(drops)),
             "update"};
 }
 

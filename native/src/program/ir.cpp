@@ -128,6 +128,12 @@ std::vector<Operand> operands(const Payload& payload) {
                        change(n.x, "x");
                        read(n.norm, "norm");
                    },
+                   [&](const hpc_clip_by_value& n) { change(n.x, "x"); },
+                   [&](const hpc_add_penalty& n) {
+                       read(n.x, "x");
+                       change(n.y, "y");
+                   },
+                   [&](const hpc_limit_column_norms& n) { change(n.x, "x"); },
                    [&](const hpc_scale& n) { change(n.x, "x"); },
                    [&](const hpc_add_scaled& n) {
                        read(n.x, "x");
@@ -188,10 +194,14 @@ std::string name_of(const Payload& payload) {
             [](const PReluBackwardNode& n) -> std::string { return n.sums ? "prelu_backward + column_sums" : "prelu_backward"; },
             [](const hpc_update& n) {
                 const hpc_rule_info* info = rule_info(n.rule);
-                return std::string("update ") + (info ? info->name : "?");
+                const bool drops = n.drop_rate.slot != 0 || n.drop_rate.constant != 0;
+                return std::string("update ") + (info ? info->name : "?") + (drops ? " + dropout" : "");
             },
             [](const hpc_norm&) -> std::string { return "norm"; },
             [](const hpc_clip_by_norm&) -> std::string { return "clip_by_norm"; },
+            [](const hpc_clip_by_value&) -> std::string { return "clip_by_value"; },
+            [](const hpc_add_penalty&) -> std::string { return "add_penalty"; },
+            [](const hpc_limit_column_norms&) -> std::string { return "limit_column_norms"; },
             [](const hpc_scale&) -> std::string { return "scale"; },
             [](const hpc_add_scaled&) -> std::string { return "add_scaled"; },
             [](const hpc_fill&) -> std::string { return "fill"; },
@@ -210,7 +220,8 @@ bool overlap(const std::vector<Value>& values, ValueId a, ValueId b, const Exten
 
 bool touches_metrics(const Payload& payload) {
     return std::holds_alternative<LossNode>(payload) || std::holds_alternative<SoftmaxCrossEntropyNode>(payload) ||
-           std::holds_alternative<hpc_norm>(payload) || std::holds_alternative<hpc_gather_rows>(payload);
+           std::holds_alternative<hpc_norm>(payload) || std::holds_alternative<hpc_clip_by_norm>(payload) ||
+           std::holds_alternative<hpc_gather_rows>(payload);
 }
 
 Work work_of(const Payload& payload, const std::vector<Value>& values, const Extents& at) {
@@ -253,10 +264,15 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
                                     return elements(n.x) * ((n.dx ? 1 : 0) + (n.dslope ? 2 : 0) + (n.sums ? 1 : 0));
                                 },
                                 [&](const hpc_update& n) {
-                                    return elements(n.parameters) * (n.rule == HPC_RULE_ADAM ? 12 : 4);
+                                    // About what the rules take: four operations, and four more for each state.
+                                    const hpc_rule_info* info = rule_info(n.rule);
+                                    return elements(n.parameters) * static_cast<uint64_t>(4 + 4 * (info ? info->state_count : 0));
                                 },
                                 [&](const hpc_norm& n) { return 2 * elements(n.x); },
                                 [&](const hpc_clip_by_norm& n) { return elements(n.x); },
+                                [&](const hpc_clip_by_value& n) { return 2 * elements(n.x); },
+                                [&](const hpc_add_penalty& n) { return 4 * elements(n.x); },
+                                [&](const hpc_limit_column_norms& n) { return 3 * elements(n.x); },
                                 [&](const hpc_scale& n) { return elements(n.x); },
                                 [&](const hpc_add_scaled& n) { return 2 * elements(n.x); },
                                 [&](const hpc_fill&) -> uint64_t { return 0; },

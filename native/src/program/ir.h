@@ -98,7 +98,8 @@ struct PReluBackwardNode {
 using Payload = std::variant<hpc_gather_rows, DenseForwardNode, DenseBackwardInputNode, hpc_dense_backward_weight,
                              hpc_column_sums, hpc_activation_forward, ActivationBackwardNode, LossNode,
                              SoftmaxCrossEntropyNode, hpc_softmax, hpc_softmax_backward, hpc_log_softmax, hpc_log_softmax_backward,
-                             hpc_prelu_forward, PReluBackwardNode, hpc_update, hpc_norm, hpc_clip_by_norm, hpc_scale,
+                             hpc_prelu_forward, PReluBackwardNode, hpc_update, hpc_norm, hpc_clip_by_norm, hpc_clip_by_value,
+                             hpc_add_penalty, hpc_limit_column_norms, hpc_scale,
                              hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout>;
 
 struct Node {

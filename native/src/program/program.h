@@ -56,6 +56,9 @@ public:
     void record(const hpc_update& arguments);
     void record(const hpc_norm& arguments);
     void record(const hpc_clip_by_norm& arguments);
+    void record(const hpc_clip_by_value& arguments);
+    void record(const hpc_add_penalty& arguments);
+    void record(const hpc_limit_column_norms& arguments);
     void record(const hpc_scale& arguments);
     void record(const hpc_add_scaled& arguments);
     void record(const hpc_fill& arguments);

@@ -469,12 +469,20 @@ void Program::record(const hpc_update& arguments) {
     }
     for (int i = 0; i < info->hyperparameter_count; i++) check_scalar(node.hyperparameters[i], "a hyperparameter");
     check_counter(node.step, "step");
+    check_counter(node.seed, "seed");
+    check_counter(node.stream, "stream");
+    check_scalar(node.drop_rate, "drop_rate");
+    if (node.drop_rate.slot == 0 && !(node.drop_rate.constant >= 0 && node.drop_rate.constant < 1))
+        fail(HPC_INVALID_ARGUMENT, "update: drop_rate is %g: expected 0 <= drop_rate < 1", static_cast<double>(node.drop_rate.constant));
     append(node);
 }
 
 void Program::record(const hpc_norm& arguments) {
     check_recording();
     hpc_norm node = arguments;
+    check_reserved(node.reserved);
+    if (node.order == 0) node.order = 2;
+    if (!(node.order > 0)) fail(HPC_INVALID_ARGUMENT, "norm: order is %g: expected a number above 0", static_cast<double>(node.order));
     floats(node.x, "x");
     is_row("norm", "norm", floats(node.norm, "norm"), 1);
     check_writable(node.norm, "norm");
@@ -489,6 +497,37 @@ void Program::record(const hpc_clip_by_norm& arguments) {
     is_row("clip_by_norm", "norm", floats(node.norm, "norm"), 1);
     check_writable(node.x, "x");
     different("clip_by_norm", node.x, node.norm);
+    check_scalar(node.max_norm, "max_norm");
+    append(node);
+}
+
+void Program::record(const hpc_clip_by_value& arguments) {
+    check_recording();
+    hpc_clip_by_value node = arguments;
+    check_reserved(node.reserved);
+    floats(node.x, "x");
+    check_writable(node.x, "x");
+    check_scalar(node.limit, "limit");
+    append(node);
+}
+
+void Program::record(const hpc_add_penalty& arguments) {
+    check_recording();
+    hpc_add_penalty node = arguments;
+    same_shape("add_penalty", "x", floats(node.x, "x"), "y", floats(node.y, "y"));
+    check_writable(node.y, "y");
+    different("add_penalty", node.y, node.x);
+    check_scalar(node.l1, "l1");
+    check_scalar(node.l2, "l2");
+    append(node);
+}
+
+void Program::record(const hpc_limit_column_norms& arguments) {
+    check_recording();
+    hpc_limit_column_norms node = arguments;
+    check_reserved(node.reserved);
+    floats(node.x, "x");
+    check_writable(node.x, "x");
     check_scalar(node.max_norm, "max_norm");
     append(node);
 }

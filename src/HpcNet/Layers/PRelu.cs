@@ -31,10 +31,10 @@ public sealed record PRelu : Layer
 
     internal override string Kind => "prelu";
 
-    internal override int OutputColumns(int inputs, string name) => inputs;
+    internal override Shape OutputShape(Shape input, string name) => input;
 
-    internal override void DeclareParameters(int inputs, ParameterDeclarations parameters) =>
-        parameters.Add("slope", 1, Shared ? 1 : inputs, Initializer.Constant(InitialSlope), decays: false);
+    internal override void DeclareParameters(Shape input, ParameterDeclarations parameters) =>
+        parameters.Add("slope", 1, Shared ? 1 : input.Elements, Initializer.Constant(InitialSlope), decays: false);
 
     internal override Value RecordForward(NodeRecording node, Value x)
     {

@@ -354,7 +354,7 @@ public sealed class Network : IDisposable
     private Node NodeOf(string layer) => Graph.FindNode(Ensure.NotNull(layer)) ?? throw new ArgumentException(
         $"There is no layer '{layer}'; there are {string.Join(", ", Graph.Nodes.Select(n => n.Name))}.", nameof(layer));
 
-    private ParameterSegment Segment(string name, int length, string argument)
+    internal ParameterSegment Segment(string name, int length, string argument)
     {
         ParameterSegment segment = Graph.Find(Ensure.NotNull(name)) ?? throw new ArgumentException(
             $"There is no parameter '{name}'; there are {string.Join(", ", Graph.Segments.Select(s => s.Name))}.", nameof(name));

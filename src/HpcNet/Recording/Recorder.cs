@@ -266,9 +266,19 @@ internal sealed unsafe class Recorder : IDisposable
     }
 
     public void Update(
-        int rule, Value parameters, Value gradients, ReadOnlySpan<Value> states, ReadOnlySpan<Scalar> hyperparameters, Counter step)
+        int rule, Value parameters, Value gradients, ReadOnlySpan<Value> states, ReadOnlySpan<Scalar> hyperparameters, Counter step,
+        Scalar dropRate = default, Counter seed = default, Counter stream = default)
     {
-        var arguments = new hpc_update { rule = rule, parameters = parameters.Id, gradients = gradients.Id, step = step.Native };
+        var arguments = new hpc_update
+        {
+            rule = rule,
+            parameters = parameters.Id,
+            gradients = gradients.Id,
+            step = step.Native,
+            drop_rate = dropRate.Native,
+            seed = seed.Native,
+            stream = stream.Native,
+        };
         for (int i = 0; i < states.Length; i++)
             arguments.states[i] = states[i].Id;
         for (int i = 0; i < hyperparameters.Length; i++)
@@ -277,9 +287,9 @@ internal sealed unsafe class Recorder : IDisposable
         Status.Check(Native.hpc_record_update(lease.Pointer, &arguments));
     }
 
-    public void Norm(Value x, Value norm)
+    public void Norm(Value x, Value norm, float order = 2f)
     {
-        var arguments = new hpc_norm { x = x.Id, norm = norm.Id };
+        var arguments = new hpc_norm { x = x.Id, norm = norm.Id, order = order };
         using var lease = _program.Lease();
         Status.Check(Native.hpc_record_norm(lease.Pointer, &arguments));
     }
@@ -289,6 +299,27 @@ internal sealed unsafe class Recorder : IDisposable
         var arguments = new hpc_clip_by_norm { x = x.Id, norm = norm.Id, max_norm = maxNorm.Native };
         using var lease = _program.Lease();
         Status.Check(Native.hpc_record_clip_by_norm(lease.Pointer, &arguments));
+    }
+
+    public void ClipByValue(Value x, Scalar limit)
+    {
+        var arguments = new hpc_clip_by_value { x = x.Id, limit = limit.Native };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_clip_by_value(lease.Pointer, &arguments));
+    }
+
+    public void AddPenalty(Value x, Value y, Scalar l1, Scalar l2)
+    {
+        var arguments = new hpc_add_penalty { x = x.Id, y = y.Id, l1 = l1.Native, l2 = l2.Native };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_add_penalty(lease.Pointer, &arguments));
+    }
+
+    public void LimitColumnNorms(Value x, Scalar maxNorm)
+    {
+        var arguments = new hpc_limit_column_norms { x = x.Id, max_norm = maxNorm.Native };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_limit_column_norms(lease.Pointer, &arguments));
     }
 
     public void Scale(Value x, Scalar factor)

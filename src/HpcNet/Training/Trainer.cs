@@ -17,6 +17,8 @@ public sealed unsafe class Trainer : IDisposable
     private static readonly long ReportTicks = Stopwatch.Frequency / 10;
 
     private readonly OptimizerState _state;
+    private readonly ScheduleState? _scheduleState;
+    private readonly float _ownMomentum;
     private TrainingProgram? _stepProgram;
     private FitSession? _fit;
     private float[] _prepared = [];
@@ -54,8 +56,28 @@ public sealed unsafe class Trainer : IDisposable
     /// <summary>How gradients change parameters.</summary>
     public Optimizer Optimizer { get; }
 
-    /// <summary>How the learning rate moves over the trainer's steps; null: it does not.</summary>
-    public Schedule? Schedule { get; init; }
+    /// <summary>
+    /// How the learning rate (and for some schedules the momentum) moves over the trainer's steps; null: it does not.
+    /// <see cref="Fit"/> tells a schedule that waits for a plateau the validation loss of each epoch, without validation data the
+    /// training loss; with <c>Step</c>, <see cref="ReportMetric"/> does.
+    /// </summary>
+    /// <exception cref="ArgumentException">The schedule moves a momentum that the optimizer does not have.</exception>
+    public Schedule? Schedule
+    {
+        get;
+        init
+        {
+            if (value is { MovesMomentum: true } && Optimizer.MomentumIndex < 0)
+            {
+                throw new ArgumentException(
+                    $"Schedule is {value}, which moves the momentum; {Optimizer} has none. Give it one, or leave the momentum alone.",
+                    nameof(Schedule));
+            }
+            field = value;
+            _scheduleState = value?.Begin();
+            _ownMomentum = value is { MovesMomentum: true } ? Optimizer.Hyperparameters()[Optimizer.MomentumIndex] : 0f;
+        }
+    }
 
     /// <summary>When a fit stops early; null: never, and the last parameters stay.</summary>
     public EarlyStopping? EarlyStopping { get; init; }
@@ -68,7 +90,98 @@ public sealed unsafe class Trainer : IDisposable
 
     /// <summary>The learning rate of the next step.</summary>
     /// <exception cref="InvalidOperationException">A custom schedule gave no meaningful factor.</exception>
-    public float LearningRate => Schedule is null ? Optimizer.LearningRate : Optimizer.LearningRate * Schedule.FactorAt(_steps);
+    public float LearningRate => _scheduleState is null ? Optimizer.LearningRate : (float)(Optimizer.LearningRate * _scheduleState.Factor(_steps));
+
+    /// <summary>The momentum (β₁ of Adam and its kin) of the next step; null where the rule has none.</summary>
+    public float? Momentum => Optimizer.MomentumIndex < 0 ? null
+        : MovesMomentum ? MomentumOfStep : Optimizer.Hyperparameters()[Optimizer.MomentumIndex];
+
+    private bool MovesMomentum => Schedule is { MovesMomentum: true };
+
+    // Where a schedule moves it at some steps only, it is the optimizer's own at the others.
+    private float MomentumOfStep => MovesMomentum ? _scheduleState!.Momentum(_steps) ?? _ownMomentum : 0f;
+
+    /// <summary>
+    /// Tells a schedule that waits for a plateau how training goes: once per epoch, or whatever its patience is counted in. Other
+    /// schedules do not care. <see cref="Fit"/> does this by itself.
+    /// </summary>
+    /// <param name="value">The watched number, most often the validation loss.</param>
+    /// <exception cref="InvalidOperationException">The trainer is working on another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    public void ReportMetric(double value)
+    {
+        Enter();
+        _scheduleState?.Report(value, _steps);
+        Leave();
+    }
+
+    /// <summary>Reads the average of a parameter, which <see cref="AveragedSgd"/> keeps.</summary>
+    /// <param name="name">For example <c>dense1.weight</c>.</param>
+    /// <param name="values">As many elements as the parameter has, in the order of <see cref="Network.GetParameter"/>.</param>
+    /// <exception cref="ArgumentException">There is no such parameter, or the span has another length.</exception>
+    /// <exception cref="InvalidOperationException">The optimizer keeps no averages, no step was done yet, the parameter's layer is frozen,
+    /// or the trainer is working on another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    public void ReadAverage(string name, Span<float> values)
+    {
+        ParameterSegment segment = Network.Segment(name, values.Length, nameof(values));
+        Enter();
+        try
+        {
+            CheckAverages();
+            if (!Network.Trains(segment.Node))
+                throw new InvalidOperationException($"The layer of '{segment.Name}' is frozen: it has no average.");
+            _state.Moments[0].Read(values, segment.Offset);
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    /// <summary>
+    /// Gives the network the averages of its parameters, which <see cref="AveragedSgd"/> keeps, in exchange for the parameters: a second
+    /// call gives those back. Frozen layers stay as they are.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The optimizer keeps no averages, no step was done yet, or the trainer is working on
+    /// another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    public void AdoptAverages()
+    {
+        Enter();
+        try
+        {
+            CheckAverages();
+            lock (Network.Gate)
+            {
+                Network.ThrowIfDisposed();
+                foreach (ParameterSegment segment in Network.Graph.Segments.Where(s => Network.Trains(s.Node)))
+                {
+                    var parameters = new float[segment.Length];
+                    var averages = new float[segment.Length];
+                    Network.Parameters.Read<float>(parameters, segment.Offset);
+                    _state.Moments[0].Read<float>(averages, segment.Offset);
+                    // A layer that was thawed after the last step has none yet.
+                    if (!averages.AsSpan().ContainsAnyExcept(0f))
+                        continue;
+                    Network.Parameters.Write<float>(averages, segment.Offset);
+                    _state.Moments[0].Write<float>(parameters, segment.Offset);
+                }
+            }
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    private void CheckAverages()
+    {
+        if (Optimizer is not AveragedSgd)
+            throw new InvalidOperationException($"{Optimizer} keeps no averages; AveragedSgd does.");
+        if (_ruleSteps == 0)
+            throw new InvalidOperationException("No step was done yet: there are no averages.");
+    }
 
     /// <summary>Records plain programs, which fuse nothing: for tests of the fused ones.</summary>
     internal bool Plain { get; init; }
@@ -76,7 +189,8 @@ public sealed unsafe class Trainer : IDisposable
     /// <summary>Trains for a number of epochs.</summary>
     /// <param name="train">The training data, as they come (<see cref="Network.Preprocessing"/> is applied).</param>
     /// <param name="epochs">Passes over the data, at least 1.</param>
-    /// <param name="batchSize">Rows of a step, at least 1; the last batch of an epoch may be smaller.</param>
+    /// <param name="batchSize">Rows of a step: 1 is online gradient descent, <c>train.Count</c> (or more) batch gradient descent, anything
+    /// between mini-batches. The last batch of an epoch may be smaller.</param>
     /// <param name="validation">Data to evaluate on after each epoch; null: none.</param>
     /// <param name="progress">Gets reports about ten times a second and at the end of each epoch; called on the training thread
     /// unless it is a <see cref="Progress{T}"/>.</param>
@@ -190,7 +304,7 @@ public sealed unsafe class Trainer : IDisposable
         {
             TrainingProgram program = Current();
             var cells = new ulong[program.SlotCount];
-            program.FillSlots(cells, 0, Optimizer.LearningRate, (ulong)_ruleSteps + 1, (ulong)_randomSteps);
+            program.FillSlots(cells, 0, Optimizer.LearningRate, (ulong)_ruleSteps + 1, (ulong)_randomSteps, MomentumOfStep);
             DeviceBuffer[] buffers = [Network.Parameters, _state.Gradients, .. _state.Moments];
             lock (Network.Gate)
             {
@@ -261,7 +375,7 @@ public sealed unsafe class Trainer : IDisposable
                 x = DataChecks.Prepare(preprocessing, x, ref _prepared);
             float rate = LearningRate;
             Span<ulong> cells = stackalloc ulong[program.SlotCount];
-            program.FillSlots(cells, 0, rate, (ulong)_ruleSteps + 1, (ulong)_randomSteps++);
+            program.FillSlots(cells, 0, rate, (ulong)_ruleSteps + 1, (ulong)_randomSteps++, MomentumOfStep);
             hpc_metrics metrics;
             fixed (float* features = x)
             {
@@ -351,7 +465,7 @@ public sealed unsafe class Trainer : IDisposable
             Network.ThrowIfDisposed();
             // A layer that is frozen now may have left a gradient behind, and norms go over all of them.
             _state.Gradients.Clear();
-            return new TrainingProgram(Network, Loss, Optimizer, _state, capacity, labels, data, Seed, Plain);
+            return new TrainingProgram(Network, Loss, Optimizer, _state, capacity, labels, data, Seed, Plain, MovesMomentum);
         }
     }
 
@@ -465,6 +579,7 @@ public sealed unsafe class Trainer : IDisposable
                 _records.Add(new EpochRecord(
                     epoch, _totals.Loss(trainer.Loss), _totals.Accuracy(trainer.Loss), _validationLoss, _validationAccuracy, rate,
                     Seconds(_trainingTicks - ticksBefore)));
+                trainer._scheduleState?.Report(evaluation is null ? _records[^1].Loss : _validationLoss, trainer._steps);
                 stopped = StopsAfter(epoch);
                 Report(epoch, StepsPerEpoch, finished: true);
             }
@@ -499,7 +614,7 @@ public sealed unsafe class Trainer : IDisposable
                 int rows = Math.Min(_batch, train.Count - start);
                 rate = trainer.LearningRate;
                 program.FillSlots(
-                    cells, (ulong)start, rate, (ulong)trainer._ruleSteps + 1, (ulong)trainer._randomSteps++);
+                    cells, (ulong)start, rate, (ulong)trainer._ruleSteps + 1, (ulong)trainer._randomSteps++, trainer.MomentumOfStep);
                 bool last = step == steps - 1;
                 bool report = progress is not null && !last && Stopwatch.GetTimestamp() - _lastReport >= ReportTicks;
                 bool fetch = last || report;

@@ -168,21 +168,28 @@ internal sealed class ReferenceNetwork
     {
         _step++;
         List<ReferenceBlock> live = [.. Blocks.Where(b => !b.Layer.Frozen)];
+        double direction = optimizer.Maximize ? -1 : 1;
         foreach (OptimizerLink link in optimizer.Links())
         {
             if (link is ClipByNormLink clip)
             {
-                double norm = Math.Sqrt(Blocks.Sum(b => b.Gradient.Sum(g => g * g)));
+                IEnumerable<double> all = Blocks.SelectMany(b => b.Gradient).Select(Math.Abs);
+                double norm = double.IsInfinity(clip.Order) ? all.Max() : Math.Pow(all.Sum(g => Math.Pow(g, clip.Order)), 1.0 / clip.Order);
                 double factor = Math.Min(1, clip.MaxNorm / (norm + 1e-6));
                 Each(Blocks, (b, i) => b.Gradient[i] *= factor);
             }
-            else if (link is WeightDecayLink decay)
+            else if (link is ClipByValueLink value)
             {
-                Each(live.Where(b => b.Decays), (b, i) => b.Gradient[i] += decay.L2 * b.Values[i]);
+                Each(Blocks, (b, i) => b.Gradient[i] = Math.Clamp(b.Gradient[i], -value.Limit, value.Limit));
+            }
+            else if (link is PenaltyLink penalty)
+            {
+                Each(live.Where(b => b.Decays || penalty.Biases), (b, i) =>
+                    b.Gradient[i] += direction * (penalty.L1 * Math.Sign(b.Values[i]) + penalty.L2 * b.Values[i]));
             }
         }
         foreach (DecoupledWeightDecayLink decay in optimizer.Links().OfType<DecoupledWeightDecayLink>())
-            Each(live.Where(b => b.Decays), (b, i) => b.Values[i] *= 1 - learningRate * b.Layer.Scale * decay.Rate);
+            Each(live.Where(b => b.Decays || decay.Biases), (b, i) => b.Values[i] *= 1 - learningRate * b.Layer.Scale * decay.Rate);
 
         Each(live, (b, i) =>
         {

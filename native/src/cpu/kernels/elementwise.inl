@@ -343,6 +343,92 @@ static double sum_of_squares(const float* x, int64_t count) {
     return (a.total() + b.total()) + (c.total() + d.total());
 }
 
+static double sum_of_magnitudes(const float* x, int64_t count) {
+    DoubleSum a, b;
+    constexpr int64_t n = V::lanes;
+    int64_t i = 0;
+    for (; i + 2 * n <= count; i += 2 * n) {
+        a.add(abs(V::load(x + i)));
+        b.add(abs(V::load(x + i + n)));
+    }
+    for (; i < count; i += n) a.add(abs(V::load_partial(x + i, count - i < n ? count - i : n)));
+    return a.total() + b.total();
+}
+
+// A NaN is the largest of all.
+static float largest_magnitude(const float* x, int64_t count) {
+    constexpr int64_t n = V::lanes;
+    V largest = V::zero(), not_numbers = V::zero();
+    for (int64_t i = 0; i < count; i += n) {
+        const V v = abs(V::load_partial(x + i, count - i < n ? count - i : n));
+        largest = max_keep(largest, v);
+        not_numbers = not_numbers + (v - v);
+    }
+    // Infinity less infinity is no number either: what is not finite is looked at once more.
+    const float missing = reduce_add(not_numbers);
+    if (missing == 0.0f) return reduce_max(largest);
+    for (int64_t i = 0; i < count; i++)
+        if (x[i] != x[i]) return x[i];
+    return reduce_max(largest);
+}
+
+static HPC_INLINE V clipped(V x, V low, V high) { return min_keep(max_keep(x, low), high); }
+
+static void clip(float* x, int64_t count, float limit) {
+    const V high = V::broadcast(limit), low = V::zero() - high;
+    int64_t i = 0;
+    for (; i + V::lanes <= count; i += V::lanes) clipped(V::load(x + i), low, high).store(x + i);
+    if (i < count) clipped(V::load_partial(x + i, count - i), low, high).store_partial(x + i, count - i);
+}
+
+static HPC_INLINE V penalized(V x, V y, V l1, V l2) {
+    const V sign = select(equal(x, V::zero()), V::zero(), copysign(l1, x));
+    return y + fma(l2, x, sign);
+}
+
+static void add_penalty(const float* x, float* y, int64_t count, float l1, float l2) {
+    // The sign of l1 is not copysign's to lose.
+    const V a = V::broadcast(l1 < 0.0f ? -l1 : l1), b = V::broadcast(l1 < 0.0f ? -l2 : l2);
+    const V direction = V::broadcast(l1 < 0.0f ? -1.0f : 1.0f);
+    const auto step = [&](int64_t i, int64_t width) HPC_INLINE_LAMBDA {
+        const V v = V::load_partial(x + i, width), w = V::load_partial(y + i, width);
+        (direction * penalized(v, direction * w, a, b)).store_partial(y + i, width);
+    };
+    int64_t i = 0;
+    for (; i + V::lanes <= count; i += V::lanes) step(i, V::lanes);
+    if (i < count) step(i, count - i);
+}
+
+// One vector's width of columns. The column is measured in units of its largest number, so that no square overflows or
+// vanishes, and in blocks of rows, so that the sum's error does not grow with them.
+static HPC_INLINE void limit_columns(float* x, int64_t ldx, int64_t rows, int64_t width, float max_norm) {
+    V largest = V::zero();
+    for (int64_t r = 0; r < rows; ++r) largest = max_keep(largest, abs(V::load_partial(x + r * ldx, width)));
+    const V nothing = V::broadcast(1.0f), unit = select(less(V::zero(), largest), largest, nothing);
+    V total = V::zero();
+    for (int64_t first = 0; first < rows; first += 64) {
+        const int64_t end = first + 64 < rows ? first + 64 : rows;
+        V sum = V::zero();
+        for (int64_t r = first; r < end; ++r) {
+            const V part = V::load_partial(x + r * ldx, width) / unit;
+            sum = fma(part, part, sum);
+        }
+        total = total + sum;
+    }
+    const V bound = V::broadcast(max_norm) / unit, norm = sqrt(total);
+    const V factor = select(less(bound, norm), bound / (norm + V::broadcast(1e-7f) / unit), nothing);
+    if (reduce_max(abs(factor - nothing)) == 0.0f) return;
+    for (int64_t r = 0; r < rows; ++r) {
+        float* row = x + r * ldx;
+        (V::load_partial(row, width) * factor).store_partial(row, width);
+    }
+}
+
+static void limit_column_norms(float* x, int64_t ldx, int64_t rows, int64_t columns, float max_norm) {
+    for (int64_t j = 0; j < columns; j += V::lanes)
+        limit_columns(x + j, ldx, rows, columns - j < V::lanes ? columns - j : V::lanes, max_norm);
+}
+
 static void scale(float* x, int64_t count, float factor) {
     const V f = V::broadcast(factor);
     int64_t i = 0;

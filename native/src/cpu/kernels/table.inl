@@ -35,12 +35,18 @@ static constexpr Kernels make_kernels(const char* isa) {
         {HPC_RULES(HPC_ROW)},
 #undef HPC_ROW
         sum_of_squares,
+        sum_of_magnitudes,
+        largest_magnitude,
+        clip,
+        add_penalty,
+        limit_column_norms,
         scale,
         add_scaled,
         fill,
         sum_parts,
         philox_uniform,
         dropout,
+        restore_dropped,
         fma_loop,
     };
 }

@@ -154,6 +154,196 @@ norm(HPC_HEAD, global const uint* partials, ulong partials_at, global float* res
     }
 }
 
+// ---- Other norms ------------------------------------------------------------------------------------------------------
+// Partials are norm_partials, too. Sums of magnitudes use two of the scales where there is no double precision.
+
+HPC_INLINE squares magnitudes_of(float a) {
+    squares result = {sum_of(0.0f), sum_of(0.0f), sum_of(0.0f)};
+#if !defined(HPC_FP64)
+    if (a > HPC_LARGE) {
+        result.large = sum_of(a * HPC_SMALL);
+        return result;
+    }
+#endif
+    result.middle = sum_of(a);
+    return result;
+}
+
+HPC_KERNEL(HPC_GROUP)
+sum_of_magnitudes(HPC_HEAD, global const float* x, ulong x_at, global uint* partials, ulong partials_at, global float* unit, ulong unit_at,
+                  ulong count, float order) {
+    local sum_t totals[HPC_GROUP];
+    HPC_GUARD();
+    uint id = (uint)get_local_id(0);
+    squares sums = {sum_of(0.0f), sum_of(0.0f), sum_of(0.0f)};
+    ulong i = (get_group_id(0) * HPC_GROUP * HPC_REDUCTION_VECTORS + id) * 4;
+    for (uint step = 0; step < HPC_REDUCTION_VECTORS && i < count; ++step, i += HPC_GROUP * 4) {
+        float4 v = fabs(load4(x + x_at, i, count, is_aligned(x_at)));
+#define HPC_STEP(s)                                    \
+    {                                                  \
+        squares one = magnitudes_of(v.s);              \
+        sums.large = sum_add(sums.large, one.large);    \
+        sums.middle = sum_add(sums.middle, one.middle); \
+    }
+        HPC_EACH(HPC_STEP)
+#undef HPC_STEP
+    }
+    sums = group_squares(totals, sums);
+    if (id == 0) {
+        norm_partial partial = {to_cell(sums.large), to_cell(sums.middle), to_cell(sums.small_)};
+        ((global norm_partial*)(partials + partials_at))[get_group_id(0)] = partial;
+    }
+}
+
+// Writes a norm that is a sum; large: the part of it in units of 2^40.
+static inline void write_norm(global device_metrics* metrics, global float* result, sum_t large, sum_t middle) {
+#if defined(HPC_FP64)
+    result[0] = (float)middle;
+    metrics->gradient_norm = to_cell(middle);
+#else
+    sum_t total = sum_add(sum_times(large, HPC_LARGE), middle);
+    result[0] = total.x;
+    metrics->gradient_norm = to_cell(total);
+#endif
+}
+
+HPC_KERNEL(HPC_GROUP)
+norm_of_magnitudes(HPC_HEAD, global const uint* partials, ulong partials_at, global float* result, ulong result_at, ulong parts, float order) {
+    local sum_t totals[HPC_GROUP];
+    HPC_GUARD();
+    uint id = (uint)get_local_id(0);
+    global const norm_partial* partial = (global const norm_partial*)(partials + partials_at);
+    squares sums = {sum_of(0.0f), sum_of(0.0f), sum_of(0.0f)};
+    for (ulong i = id; i < parts; i += HPC_GROUP) {
+        sums.large = sum_add(sums.large, from_cell(partial[i].large));
+        sums.middle = sum_add(sums.middle, from_cell(partial[i].middle));
+    }
+    sums = group_squares(totals, sums);
+    if (id == 0) write_norm(metrics, result + result_at, sums.large, sums.middle);
+}
+
+// A NaN is the largest of all.
+#define HPC_LARGER(a, b) ((b) > (a) || isnan(b) ? (b) : (a))
+HPC_REDUCTION(group_largest, float, HPC_LARGER)
+
+HPC_KERNEL(HPC_GROUP)
+largest_magnitude(HPC_HEAD, global const float* x, ulong x_at, global uint* partials, ulong partials_at, global float* unit, ulong unit_at,
+                  ulong count, float order) {
+    local float cells[HPC_GROUP];
+    HPC_GUARD();
+    uint id = (uint)get_local_id(0);
+    float largest = 0.0f;
+    ulong i = (get_group_id(0) * HPC_GROUP * HPC_REDUCTION_VECTORS + id) * 4;
+    for (uint step = 0; step < HPC_REDUCTION_VECTORS && i < count; ++step, i += HPC_GROUP * 4) {
+        float4 v = fabs(load4(x + x_at, i, count, is_aligned(x_at)));
+#define HPC_STEP(s) largest = HPC_LARGER(largest, v.s);
+        HPC_EACH(HPC_STEP)
+#undef HPC_STEP
+    }
+    largest = group_largest(cells, largest, HPC_GROUP);
+    if (id == 0) ((global norm_partial*)(partials + partials_at))[get_group_id(0)].middle = to_cell(sum_of(largest));
+}
+
+HPC_KERNEL(HPC_GROUP)
+norm_of_largest(HPC_HEAD, global const uint* partials, ulong partials_at, global float* result, ulong result_at, ulong parts, float order) {
+    local float cells[HPC_GROUP];
+    HPC_GUARD();
+    uint id = (uint)get_local_id(0);
+    global const norm_partial* partial = (global const norm_partial*)(partials + partials_at);
+    float largest = 0.0f;
+    for (ulong i = id; i < parts; i += HPC_GROUP) {
+#if defined(HPC_FP64)
+        float one = (float)from_cell(partial[i].middle);
+#else
+        float one = from_cell(partial[i].middle).x;
+#endif
+        largest = HPC_LARGER(largest, one);
+    }
+    largest = group_largest(cells, largest, HPC_GROUP);
+    if (id == 0) write_norm(metrics, result + result_at, sum_of(0.0f), sum_of(largest));
+}
+
+// In units of the largest magnitude, which stands in `unit`.
+HPC_KERNEL(HPC_GROUP)
+sum_of_powers(HPC_HEAD, global const float* x, ulong x_at, global uint* partials, ulong partials_at, global float* unit, ulong unit_at,
+              ulong count, float order) {
+    local sum_t totals[HPC_GROUP];
+    HPC_GUARD();
+    uint id = (uint)get_local_id(0);
+    sum_t sum = sum_of(0.0f);
+    float one = unit[unit_at];
+    ulong i = (get_group_id(0) * HPC_GROUP * HPC_REDUCTION_VECTORS + id) * 4;
+    for (uint step = 0; step < HPC_REDUCTION_VECTORS && i < count && one != 0.0f; ++step, i += HPC_GROUP * 4) {
+        float4 v = fabs(load4(x + x_at, i, count, is_aligned(x_at)));
+#if defined(HPC_FP64)
+#define HPC_STEP(s) sum += pow((double)v.s / (double)one, (double)order);
+#else
+#define HPC_STEP(s) sum = sum_add(sum, sum_of(pow(v.s / one, order)));
+#endif
+        // What load4 adds behind the end counts 0.
+        HPC_EACH(HPC_STEP)
+#undef HPC_STEP
+    }
+    sum = group_sum(totals, sum, HPC_GROUP);
+    if (id == 0) ((global norm_partial*)(partials + partials_at))[get_group_id(0)].middle = to_cell(sum);
+}
+
+HPC_KERNEL(HPC_GROUP)
+norm_of_powers(HPC_HEAD, global const uint* partials, ulong partials_at, global float* result, ulong result_at, ulong parts, float order) {
+    local sum_t totals[HPC_GROUP];
+    HPC_GUARD();
+    uint id = (uint)get_local_id(0);
+    global const norm_partial* partial = (global const norm_partial*)(partials + partials_at);
+    sum_t sum = sum_of(0.0f);
+    for (ulong i = id; i < parts; i += HPC_GROUP) sum = sum_add(sum, from_cell(partial[i].middle));
+    sum = group_sum(totals, sum, HPC_GROUP);
+    if (id == 0) {
+#if defined(HPC_FP64)
+        sum_t total = (double)result[result_at] * pow(sum, 1.0 / (double)order);
+#else
+        sum_t total = sum_of(result[result_at] * pow(sum.x, 1.0f / order));
+#endif
+        write_norm(metrics, result + result_at, sum_of(0.0f), total);
+    }
+}
+
+// ---- Norms of columns --------------------------------------------------------------------------------------------------
+
+#if defined(HPC_NORM_COLUMNS)
+#define HPC_NORM_PARTS (HPC_GROUP / HPC_NORM_COLUMNS)
+// Work-item id has column id % HPC_NORM_COLUMNS and every HPC_NORM_PARTS-th row.
+HPC_KERNEL(HPC_GROUP)
+limit_column_norms(HPC_HEAD, global float* x, ulong x_at, ulong rows, ulong columns, float max_norm) {
+    local squares cells[HPC_GROUP];
+    HPC_GUARD();
+    uint id = (uint)get_local_id(0);
+    ulong column = get_group_id(0) * HPC_NORM_COLUMNS + id % HPC_NORM_COLUMNS;
+    squares sums = {sum_of(0.0f), sum_of(0.0f), sum_of(0.0f)};
+    if (column < columns) {
+        for (ulong row = id / HPC_NORM_COLUMNS; row < rows; row += HPC_NORM_PARTS) add_square(&sums, x[x_at + row * columns + column]);
+    }
+    cells[id] = sums;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (uint step = HPC_NORM_PARTS / 2; step > 0; step /= 2) {
+        if (id < step * HPC_NORM_COLUMNS) {
+            squares other = cells[id + step * HPC_NORM_COLUMNS];
+            cells[id].large = sum_add(cells[id].large, other.large);
+            cells[id].middle = sum_add(cells[id].middle, other.middle);
+            cells[id].small_ = sum_add(cells[id].small_, other.small_);
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    sum_t root = root_of(cells[id % HPC_NORM_COLUMNS]);
+#if defined(HPC_FP64)
+    float factor = root > (double)max_norm ? (float)((double)max_norm / (root + 1e-7)) : 1.0f;
+#else
+    float factor = root.x > max_norm ? max_norm / (fmin(root.x, FLT_MAX) + 1e-7f) : 1.0f;
+#endif
+    if (column >= columns || factor == 1.0f) return;
+    for (ulong row = id / HPC_NORM_COLUMNS; row < rows; row += HPC_NORM_PARTS) x[x_at + row * columns + column] *= factor;
+}
+#endif
+
 // ---- Runs ------------------------------------------------------------------------------------------------------------
 
 HPC_KERNEL(1)
