@@ -69,7 +69,9 @@ internal sealed class OnnxArithmetic : IOnnxFamily
             bench.Recorder.Scale(sums, factor(rows));
         bench.Run();
         bool keeps = call.Node.Integer("keepdims", 1) != 0;
-        int[] shape = [.. Enumerable.Range(0, x.Rank).Where(a => keeps || !axes.Contains(a)).Select(a => axes.Contains(a) ? 1 : x.Shape[a])];
+        int[] shape = keeps
+            ? [.. Enumerable.Range(0, x.Rank).Select(axis => axes.Contains(axis) ? 1 : x.Shape[axis])]
+            : Array.ConvertAll(others, axis => x.Shape[axis]);
         return [new OnnxTensor(shape, bench.Read(sums, columns))];
     });
 

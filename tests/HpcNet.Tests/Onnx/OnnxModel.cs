@@ -2,6 +2,7 @@
 // OnnxOperators.cs and its families.
 
 using HpcNet.Tests.Onnx.Format;
+using DataType = HpcNet.Tests.Onnx.Format.TensorProto.Types.DataType;
 
 namespace HpcNet.Tests.Onnx;
 
@@ -16,7 +17,7 @@ internal sealed class OnnxModel
         Inputs = [.. graph.Input.Select(i => i.Name).Where(name => !Constants.ContainsKey(name))];
         Outputs = [.. graph.Output.Select(o => o.Name)];
 
-        var types = graph.Input.ToDictionary(i => i.Name, i => (TensorProto.Types.DataType)(i.Type?.TensorType?.ElemType ?? 0));
+        var types = graph.Input.ToDictionary(i => i.Name, i => (DataType)(i.Type?.TensorType?.ElemType ?? 0));
         var versions = model.OpsetImport.ToDictionary(o => OnnxNode.Domain(o.Domain), o => (int)o.Version);
         Nodes = [.. graph.Node.Select(node => new OnnxNode(node, versions, types))];
     }
@@ -38,10 +39,10 @@ internal sealed class OnnxModel
 internal sealed class OnnxNode
 {
     private readonly Dictionary<string, AttributeProto> _attributes;
-    private readonly IReadOnlyDictionary<string, TensorProto.Types.DataType> _types;
+    private readonly IReadOnlyDictionary<string, DataType> _types;
 
     public OnnxNode(
-        NodeProto node, IReadOnlyDictionary<string, int> versions, IReadOnlyDictionary<string, TensorProto.Types.DataType> types)
+        NodeProto node, IReadOnlyDictionary<string, int> versions, IReadOnlyDictionary<string, DataType> types)
     {
         string domain = Domain(node.Domain);
         // The standard domain goes without a name, here and in the tables.
@@ -93,8 +94,8 @@ internal sealed class OnnxNode
         : throw new InvalidDataException($"{Operator} has no tensor '{attribute}'");
 
     /// <summary>True: the operand is an input of the graph with whole numbers in it.</summary>
-    public bool TakesIntegers(int index) => HasInput(index) && _types.TryGetValue(Inputs[index], out TensorProto.Types.DataType type)
-        && type is TensorProto.Types.DataType.Int32 or TensorProto.Types.DataType.Int64;
+    public bool TakesIntegers(int index) => HasInput(index) && _types.TryGetValue(Inputs[index], out DataType type)
+        && type is DataType.Int32 or DataType.Int64;
 
     /// <summary>"ai.onnx" is the same domain as "".</summary>
     internal static string Domain(string domain) => domain == "ai.onnx" ? "" : domain;

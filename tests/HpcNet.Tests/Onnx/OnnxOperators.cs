@@ -40,7 +40,9 @@ internal sealed class OnnxCall(OnnxNode node, IReadOnlyList<OnnxTensor?> inputs,
     {
         long axis = node.Integer(attribute, absent);
         axis = axis < 0 ? axis + rank : axis;
-        return axis >= 0 && axis <= rank ? (int)axis : throw new InvalidDataException($"{node.Operator} names an axis outside of its input");
+        return axis >= 0 && axis <= rank
+            ? (int)axis
+            : throw new InvalidDataException($"{node.Operator} names an axis outside of its input");
     }
 
     /// <summary>An exception for what the operator's definition allows and nothing here computes.</summary>
@@ -78,7 +80,9 @@ internal static class OnnxOperators
         return [.. model.Outputs.Select(name => values[name])];
     }
 
-    /// <summary>One program over every element of a tensor: <paramref name="record"/> gets x (which can be written) and returns the result.</summary>
+    /// <summary>
+    /// One program over every element of a tensor: <paramref name="record"/> gets x, which can be written, and returns the result.
+    /// </summary>
     public static OnnxTensor Elementwise(OnnxCall call, OnnxTensor x, Func<Bench, Value, Value> record) =>
         Rowwise(call, x.Reshaped(1, x.Count), record).Reshaped(x.Shape);
 

@@ -4,10 +4,13 @@
 using System.Buffers.Binary;
 using Google.Protobuf;
 using HpcNet.Tests.Onnx.Format;
+using DataType = HpcNet.Tests.Onnx.Format.TensorProto.Types.DataType;
 
 namespace HpcNet.Tests.Onnx;
 
-/// <summary>Sizes and elements: float32, or integers (32 and 64 bits) as <see cref="long"/>, or booleans.</summary>
+/// <summary>
+/// Sizes and elements: float32 (float64 is rounded to it), or integers (32 and 64 bits) as <see cref="long"/>, or booleans.
+/// </summary>
 internal sealed class OnnxTensor
 {
     private readonly Array _data;
@@ -61,14 +64,18 @@ internal sealed class OnnxTensor
         int[] shape = tensor.Dims.Select(d => d is >= 0 and <= int.MaxValue
             ? (int)d
             : throw new InvalidDataException($"tensor '{tensor.Name}' has a size of {d}")).ToArray();
-        return (TensorProto.Types.DataType)tensor.DataType switch
+        return (DataType)tensor.DataType switch
         {
-            TensorProto.Types.DataType.Float => new(shape, Read(tensor, 4, tensor.FloatData, BinaryPrimitives.ReadSingleLittleEndian)),
-            TensorProto.Types.DataType.Int64 => new(shape, Read(tensor, 8, tensor.Int64Data, BinaryPrimitives.ReadInt64LittleEndian)),
-            TensorProto.Types.DataType.Int32 =>
-                new(shape, Read(tensor, 4, tensor.Int32Data.Select(v => (long)v), b => (long)BinaryPrimitives.ReadInt32LittleEndian(b))),
-            TensorProto.Types.DataType.Bool => new(shape, Read(tensor, 1, tensor.Int32Data.Select(v => v != 0), b => b[0] != 0)),
-            var type => throw new InvalidDataException($"tensor '{tensor.Name}' has elements of type {type}: expected float32, int32, int64 or bool"),
+            DataType.Float => new(shape, Read(tensor, 4, tensor.FloatData, BinaryPrimitives.ReadSingleLittleEndian)),
+            // The core computes in float32: numbers of more digits are rounded to it, inputs and expected results alike.
+            DataType.Double => new(shape, Read(
+                tensor, 8, tensor.DoubleData.Select(v => (float)v), b => (float)BinaryPrimitives.ReadDoubleLittleEndian(b))),
+            DataType.Int64 => new(shape, Read(tensor, 8, tensor.Int64Data, BinaryPrimitives.ReadInt64LittleEndian)),
+            DataType.Int32 => new(shape, Read(
+                tensor, 4, tensor.Int32Data.Select(v => (long)v), b => (long)BinaryPrimitives.ReadInt32LittleEndian(b))),
+            DataType.Bool => new(shape, Read(tensor, 1, tensor.Int32Data.Select(v => v != 0), b => b[0] != 0)),
+            var type => throw new InvalidDataException(
+                $"tensor '{tensor.Name}' has elements of type {type}: expected float32, float64, int32, int64 or bool"),
         };
     }
 
@@ -96,7 +103,7 @@ internal sealed class OnnxTensor
     public OnnxTensor WithLastAxisAt(int axis) =>
         Transposed([.. Enumerable.Range(0, axis), Rank - 1, .. Enumerable.Range(axis, Rank - 1 - axis)]);
 
-    /// <summary>Repeated to larger sizes by ONNX's (NumPy's) rule: sizes are compared from the last one; missing and 1 are repeated.</summary>
+    /// <summary>Repeated to larger sizes by NumPy's rule: sizes are compared from the last one; missing ones and 1 are repeated.</summary>
     public OnnxTensor Broadcast(params int[] shape)
     {
         int missing = shape.Length - Rank;
@@ -183,7 +190,7 @@ internal sealed class OnnxTensor
         var index = new int[shape.Length];
         for (int i = 0, from = start; i < data.Length; i++)
         {
-            data.SetValue(_data.GetValue(from), i);
+            Array.Copy(_data, from, data, i, 1);
             for (int axis = shape.Length - 1; axis >= 0; axis--)
             {
                 from += steps[axis];

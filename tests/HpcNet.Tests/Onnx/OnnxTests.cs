@@ -5,6 +5,7 @@ using Google.Protobuf;
 using HpcNet.Tests.Onnx.Format;
 using Xunit.Abstractions;
 using Xunit.Sdk;
+using DataType = HpcNet.Tests.Onnx.Format.TensorProto.Types.DataType;
 
 namespace HpcNet.Tests.Onnx;
 
@@ -90,13 +91,14 @@ public sealed class OnnxTests(ITestOutputHelper output)
                 new TensorProto
                 {
                     Name = "w",
-                    DataType = (int)TensorProto.Types.DataType.Float,
+                    DataType = (int)DataType.Float,
                     Dims = { 2, 3 },
                     RawData = ByteString.CopyFrom(new[] { 1f, 2f, 3f, -4f, -5f, -6f }.SelectMany(BitConverter.GetBytes).ToArray()),
                 },
-                new TensorProto { Name = "b", DataType = (int)TensorProto.Types.DataType.Float, Dims = { 3 }, FloatData = { 10f, 20f, 30f } },
+                new TensorProto { Name = "b", DataType = (int)DataType.Float, Dims = { 3 }, FloatData = { 10f, 20f, 30f } },
+                new TensorProto { Name = "c", DataType = (int)DataType.Double, Dims = { 2 }, DoubleData = { 100.0, 200.0 } },
             },
-            // As IR version 3 has it: the constants are inputs, too.
+            // As IR version 3 has it: constants may be inputs, too.
             Input = { new ValueInfoProto { Name = "x" }, new ValueInfoProto { Name = "w" }, new ValueInfoProto { Name = "b" } },
             Output = { new ValueInfoProto { Name = "y" } },
             Node =
@@ -108,16 +110,24 @@ public sealed class OnnxTests(ITestOutputHelper output)
                     Output = { "z" },
                     Attribute = { new AttributeProto { Name = "beta", F = 0.5f, Type = AttributeProto.Types.AttributeType.Float } },
                 },
-                new NodeProto { OpType = "Relu", Domain = "ai.onnx", Input = { "z" }, Output = { "y" } },
+                new NodeProto { OpType = "Relu", Domain = "ai.onnx", Input = { "z" }, Output = { "r" } },
+                // Before version 7 an attribute says which axis of the first operand is the second one's first.
+                new NodeProto
+                {
+                    OpType = "Add",
+                    Input = { "r", "c" },
+                    Output = { "y" },
+                    Attribute = { new AttributeProto { Name = "axis", I = 0, Type = AttributeProto.Types.AttributeType.Int } },
+                },
             },
         };
-        var model = new ModelProto { Graph = graph, OpsetImport = { new OperatorSetIdProto { Version = 13 } } };
+        var model = new ModelProto { Graph = graph, OpsetImport = { new OperatorSetIdProto { Version = 6 } } };
 
         OnnxTensor[] results = OnnxOperators.Run(
             OnnxModel.Read(model.ToByteArray()), [new OnnxTensor([2, 2], [1f, 2f, 3f, 4f])], device);
 
         // z = [-7 -8 -9; -13 -14 -15] + [5 10 15]
-        Check("y", new OnnxTensor([2, 3], [0f, 2f, 6f, 0f, 0f, 0f]), Assert.Single(results));
+        Check("y", new OnnxTensor([2, 3], [100f, 102f, 106f, 200f, 200f, 200f]), Assert.Single(results));
     }
 
     [Fact]
@@ -144,7 +154,8 @@ public sealed class OnnxTests(ITestOutputHelper output)
     private static void Check(string what, OnnxTensor expected, OnnxTensor actual)
     {
         Assert.True(
-            expected.ElementType == actual.ElementType && expected.Shape.SequenceEqual(actual.Shape), $"{what}: expected {expected}, got {actual}");
+            expected.ElementType == actual.ElementType && expected.Shape.SequenceEqual(actual.Shape),
+            $"{what}: expected {expected}, got {actual}");
         if (expected.ElementType == typeof(long))
             Assert.Equal(expected.Integers, actual.Integers);
         else if (expected.ElementType == typeof(bool))
