@@ -360,6 +360,101 @@ TEST_P(Kernel, SoftmaxOfExtremes) {
     }
 }
 
+TEST_P(Kernel, SoftmaxGradientsAndLogarithmsAgreeWithTheTruth) {
+    for (int64_t classes : kClasses) {
+        const int64_t rows = 5, n = rows * classes;
+        Random random(static_cast<uint64_t>(classes));
+        Guarded x(random.values(n, -20, 20)), dy(random.values(n)), y(n), l(n), dx(n), dl(n);
+        k().softmax(x.data(), y.data(), rows, classes);
+        k().softmax_backward(y.data(), dy.data(), dx.data(), rows, classes);
+        k().log_softmax(x.data(), l.data(), rows, classes);
+        k().log_softmax_backward(l.data(), dy.data(), dl.data(), rows, classes);
+        for (int64_t r = 0; r < rows; ++r) {
+            const float *row = x.data() + r * classes, *g = dy.data() + r * classes;
+            long double log_sum, dot = 0, total = 0;
+            const auto p = exact_softmax(row, classes, &log_sum);
+            for (int64_t j = 0; j < classes; ++j) dot += p[static_cast<size_t>(j)] * g[j], total += g[j];
+            for (int64_t j = 0; j < classes; ++j) {
+                const int64_t at = r * classes + j;
+                const long double here = p[static_cast<size_t>(j)];
+                // Taking off the maximum and the logarithm rounds twice, each time up to 40 by 2^-25 of 64.
+                ASSERT_NEAR(l[at], static_cast<double>(row[j] - log_sum), 4.2e-6) << classes;
+                ASSERT_NEAR(dx[at], static_cast<double>(here * (g[j] - dot)), 2e-5 * static_cast<double>(here) + 1e-30) << classes;
+                ASSERT_NEAR(dl[at], static_cast<double>(g[j] - here * total), 1e-5 * static_cast<double>(here * std::fabs(total)) + 1e-6)
+                    << classes;
+            }
+        }
+        const std::vector<float> logarithms = l.values(), gradient = dx.values(), gradient_of_logarithm = dl.values();
+        k().log_softmax(x.data(), x.data(), rows, classes);
+        ASSERT_TRUE(same(x.values(), logarithms)) << "in place";
+        Guarded other(dy.values());
+        k().softmax_backward(y.data(), dy.data(), dy.data(), rows, classes);
+        ASSERT_TRUE(same(dy.values(), gradient)) << "in place";
+        k().log_softmax_backward(l.data(), other.data(), other.data(), rows, classes);
+        ASSERT_TRUE(same(other.values(), gradient_of_logarithm)) << "in place";
+    }
+}
+
+TEST_P(Kernel, LogSoftmaxOfExtremes) {
+    for (int64_t classes : {3, 10, 40}) {
+        std::vector<float> x(static_cast<size_t>(classes), -1e30f), y(x.size());
+        x[1] = 1e30f;
+        k().log_softmax(x.data(), y.data(), 1, classes);
+        EXPECT_EQ(y[1], 0.0f);
+        EXPECT_EQ(y[0], -2e30f);
+        std::fill(x.begin(), x.end(), -kInfinity);
+        x[2] = 3e38f;
+        k().log_softmax(x.data(), y.data(), 1, classes);
+        EXPECT_EQ(y[2], 0.0f);
+        EXPECT_EQ(y[1], -kInfinity);
+        std::vector<float> dy(x.size(), 1.0f), dx(x.size());
+        k().log_softmax_backward(y.data(), dy.data(), dx.data(), 1, classes);
+        EXPECT_EQ(dx[1], 1.0f);
+        EXPECT_EQ(dx[2], 1.0f - static_cast<float>(classes));
+        x[1] = kNan;
+        k().log_softmax(x.data(), y.data(), 1, classes);
+        for (float v : y) EXPECT_TRUE(std::isnan(v));
+    }
+}
+
+TEST_P(Kernel, PReluIsItsFormulasAndColumnSums) {
+    for (int64_t columns : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 67}) {
+        for (int64_t rows : {0, 1, 5, 18}) {
+            for (int variant = 0; variant < 16; ++variant) {
+                const bool shared = variant & 1, has_dx = variant & 2, has_slope = variant & 4, has_sums = (variant & 8) && has_dx;
+                if (!has_dx && !has_slope) continue;
+                Random random(static_cast<uint64_t>(columns * 100 + rows));
+                Guarded x(random.values(rows * columns)), dy(random.values(rows * columns)), y(rows * columns), dx(rows * columns);
+                if (rows > 1) x[0] = 0, x[columns] = kNan;
+                Guarded slope(random.values(shared ? 1 : columns, -1, 1)), slope_sums(random.values(columns)), sums(random.values(columns));
+                std::vector<float> of_y(x.values().size()), of_dx(of_y.size()), of_slope = slope_sums.values(), of_sums = sums.values();
+                for (int64_t i = 0; i < rows * columns; ++i) {
+                    const size_t at = static_cast<size_t>(i), column = static_cast<size_t>(i % columns);
+                    const float a = slope[shared ? 0 : i % columns];
+                    of_y[at] = x[i] > 0 ? x[i] : a * x[i];
+                    of_dx[at] = (x[i] > 0 ? 1 : a) * dy[i];
+                    of_slope[column] += (x[i] > 0 ? 0 : x[i]) * dy[i];
+                    of_sums[column] += of_dx[at];
+                }
+                k().prelu_forward(x.data(), slope.data(), y.data(), rows, columns, shared);
+                ASSERT_TRUE(same(y.values(), of_y)) << rows << " x " << columns;
+                const PReluRows all{x.data(), slope.data(), dy.data(), has_dx ? dx.data() : nullptr,
+                                    has_slope ? slope_sums.data() : nullptr, has_sums ? sums.data() : nullptr, rows, columns, shared};
+                k().prelu_backward(all);
+                if (has_dx) {
+                    ASSERT_TRUE(same(dx.values(), of_dx)) << rows << " x " << columns;
+                }
+                if (has_slope) {
+                    ASSERT_TRUE(same(slope_sums.values(), of_slope)) << rows << " x " << columns;
+                }
+                if (has_sums) {
+                    ASSERT_TRUE(same(sums.values(), of_sums)) << rows << " x " << columns;
+                }
+            }
+        }
+    }
+}
+
 SoftmaxCrossEntropyRows labelled(const float* x, const int32_t* labels, float* gradient, float* sums, int64_t rows,
                                  int64_t classes, float scale = 1) {
     return {x, labels, nullptr, gradient, sums, rows, classes, scale, 0, 0, 0};

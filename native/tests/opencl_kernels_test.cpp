@@ -785,6 +785,84 @@ TEST_F(OpenClKernels, Softmax) {
     }
 }
 
+TEST_F(OpenClKernels, SoftmaxGradientsAndLogarithms) {
+    for (const Limits& limits : all_limits()) {
+        Bench bench(limits);
+        for (uint64_t columns : slow() ? std::vector<uint64_t>{1, 10, 40} : std::vector<uint64_t>{1, 2, 10, 33, 257, 513, 1500}) {
+            const uint64_t rows = slow() ? 3 : 9, n = rows * columns;
+            const auto signed_rows = static_cast<int64_t>(rows), classes = static_cast<int64_t>(columns);
+            std::vector<float> x = random_floats(n, 15, 5), dy = random_floats(n, 16), y(n), l(n), dx(n), dl(n);
+            oracle().softmax(x.data(), y.data(), signed_rows, classes);
+            oracle().log_softmax(x.data(), l.data(), signed_rows, classes);
+            oracle().softmax_backward(y.data(), dy.data(), dx.data(), signed_rows, classes);
+            oracle().log_softmax_backward(l.data(), dy.data(), dl.data(), signed_rows, classes);
+            const Launch launch = softmax_launch(rows, columns, limits);
+            Floats in(x, columns % 2), logarithms = Floats::empty(n, 1);
+            bench.run(log_softmax_kernel(columns, limits), launch, in, logarithms, rows, columns);
+            bench.run(log_softmax_kernel(columns, limits), launch, in, in, rows, columns);
+            expect_same(in.read(), logarithms.read(), "in place");
+            const std::vector<float> found = logarithms.read();
+            const Floats from_y(y, 1), from_l(l);
+            Floats d(dy), d_y = Floats::empty(n, 2), d_l = Floats::empty(n);
+            bench.run(softmax_backward_kernel(columns, limits), launch, from_y, d, d_y, rows, columns);
+            bench.run(log_softmax_backward_kernel(columns, limits), launch, from_l, d, d_l, rows, columns);
+            bench.run(log_softmax_backward_kernel(columns, limits), launch, from_l, d, d, rows, columns);
+            expect_same(d.read(), d_l.read(), "in place");
+            const std::vector<float> found_y = d_y.read(), found_l = d_l.read();
+            for (size_t i = 0; i < n; i++) {
+                ASSERT_NEAR(found[i], l[i], 1e-6f * (4 + std::fabs(l[i]))) << columns;
+                ASSERT_NEAR(found_y[i], dx[i], 1e-6f * y[i] * 8 + 1e-37f) << columns;
+                ASSERT_NEAR(found_l[i], dl[i], 1e-6f * (4 + std::fabs(dl[i]))) << columns;
+            }
+        }
+    }
+}
+
+TEST_F(OpenClKernels, PRelu) {
+    for (const Limits& limits : all_limits()) {
+        Bench bench(limits);
+        for (uint64_t columns : slow() ? std::vector<uint64_t>{1, 10} : std::vector<uint64_t>{1, 3, 64, 65, 300}) {
+            for (uint64_t rows : slow() ? std::vector<uint64_t>{3} : std::vector<uint64_t>{1, 9, 700}) {
+                for (int variant = 0; variant < 8; variant++) {
+                    const bool shared = variant & 1, dslope = variant & 2, sums = variant & 4;
+                    const uint64_t n = rows * columns;
+                    const ColumnPlan plan = plan_columns(rows, columns, limits);
+                    const Launch launch = columns_launch(plan, limits);
+                    const auto lanes = static_cast<uint32_t>(plan.lanes);
+                    const std::vector<float> x = random_floats(n, 1), dy = random_floats(n, 2), a = random_floats(shared ? 1 : columns, 3);
+                    std::vector<float> of_y(n), of_dx(n);
+                    std::vector<double> of_slope(columns, 0.0), of_sums(columns, 0.0), bound(columns, 1e-6);
+                    for (size_t i = 0; i < n; i++) {
+                        const size_t column = i % columns;
+                        const float s = a[shared ? 0 : column];
+                        of_y[i] = x[i] > 0 ? x[i] : s * x[i];
+                        of_dx[i] = (x[i] > 0 ? 1 : s) * dy[i];
+                        of_slope[column] += static_cast<double>((x[i] > 0 ? 0 : x[i]) * dy[i]);
+                        of_sums[column] += static_cast<double>(of_dx[i]);
+                        bound[column] += 2e-7 * (1 + std::fabs(static_cast<double>(of_dx[i])) + std::fabs(static_cast<double>(x[i] * dy[i])));
+                    }
+                    const Floats in(x, 1), slope(a), gradient(dy);
+                    Floats y = Floats::empty(n), dx = Floats::empty(n, 1), slopes = Floats::empty(plan.parts * columns),
+                           totals = Floats::empty(plan.parts * columns);
+                    bench.run(prelu_forward_kernel(shared), launch, in, slope, y, rows, columns, plan.block, lanes);
+                    expect_same(y.read(), of_y, "forward");
+                    bench.run(prelu_backward_kernel(shared, true, dslope, sums), launch, in, slope, gradient, dx, slopes, totals, rows,
+                              columns, plan.block, lanes);
+                    expect_same(dx.read(), of_dx, "backward");
+                    const auto summed = [&](const Floats& parts) {
+                        std::vector<float> total(columns, 0.0f);
+                        const std::vector<float> all = parts.read();
+                        for (size_t i = 0; i < all.size(); i++) total[i % columns] += all[i];
+                        return total;
+                    };
+                    if (dslope) expect_near(summed(slopes), of_slope, bound, "slope");
+                    if (sums) expect_near(summed(totals), of_sums, bound, "sums");
+                }
+            }
+        }
+    }
+}
+
 struct CrossEntropyCase {
     uint64_t rows, classes;
     std::vector<float> logits, probabilities;

@@ -54,12 +54,15 @@ public sealed unsafe class ArchitectureTests
     public void Every_native_activation_has_its_member()
     {
         hpc_activation[] native = Enum.GetValues<hpc_activation>();
-        Assert.Equal(native.Select(a => (int)a), Activation.All.Select(a => a.NativeId));
+        Assert.Equal(native.Select(a => (int)a), Activation.All.Where(a => !a.IsRowWise).Select(a => a.NativeId));
         foreach (Activation activation in Activation.All)
         {
-            hpc_activation_info info;
-            Status.Check(Native.hpc_get_activation_info(activation.NativeId, &info));
-            Assert.Equal(NativeText.FromUtf8(info.name), activation.Name, ignoreCase: true);
+            if (!activation.IsRowWise)
+            {
+                hpc_activation_info info;
+                Status.Check(Native.hpc_get_activation_info(activation.NativeId, &info));
+                Assert.Equal(NativeText.FromUtf8(info.name).Replace("_", ""), activation.Name, ignoreCase: true);
+            }
             Assert.Same(activation, Activation.Parse(activation.Name.ToUpperInvariant()));
             Assert.Same(activation, typeof(Activation).GetProperty(activation.Name)!.GetValue(null));
         }

@@ -51,6 +51,38 @@ public sealed class GradientCheckTests
         Assert.True(report.Passes(), report.ToString());
     }
 
+    public static TheoryData<string, int, bool> LayersWithParameters()
+    {
+        var cases = new TheoryData<string, int, bool>();
+        foreach (string target in Targets.All)
+        {
+            for (int i = 0; i < Parametrized.Length; i++)
+            {
+                cases.Add(target, i, false);
+                cases.Add(target, i, true);
+            }
+        }
+        return cases;
+    }
+
+    [SkippableTheory]
+    [MemberData(nameof(LayersWithParameters))]
+    public void Gradients_agree_with_differences_for_parameters_of_activations(string target, int layer, bool plain)
+    {
+        Layer f = Parametrized[layer];
+        using var network = new Network(Targets.Open(target), 5, seed: 3, new Dense(7), f, new Dense(4), f, f, new Dense(3));
+        GradientCheckReport report = GradientCheck.Run(
+            network, Loss.MeanSquaredError, Samples.Uniform(6 * 5, 11), Samples.Uniform(6 * 3, 21), seed: 5, plain, mutate: null);
+        Assert.True(report.Passes(), $"{f}: {report}");
+    }
+
+    private static readonly Layer[] Parametrized =
+    [
+        new PRelu(), new PRelu(-0.5f), new PRelu(0.1f, shared: true), new ActivationLayer(Activation.CreateLeakyReLU(0.3f)),
+        new ActivationLayer(Activation.CreateELU(0.5f)), new ActivationLayer(Activation.CreateCELU(2f)),
+        new ActivationLayer(Activation.CreateSoftplus(3f, 40f)), new ActivationLayer(Activation.CreateHardTanh(-0.4f, 0.7f)),
+    ];
+
     [SkippableTheory, Targets]
     public void A_wrong_gradient_is_found(string target)
     {
