@@ -713,7 +713,8 @@ TEST_F(OpenClKernels, ColumnsAreLimitedToTheirNorm) {
                     const double norm = std::sqrt(square), factor = norm > 0.75 ? 0.75 / (norm + 1e-7) : 1;
                     for (uint64_t r = 0; r < rows; r++) {
                         const double expected = before[r * columns + c] * factor;
-                        EXPECT_NEAR(after[r * columns + c], expected, 2e-7 * std::fabs(expected)) << rows << " x " << columns;
+                        ASSERT_NEAR(after[r * columns + c], expected, 2e-7 * std::fabs(expected))
+                            << rows << " x " << columns << ", column " << c << ", groups of " << limits.group << ", fp64 " << limits.fp64;
                     }
                 }
             }

@@ -337,7 +337,10 @@ limit_column_norms(HPC_HEAD, global float* x, ulong x_at, ulong rows, ulong colu
     ulong column = get_group_id(0) * HPC_NORM_COLUMNS + id % HPC_NORM_COLUMNS;
     squares sums = {sum_of(0.0f), sum_of(0.0f), sum_of(0.0f)};
     if (column < columns) {
-        for (ulong row = id / HPC_NORM_COLUMNS; row < rows; row += HPC_NORM_PARTS) add_square(&sums, x[x_at + row * columns + column]);
+        for (ulong first = 0; first < rows; first += HPC_NORM_PARTS) {
+            ulong row = first + id / HPC_NORM_COLUMNS;
+            if (row < rows) add_square(&sums, x[x_at + row * columns + column]);
+        }
     }
     sums.middle = fold_parts(cells, sums.middle);
 #if !defined(HPC_FP64)
@@ -350,8 +353,11 @@ limit_column_norms(HPC_HEAD, global float* x, ulong x_at, ulong rows, ulong colu
 #else
     float factor = root.x > max_norm ? max_norm / (fmin(root.x, FLT_MAX) + 1e-7f) : 1.0f;
 #endif
-    if (column >= columns || factor == 1.0f) return;
-    for (ulong row = id / HPC_NORM_COLUMNS; row < rows; row += HPC_NORM_PARTS) x[x_at + row * columns + column] *= factor;
+    // Every work-item goes round equally often: where they do not, PoCL 3.1 mixes their columns up.
+    for (ulong first = 0; first < rows; first += HPC_NORM_PARTS) {
+        ulong row = first + id / HPC_NORM_COLUMNS;
+        if (row < rows && column < columns && factor < 1.0f) x[x_at + row * columns + column] *= factor;
+    }
 }
 #endif
 
