@@ -403,12 +403,20 @@ TEST_F(OpenClKernels, FlatArithmeticHasTheBitsOfTheCpu) {
 
                 for (float norm : {3.0f, 0.05f, kInfinity, kNan}) {
                     Floats clipped(x, shift), at({norm}, 5);
+                    // A norm beyond float32 is taken from the metrics: there it is infinite, too.
+                    device_metrics found{};
+                    const double metric = static_cast<double>(norm);
+                    std::memcpy(&found.gradient_norm, &metric, sizeof metric);
+                    bench.set_metrics(found);
                     bench.run(clip_by_norm_kernel(), launch, clipped, at, count, 0.5f);
                     expected = x;
                     const double factor = static_cast<double>(0.5f) / (static_cast<double>(norm) + 1e-6);
                     if (factor < 1) oracle().scale(expected.data(), n, static_cast<float>(factor));
                     if (limits.fp64) {
                         expect_same(clipped.read(), expected, "clip " + what);
+                    } else if (std::isinf(norm)) {
+                        // Without double precision the largest float stands for what is beyond it.
+                        for (const float v : clipped.read()) EXPECT_LE(std::fabs(v), 1e-37f);
                     } else {
                         const std::vector<float> actual = clipped.read();
                         for (size_t i = 0; i < actual.size(); i++) EXPECT_FLOAT_EQ(actual[i], expected[i]);
@@ -441,6 +449,30 @@ TEST_F(OpenClKernels, RandomNumbersHaveTheBitsOfTheCpu) {
                 expect_same(in.read(), expected, "dropout in place");
             }
         }
+    }
+}
+
+TEST_F(OpenClKernels, DroppedRatesHaveTheBitsOfTheCpu) {
+    Bench bench(limits());
+    for (uint64_t count : flat_counts()) {
+        Floats p(random_floats(count, 6), 1), g(random_floats(count, 7)), none = Floats::empty(count, 0);
+        const std::vector<float> before = p.values();
+        std::vector<float> expected = before;
+        cpu::UpdateElements e{};
+        const float rate[HPC_MAX_HYPERPARAMETERS] = {0.5f};
+        e.parameters = expected.data();
+        e.gradients = g.values().data();
+        e.count = static_cast<int64_t>(count);
+        prepare_rule(HPC_RULE_SGD)(rate, 1, e.h);
+        oracle().update[HPC_RULE_SGD](e);
+        oracle().restore_dropped(before.data(), expected.data(), 0, e.count, 11, 12, 0.5f);
+        Float8 h0;
+        Float4 h1;
+        std::memcpy(h0.at, e.h, sizeof h0.at);
+        std::memcpy(h1.at, e.h + 8, sizeof h1.at);
+        bench.run(update_kernel(HPC_RULE_SGD, true), flat_launch(count, bench.limits), p, g, none, none, none, none, count, h0, h1,
+                  uint64_t{11}, uint64_t{12}, 0.5f);
+        expect_same(p.read(), expected, "dropped rates");
     }
 }
 
@@ -633,6 +665,80 @@ float norm_of(Bench& bench, const Floats& x, double* metric) {
     bench.run(norm_kernel(), one_group(bench.limits), partials, norm, launch.groups);
     *metric = bench.sum(bench.metrics().gradient_norm);
     return norm.read()[0];
+}
+
+TEST_F(OpenClKernels, OtherNorms) {
+    for (const Limits& limits : all_limits()) {
+        Bench bench(limits);
+        for (uint64_t count : flat_counts()) {
+            for (float scale : {1.0f, 1e30f, 1e-30f}) {
+                const Floats x(random_floats(count, 12, scale), count % 3);
+                double sum = 0, largest = 0, powers = 0;
+                for (float v : x.values()) {
+                    sum += std::fabs(static_cast<double>(v));
+                    largest = std::max(largest, std::fabs(static_cast<double>(v)));
+                }
+                for (float v : x.values()) powers += std::pow(std::fabs(static_cast<double>(v)) / largest, 3.0);
+                const Launch launch = sum_of_squares_launch(count, bench.limits);
+                Words partials = Words::empty(norm_scratch(count, bench.limits) / 4);
+                Floats norm = Floats::empty(1, 1);
+                const auto measure = [&](const char* pass, const char* end, float order) {
+                    bench.run(other_norm_kernel(pass), launch, x, partials, norm, count, order);
+                    partials.read();
+                    bench.run(other_norm_kernel(end), one_group(bench.limits), partials, norm, launch.groups, order);
+                    EXPECT_NEAR(bench.sum(bench.metrics().gradient_norm) / static_cast<double>(norm.read()[0]), 1, 1e-7);
+                    return static_cast<double>(norm.read()[0]);
+                };
+                EXPECT_NEAR(measure("sum_of_magnitudes", "norm_of_magnitudes", 1) / sum, 1, 1.2e-7) << count << " " << scale;
+                EXPECT_EQ(measure("largest_magnitude", "norm_of_largest", kInfinity), largest) << count << " " << scale;
+                EXPECT_NEAR(measure("sum_of_powers", "norm_of_powers", 3) / (largest * std::cbrt(powers)), 1, limits.fp64 ? 1.2e-7 : 3e-6)
+                    << count << " " << scale;
+            }
+        }
+    }
+}
+
+TEST_F(OpenClKernels, ColumnsAreLimitedToTheirNorm) {
+    for (const Limits& limits : all_limits()) {
+        Bench bench(limits);
+        for (uint64_t rows : {1, 5, 70}) {
+            for (uint64_t columns : {1, 6, 16, 37}) {
+                Floats x(random_floats(rows * columns, 14), 3);
+                const std::vector<float> before = x.values();
+                bench.run(limit_column_norms_kernel(), limit_column_norms_launch(columns, bench.limits), x, rows, columns, 0.75f);
+                const std::vector<float> after = x.read();
+                for (uint64_t c = 0; c < columns; c++) {
+                    double square = 0;
+                    for (uint64_t r = 0; r < rows; r++) square += std::pow(static_cast<double>(before[r * columns + c]), 2);
+                    const double norm = std::sqrt(square), factor = norm > 0.75 ? 0.75 / (norm + 1e-7) : 1;
+                    for (uint64_t r = 0; r < rows; r++) {
+                        const double expected = before[r * columns + c] * factor;
+                        ASSERT_NEAR(after[r * columns + c], expected, 2e-7 * std::fabs(expected))
+                            << rows << " x " << columns << ", column " << c << ", groups of " << limits.group << ", fp64 " << limits.fp64;
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST_F(OpenClKernels, ClippingAndPenaltiesHaveTheBitsOfTheCpu) {
+    Bench bench(limits());
+    for (uint64_t count : flat_counts()) {
+        const int64_t n = static_cast<int64_t>(count);
+        std::vector<float> values = random_floats(count, 15), gradient = random_floats(count, 16);
+        values[0] = 0;
+        Floats x(values, 1), y(gradient, 2), clipped(gradient, 1);
+        std::vector<float> expected = gradient, limited = gradient;
+        for (float l1 : {0.25f, -0.25f}) {
+            bench.run(add_penalty_kernel(), flat_launch(count, bench.limits), x, y, count, l1, 0.125f);
+            oracle().add_penalty(values.data(), expected.data(), n, l1, 0.125f);
+            expect_same(y.read(), expected, "penalty");
+        }
+        bench.run(clip_by_value_kernel(), flat_launch(count, bench.limits), clipped, count, 0.25f);
+        oracle().clip(limited.data(), n, 0.25f);
+        expect_same(clipped.read(), limited, "clip by value");
+    }
 }
 
 TEST_F(OpenClKernels, NormsAlsoWhereSquaresOverflow) {

@@ -521,7 +521,11 @@ public:
             // In double: a norm beyond float32's range would otherwise make 0 of everything.
             const double length = std::isinf(*norm) ? state->gradient_norm : static_cast<double>(*norm);
             const double factor = static_cast<double>(w.run.scalar(n.max_norm)) / (length + 1e-6);
-            if (factor < 1) kernel(x + first, count, static_cast<float>(factor));
+            if (!(factor < 1)) return;
+            // A factor that float would flush goes in two steps.
+            const double before = factor < 1e-30 ? 0x1p-60 : 1.0;
+            if (before != 1.0) kernel(x + first, count, static_cast<float>(before));
+            kernel(x + first, count, static_cast<float>(factor / before));
         });
     }
 

@@ -245,11 +245,12 @@ public sealed class Schedule
             }
             return from;
         }
-        double Rate(int phase) => phases[phase].Rate;
+        Func<int, double> rate = phase => phases[phase].Rate;
+        Func<int, double> low = phase => phase == 0 ? momentum!.Value.Low : momentum!.Value.High;
         return Of(
-            step => At(step, 1.0 / divisor, Rate),
+            step => At(step, 1.0 / divisor, rate),
             FormattableString.Invariant($"OneCycle({steps}, rising {rising}{(linear ? ", linear" : "")}{(threePhases ? ", three phases" : "")})"),
-            momentum is { } range ? step => At(step, range.High, phase => phase == 0 ? range.Low : range.High) : null);
+            momentum is { } range ? step => At(step, range.High, low) : null);
     }
 
     /// <summary>

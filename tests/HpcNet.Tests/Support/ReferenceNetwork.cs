@@ -53,6 +53,8 @@ internal sealed class ReferenceBlock(double[] values, ReferenceLayer layer, bool
     public double[] First { get; } = new double[values.Length];
 
     public double[] Second { get; } = new double[values.Length];
+
+    public double[] Third { get; } = new double[values.Length];
 }
 
 /// <summary>Forward, backward and the optimizers' rules in double precision.</summary>
@@ -198,13 +200,13 @@ internal sealed class ReferenceNetwork
             switch (optimizer)
             {
                 case Sgd { Momentum: 0 }:
-                    b.Values[i] -= rate * g;
+                    b.Values[i] -= direction * rate * g;
                     break;
                 case Sgd sgd:
                     b.First[i] = _step == 1 ? g : sgd.Momentum * b.First[i] + (1 - sgd.Dampening) * g;
-                    b.Values[i] -= rate * (sgd.Nesterov ? g + sgd.Momentum * b.First[i] : b.First[i]);
+                    b.Values[i] -= direction * rate * (sgd.Nesterov ? g + sgd.Momentum * b.First[i] : b.First[i]);
                     break;
-                case Adam adam:
+                case Adam { AmsGrad: false, Maximize: false } adam:
                     b.First[i] = adam.Beta1 * b.First[i] + (1 - adam.Beta1) * g;
                     b.Second[i] = adam.Beta2 * b.Second[i] + (1 - adam.Beta2) * g * g;
                     double m = b.First[i] / (1 - Math.Pow(adam.Beta1, _step));
@@ -212,9 +214,27 @@ internal sealed class ReferenceNetwork
                     b.Values[i] -= rate * m / (Math.Sqrt(v) + adam.Epsilon);
                     break;
                 default:
-                    throw new NotSupportedException(optimizer.ToString());
+                    TextbookRules.Step(optimizer, b, i, rate, direction * g, _step);
+                    break;
             }
         });
+        foreach (MaxNormLink limit in optimizer.Links().OfType<MaxNormLink>())
+        {
+            foreach (ReferenceBlock block in live.Where(b => b.Decays))
+                LimitNorms(block, limit.MaxNorm);
+        }
+    }
+
+    // Of the weights that come in to each unit, a column.
+    private static void LimitNorms(ReferenceBlock block, double most)
+    {
+        int columns = block.Layer.Outputs, rows = block.Values.Length / columns;
+        for (int column = 0; column < columns; column++)
+        {
+            double norm = Math.Sqrt(Enumerable.Range(0, rows).Sum(r => Math.Pow(block.Values[r * columns + column], 2)));
+            for (int row = 0; norm > most && row < rows; row++)
+                block.Values[row * columns + column] *= most / (norm + 1e-7);
+        }
     }
 
     private static void Each(IEnumerable<ReferenceBlock> blocks, Action<ReferenceBlock, int> action)

@@ -51,6 +51,21 @@ public sealed class TrainerTests
     }
 
     [SkippableTheory, Targets]
+    public void Batch_and_online_descent_are_batch_sizes(string target)
+    {
+        Dataset data = Samples.Waves(30, 3, 2, 5);
+        foreach (var (batch, steps) in ((int, int)[])[(1, 90), (30, 3), (1000, 3), (8, 12)])
+        {
+            using var network = new Network(Targets.Open(target), 3, seed: 1, new Dense(8, Activation.Tanh), new Dense(2));
+            using var trainer = new Trainer(network, Loss.MeanSquaredError, new Sgd(0.05f));
+            History history = trainer.Fit(data, epochs: 3, batchSize: batch);
+            Assert.Equal(steps, trainer.Steps);
+            Assert.Equal(90, history.Samples);
+            Assert.True(history.Epochs[^1].Loss < history.Epochs[0].Loss, $"batches of {batch}");
+        }
+    }
+
+    [SkippableTheory, Targets]
     public void Ragged_batches_see_every_row_once(string target)
     {
         // With learning rate ~0 the mean training loss is the loss of the data set.

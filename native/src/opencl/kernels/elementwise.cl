@@ -43,13 +43,16 @@ clip_by_norm(HPC_HEAD, global float* x, ulong x_at, global const float* norm, ul
     double exact = (double)max_norm / (length + 1e-6);
     // Not where rounding to float makes 1 of it.
     if (!(exact < 1.0)) return;
-    float factor = (float)exact;
+    // A factor that float would flush goes in two steps.
+    float before = exact < 1e-30 ? 8.673617379884035e-19f : 1.0f;
+    float factor = (float)(exact / (double)before);
 #else
     float factor = max_norm / (fmin(norm[norm_at], FLT_MAX) + 1e-6f);
     if (!(factor < 1.0f)) return;
+    float before = 1.0f;
 #endif
     int aligned = is_aligned(x_at);
-    store4(x + x_at, i, count, aligned, load4(x + x_at, i, count, aligned) * factor);
+    store4(x + x_at, i, count, aligned, load4(x + x_at, i, count, aligned) * before * factor);
 }
 
 // x = min(max(x, -limit), limit); NaN stays.

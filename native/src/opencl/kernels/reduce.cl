@@ -311,36 +311,53 @@ norm_of_powers(HPC_HEAD, global const uint* partials, ulong partials_at, global 
 
 #if defined(HPC_NORM_COLUMNS)
 #define HPC_NORM_PARTS (HPC_GROUP / HPC_NORM_COLUMNS)
+// The sum over the parts of a column, for all of them.
+HPC_INLINE sum_t fold_parts(local sum_t* cells, sum_t value) {
+    uint id = (uint)get_local_id(0);
+    cells[id] = value;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    for (uint step = HPC_GROUP / 2; step >= HPC_NORM_COLUMNS; step /= 2) {
+        if (id < step) {
+            sum_t a = cells[id], b = cells[id + step];
+            cells[id] = sum_add(a, b);
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    sum_t result = cells[id % HPC_NORM_COLUMNS];
+    barrier(CLK_LOCAL_MEM_FENCE);
+    return result;
+}
+
 // Work-item id has column id % HPC_NORM_COLUMNS and every HPC_NORM_PARTS-th row.
 HPC_KERNEL(HPC_GROUP)
 limit_column_norms(HPC_HEAD, global float* x, ulong x_at, ulong rows, ulong columns, float max_norm) {
-    local squares cells[HPC_GROUP];
+    local sum_t cells[HPC_GROUP];
     HPC_GUARD();
     uint id = (uint)get_local_id(0);
     ulong column = get_group_id(0) * HPC_NORM_COLUMNS + id % HPC_NORM_COLUMNS;
     squares sums = {sum_of(0.0f), sum_of(0.0f), sum_of(0.0f)};
     if (column < columns) {
-        for (ulong row = id / HPC_NORM_COLUMNS; row < rows; row += HPC_NORM_PARTS) add_square(&sums, x[x_at + row * columns + column]);
-    }
-    cells[id] = sums;
-    barrier(CLK_LOCAL_MEM_FENCE);
-    for (uint step = HPC_NORM_PARTS / 2; step > 0; step /= 2) {
-        if (id < step * HPC_NORM_COLUMNS) {
-            squares other = cells[id + step * HPC_NORM_COLUMNS];
-            cells[id].large = sum_add(cells[id].large, other.large);
-            cells[id].middle = sum_add(cells[id].middle, other.middle);
-            cells[id].small_ = sum_add(cells[id].small_, other.small_);
+        for (ulong first = 0; first < rows; first += HPC_NORM_PARTS) {
+            ulong row = first + id / HPC_NORM_COLUMNS;
+            if (row < rows) add_square(&sums, x[x_at + row * columns + column]);
         }
-        barrier(CLK_LOCAL_MEM_FENCE);
     }
-    sum_t root = root_of(cells[id % HPC_NORM_COLUMNS]);
+    sums.middle = fold_parts(cells, sums.middle);
+#if !defined(HPC_FP64)
+    sums.large = fold_parts(cells, sums.large);
+    sums.small_ = fold_parts(cells, sums.small_);
+#endif
+    sum_t root = root_of(sums);
 #if defined(HPC_FP64)
     float factor = root > (double)max_norm ? (float)((double)max_norm / (root + 1e-7)) : 1.0f;
 #else
     float factor = root.x > max_norm ? max_norm / (fmin(root.x, FLT_MAX) + 1e-7f) : 1.0f;
 #endif
-    if (column >= columns || factor == 1.0f) return;
-    for (ulong row = id / HPC_NORM_COLUMNS; row < rows; row += HPC_NORM_PARTS) x[x_at + row * columns + column] *= factor;
+    // Every work-item goes round equally often: where they do not, PoCL 3.1 mixes their columns up.
+    for (ulong first = 0; first < rows; first += HPC_NORM_PARTS) {
+        ulong row = first + id / HPC_NORM_COLUMNS;
+        if (row < rows && column < columns && factor < 1.0f) x[x_at + row * columns + column] *= factor;
+    }
 }
 #endif
 
