@@ -638,6 +638,129 @@ internal partial struct hpc_dropout
 }
 
 [NativeTypeName("unsigned int")]
+internal enum hpc_cell
+{
+    HPC_CELL_RNN_TANH = 0,
+    HPC_CELL_RNN_RELU = 1,
+    HPC_CELL_LSTM = 2,
+    HPC_CELL_GRU = 3,
+}
+
+internal unsafe partial struct hpc_cell_info
+{
+    [NativeTypeName("const char *")]
+    public sbyte* name;
+
+    [NativeTypeName("int32_t")]
+    public int gates;
+
+    [NativeTypeName("int32_t")]
+    public int state;
+
+    [NativeTypeName("int32_t")]
+    public int kept;
+
+    [NativeTypeName("int32_t")]
+    public int direct;
+}
+
+internal partial struct hpc_recurrent_forward
+{
+    [NativeTypeName("int32_t")]
+    public int cell;
+
+    [NativeTypeName("int32_t")]
+    public int reverse;
+
+    [NativeTypeName("int32_t")]
+    public int last;
+
+    [NativeTypeName("uint32_t")]
+    public uint gates;
+
+    [NativeTypeName("uint32_t")]
+    public uint w;
+
+    [NativeTypeName("uint32_t")]
+    public uint b;
+
+    [NativeTypeName("uint32_t")]
+    public uint h0;
+
+    [NativeTypeName("uint32_t")]
+    public uint c0;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint y_offset;
+
+    [NativeTypeName("uint32_t")]
+    public uint hn;
+
+    [NativeTypeName("uint32_t")]
+    public uint cn;
+
+    [NativeTypeName("uint32_t")]
+    public uint kept;
+
+    [NativeTypeName("uint32_t")]
+    public uint previous;
+}
+
+internal partial struct hpc_recurrent_backward
+{
+    [NativeTypeName("int32_t")]
+    public int cell;
+
+    [NativeTypeName("int32_t")]
+    public int reverse;
+
+    [NativeTypeName("int32_t")]
+    public int last;
+
+    [NativeTypeName("uint32_t")]
+    public uint gates;
+
+    [NativeTypeName("uint32_t")]
+    public uint w;
+
+    [NativeTypeName("uint32_t")]
+    public uint c0;
+
+    [NativeTypeName("uint32_t")]
+    public uint kept;
+
+    [NativeTypeName("uint32_t")]
+    public uint previous;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy_offset;
+
+    [NativeTypeName("uint32_t")]
+    public uint dhn;
+
+    [NativeTypeName("uint32_t")]
+    public uint dcn;
+
+    [NativeTypeName("uint32_t")]
+    public uint dh0;
+
+    [NativeTypeName("uint32_t")]
+    public uint dc0;
+
+    [NativeTypeName("uint32_t")]
+    public uint hidden;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+[NativeTypeName("unsigned int")]
 internal enum hpc_flag
 {
     HPC_FLAG_NONFINITE = 1,
@@ -876,6 +999,15 @@ internal static unsafe partial class Native
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_dropout(hpc_program* program, [NativeTypeName("const hpc_dropout *")] hpc_dropout* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_get_cell_info([NativeTypeName("int32_t")] int cell, hpc_cell_info* info);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_recurrent_forward(hpc_program* program, [NativeTypeName("const hpc_recurrent_forward *")] hpc_recurrent_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_recurrent_backward(hpc_program* program, [NativeTypeName("const hpc_recurrent_backward *")] hpc_recurrent_backward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_finish(hpc_program* program);
