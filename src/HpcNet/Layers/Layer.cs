@@ -74,6 +74,9 @@ public abstract record Layer
         "dense" => Dense.Read(json),
         "dropout" => Dropout.Read(json),
         "activation" => ActivationLayer.Read(json),
+        "simple_rnn" => SimpleRnn.Read(json),
+        "lstm" => Lstm.Read(json),
+        "gru" => Gru.Read(json),
         _ => null,
     };
 }
