@@ -324,6 +324,9 @@ typedef struct hpc_gather_rows {
 } hpc_gather_rows;
 HPC_API hpc_status hpc_record_gather_rows(hpc_program* program, const hpc_gather_rows* arguments);
 
+/* The dense instructions and column_sums take rows that hold several vectors side by side, as those of a sequence do: an
+   x of [r x (s in)] is read as [(r s) x in], which is the same memory, and y is [r x (s out)]. w and y say what s is. */
+
 /* y[r x out] = x[r x in] w[in x out] + b[1 x out]; b may be 0. */
 typedef struct hpc_dense_forward {
     uint32_t x, w, b, y;
@@ -535,6 +538,53 @@ typedef struct hpc_dropout {
     hpc_scalar rate;
 } hpc_dropout;
 HPC_API hpc_status hpc_record_dropout(hpc_program* program, const hpc_dropout* arguments);
+
+/* Recurrent cells; formulas in native/formulas/cells.h. Order of the gates and the two biases as PyTorch has them. */
+typedef enum hpc_cell {
+    HPC_CELL_RNN_TANH = 0,
+    HPC_CELL_RNN_RELU = 1,
+    HPC_CELL_LSTM = 2, /* i, f, g, o */
+    HPC_CELL_GRU = 3   /* r, z, n; n = tanh(input's part + r (h w + b)) */
+} hpc_cell;
+
+typedef struct hpc_cell_info {
+    const char* name;
+    int32_t gates;  /* G below */
+    int32_t state;  /* 1: a state goes from step to step beside the output (c0, cn) */
+    int32_t kept;   /* 1: backward needs `kept` */
+    int32_t direct; /* 1: backward writes `hidden` */
+} hpc_cell_info;
+HPC_API hpc_status hpc_get_cell_info(int32_t cell, hpc_cell_info* info);
+
+/* All steps of one direction of one recurrent layer of H units. A row is a whole sequence, step after step: s of them,
+   which is what gates.columns / (G H) gives. The input's part of all gates was made before, by one dense_forward over all
+   steps, bias included.
+     gates[r x (s G H)]  in: the input's part; out: the gates, where previous is given, else nothing of use
+     w[H x (G H)], b[1 x (G H)] or 0: recurrent weights and their bias
+     h0, c0[r x H]       what the first step begins with; 0: zeros. c0 is for cells with a state
+     y[r x (s n)]        outputs, H columns from y_offset on in each step's n; with last, y[r x n] gets the last step's
+     hn, cn[r x H]       output and state of the last step; may be 0
+     kept[r x (s H)]     for cells that keep something, with previous; else 0
+     previous[r x (s H)] the output before each step, for backward; 0: no backward follows
+   With reverse the steps are walked from the last to the first, and the last step is the first of the sequence. */
+typedef struct hpc_recurrent_forward {
+    int32_t cell; /* hpc_cell */
+    int32_t reverse, last;
+    uint32_t gates, w, b, h0, c0, y, y_offset, hn, cn, kept, previous;
+} hpc_recurrent_forward;
+HPC_API hpc_status hpc_record_recurrent_forward(hpc_program* program, const hpc_recurrent_forward* arguments);
+
+/* The way back, from dy (laid out like y), dhn and dcn, each of which may be 0, but not dy and dhn both.
+     gates                  in: as forward left them; out: gradients of the input's part, for weights, bias and dx
+     hidden[r x (s G H)]    gradients of h w + b, for the recurrent weights (with previous) and their bias: for cells that
+                            are direct; for others they are those in gates, and hidden is 0
+     dh0, dc0[r x H]        may be 0 */
+typedef struct hpc_recurrent_backward {
+    int32_t cell;
+    int32_t reverse, last;
+    uint32_t gates, w, c0, kept, previous, dy, dy_offset, dhn, dcn, dh0, dc0, hidden, reserved;
+} hpc_recurrent_backward;
+HPC_API hpc_status hpc_record_recurrent_backward(hpc_program* program, const hpc_recurrent_backward* arguments);
 
 /* ---- Programs: finishing and running ------------------------------------------------------------------------------ */
 

@@ -113,6 +113,11 @@ void check_range(const hpc::Buffer& buffer, uint64_t offset, uint64_t bytes, con
 #define HPC_9(S, a, ...) HPC_FIELD(S, a) HPC_8(S, __VA_ARGS__)
 #define HPC_10(S, a, ...) HPC_FIELD(S, a) HPC_9(S, __VA_ARGS__)
 #define HPC_11(S, a, ...) HPC_FIELD(S, a) HPC_10(S, __VA_ARGS__)
+#define HPC_12(S, a, ...) HPC_FIELD(S, a) HPC_11(S, __VA_ARGS__)
+#define HPC_13(S, a, ...) HPC_FIELD(S, a) HPC_12(S, __VA_ARGS__)
+#define HPC_14(S, a, ...) HPC_FIELD(S, a) HPC_13(S, __VA_ARGS__)
+#define HPC_15(S, a, ...) HPC_FIELD(S, a) HPC_14(S, __VA_ARGS__)
+#define HPC_16(S, a, ...) HPC_FIELD(S, a) HPC_15(S, __VA_ARGS__)
 
 std::string struct_layouts() {
     std::string text;
@@ -158,6 +163,10 @@ std::string struct_layouts() {
     LAYOUT(hpc_fill, 3, x, reserved, value)
     LAYOUT(hpc_philox_uniform, 6, x, reserved, seed, stream, low, high)
     LAYOUT(hpc_dropout, 5, x, y, seed, stream, rate)
+    LAYOUT(hpc_cell_info, 5, name, gates, state, kept, direct)
+    LAYOUT(hpc_recurrent_forward, 14, cell, reverse, last, gates, w, b, h0, c0, y, y_offset, hn, cn, kept, previous)
+    LAYOUT(hpc_recurrent_backward, 16, cell, reverse, last, gates, w, c0, kept, previous, dy, dy_offset, dhn, dcn, dh0, dc0, hidden,
+           reserved)
     LAYOUT(hpc_metrics, 8, loss, gradient_norm, rows, correct, runs, first_flagged_run, flags, reserved)
     LAYOUT(hpc_transfer, 4, value, reserved, host, bytes)
     LAYOUT(hpc_program_info, 10, recorded_instructions, fused_instructions, values, slots, workspace_bytes, owned_bytes, flops,
@@ -189,6 +198,10 @@ HPC_API hpc_status hpc_get_loss_info(int32_t loss, hpc_loss_info* info) {
 
 HPC_API hpc_status hpc_get_rule_info(int32_t rule, hpc_rule_info* info) {
     return give_info(hpc::rule_info(rule), rule, info, "rule");
+}
+
+HPC_API hpc_status hpc_get_cell_info(int32_t cell, hpc_cell_info* info) {
+    return give_info(hpc::cell_info(cell), cell, info, "cell");
 }
 
 HPC_API hpc_status hpc_device_create(const hpc_device_options* options, hpc_device** device) {
@@ -369,6 +382,8 @@ HPC_RECORD(add_scaled)
 HPC_RECORD(fill)
 HPC_RECORD(philox_uniform)
 HPC_RECORD(dropout)
+HPC_RECORD(recurrent_forward)
+HPC_RECORD(recurrent_backward)
 #undef HPC_RECORD
 
 HPC_API hpc_status hpc_program_finish(hpc_program* program) {

@@ -26,6 +26,11 @@ constexpr int64_t kNormBlock = 32768;     // one partial sum of squares each
 constexpr int64_t kRowBlockBytes = 65536; // passes over whole rows: rows for about this many bytes, at least 8
 constexpr int64_t kMinRowBlock = 8;
 constexpr int64_t kAlign = 16;
+constexpr int64_t kTransposeBlock = 16;  // a square of this side at a time: a line of the target, few lines of the source
+// Rows of a batch that a tile of a recurrent layer takes through all steps: the more, the fewer times the recurrent weights
+// come from the second-level cache; the fewer, the more tiles for the team.
+constexpr int64_t kRecurrentRows = 32;
+constexpr int64_t kFewRecurrentRows = 16, kFewRows = 64;  // for batches up to this
 
 // What a stage is estimated to cost on one core decides whether the team is worth its synchronisation. Constants, not
 // measurements: they decide who computes a tile, never what is computed.
@@ -92,28 +97,33 @@ struct RowPass {
     int64_t count(int64_t tile) const { return std::min(block, rows - tile * block); }
 };
 
+int64_t recurrent_block(int64_t rows) { return rows <= kFewRows ? kFewRecurrentRows : kRecurrentRows; }
+
 // Scratch of one node, in bytes at capacity. The layouts stand where they are used, in Lowering.
 uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, const Extents& capacity, const Kernels& kernels,
                      bool blas) {
     auto value = [&](ValueId id) -> const Value& { return values[id - 1]; };
     auto rows = [&](ValueId id) { return static_cast<int64_t>(value(id).rows(capacity)); };
     auto columns = [&](ValueId id) { return static_cast<int64_t>(value(id).columns); };
+    // Rows of a matrix of so many columns in the memory of a value: a row may hold several (dense_forward in hpcnet.h).
+    auto lines = [&](ValueId id, int64_t width) { return static_cast<int64_t>(value(id).elements(capacity)) / width; };
     auto sums_bytes = [](int64_t parts, int64_t n) { return static_cast<uint64_t>(parts * padded(n)) * 4; };
     if (const auto* n = std::get_if<DenseBackwardInputNode>(&payload)) {
         if (!n->sums) return 0;
-        const GemmPlan plan = plan_gemm(Form::NT, rows(n->dx), columns(n->dx), columns(n->dy), kernels.blocks, blas);
+        const int64_t width = columns(n->sums), m = lines(n->dx, width);
+        const GemmPlan plan = plan_gemm(Form::NT, m, width, columns(n->w), kernels.blocks, blas);
         // Fewer rows may be cut into smaller tiles: one part for every smallest row block is always enough.
-        return sums_bytes(blocks_of(rows(n->dx), std::min(plan.tile_m, kMinGemmRows)), columns(n->dx));
+        return sums_bytes(blocks_of(m, std::min(plan.tile_m, kMinGemmRows)), width);
     }
     if (const auto* n = std::get_if<hpc_dense_backward_weight>(&payload)) {
-        const int64_t m = columns(n->x), k = rows(n->x), width = columns(n->dy);
+        const int64_t m = rows(n->dw), k = lines(n->x, m), width = columns(n->dw);
         const int64_t splits = max_gemm_splits(m, width, k, kernels.blocks, blas);
         return splits > 1 ? static_cast<uint64_t>(splits * m * width) * 4 : 0;
     }
     if (const auto* n = std::get_if<hpc_column_sums>(&payload))
-        return sums_bytes(blocks_of(rows(n->x), row_block(columns(n->x))), columns(n->x));
+        return sums_bytes(blocks_of(lines(n->x, columns(n->y)), row_block(columns(n->y))), columns(n->y));
     if (const auto* n = std::get_if<ActivationBackwardNode>(&payload))
-        return n->sums ? sums_bytes(blocks_of(rows(n->dx), row_block(columns(n->dx))), columns(n->dx)) : 0;
+        return n->sums ? sums_bytes(blocks_of(lines(n->dx, columns(n->sums)), row_block(columns(n->sums))), columns(n->sums)) : 0;
     if (const auto* n = std::get_if<PReluBackwardNode>(&payload)) {
         const int64_t parts = blocks_of(rows(n->x), row_block(columns(n->x)));
         return sums_bytes(parts, columns(n->x)) * ((n->dslope ? 1u : 0u) + (n->sums ? 1u : 0u));
@@ -126,6 +136,10 @@ uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, c
     }
     if (const auto* n = std::get_if<hpc_norm>(&payload))
         return static_cast<uint64_t>(blocks_of(static_cast<int64_t>(value(n->x).elements(capacity)), kNormBlock)) * 8;
+    if (const auto* n = std::get_if<hpc_recurrent_forward>(&payload))
+        return static_cast<uint64_t>(rows(n->gates) * (columns(n->w) + 2 * rows(n->w))) * 4;
+    if (const auto* n = std::get_if<hpc_recurrent_backward>(&payload))
+        return static_cast<uint64_t>(rows(n->gates) * (columns(n->w) + 3 * rows(n->w)) + rows(n->w) * columns(n->w)) * 4;
     return 0;
 }
 
@@ -186,26 +200,26 @@ public:
         Epilogue epilogue;
         epilogue.bias = n.b ? floats(n.b) : nullptr;
         epilogue.kept = n.activation.kept ? floats(n.activation.kept) : nullptr;
-        epilogue.ldkept = columns(n.y);
+        epilogue.ldkept = columns(n.w);
         epilogue.alpha = n.activation.alpha;
         epilogue.beta = n.activation.beta;
         const bool needed = n.b || n.activation.present();
         epilogue.apply = needed ? kernels_.epilogue_forward[n.activation.present() ? n.activation.activation : HPC_ACTIVATION_LINEAR]
                                 : nullptr;
-        return product(Form::NN, value(n.y), columns(n.x), floats(n.x), columns(n.x), floats(n.w), columns(n.w), floats(n.y),
-                       epilogue, nullptr);
+        return product(Form::NN, value(n.y), height(n.w), floats(n.x), floats(n.w), columns(n.w), columns(n.w), floats(n.y), epilogue,
+                       nullptr);
     }
 
     Lowered operator()(const DenseBackwardInputNode& n) {
         Epilogue epilogue;
         epilogue.kept = n.activation.kept ? floats(n.activation.kept) : nullptr;
-        epilogue.ldkept = columns(n.dx);
+        epilogue.ldkept = height(n.w);
         epilogue.alpha = n.activation.alpha;
         epilogue.beta = n.activation.beta;
         const bool needed = n.sums || n.activation.present();
         epilogue.apply = needed ? kernels_.epilogue_backward[n.activation.present() ? n.activation.activation : HPC_ACTIVATION_LINEAR]
                                 : nullptr;
-        return product(Form::NT, value(n.dx), columns(n.dy), floats(n.dy), columns(n.dy), floats(n.w), columns(n.w), floats(n.dx),
+        return product(Form::NT, value(n.dx), columns(n.w), floats(n.dy), floats(n.w), columns(n.w), height(n.w), floats(n.dx),
                        epilogue, n.sums ? floats(n.sums) : nullptr);
     }
 
@@ -218,7 +232,7 @@ public:
         };
         auto state = std::make_shared<State>();
         const Value& x = value(n.x);
-        const int64_t m = columns(n.x), width = columns(n.dy);
+        const int64_t m = height(n.dw), width = columns(n.dw);
         const float* a = floats(n.x);
         const float* b = floats(n.dy);
         float* c = floats(n.dw);
@@ -228,7 +242,7 @@ public:
         Lowered lowered;
         lowered.phases.push_back(
             {[=, &x](const Extents& at) {
-                 state->k = static_cast<int64_t>(x.rows(at));
+                 state->k = lines(x, m, at);
                  state->plan = plan_gemm(Form::TN, m, width, state->k, kernels->blocks, blas != nullptr);
                  return state->plan.tiles(m, width) * state->plan.splits;
              },
@@ -252,13 +266,13 @@ public:
                                       kernels->sum_parts(parts + first, state->plan.splits, m * width, c + first,
                                                          std::min(kFlatBlock, m * width - first));
                                   }});
-        const GemmPlan plan = plan_gemm(Form::TN, m, width, static_cast<int64_t>(x.rows(plan_.capacity)), kernels_.blocks, blas != nullptr);
+        const GemmPlan plan = plan_gemm(Form::TN, m, width, lines(x, m, plan_.capacity), kernels_.blocks, blas != nullptr);
         lowered.picked = describe_product(plan, m, width);
         return lowered;
     }
 
     Lowered operator()(const hpc_column_sums& n) {
-        const int64_t width = columns(n.x);
+        const int64_t width = columns(n.y);
         const float* x = floats(n.x);
         const Kernels* kernels = &kernels_;
         return row_pass_with_sums(value(n.x), width, scratch<float>(), floats(n.y), [=](int64_t first, int64_t count, float* sums) {
@@ -285,7 +299,7 @@ public:
                 kernel(kept ? kept + first : nullptr, dy + first, dx + first, count, alpha, beta);
             });
         }
-        const int64_t width = columns(n.dx);
+        const int64_t width = columns(n.sums);
         const Kernels* kernels = &kernels_;
         return row_pass_with_sums(value(n.dx), width, scratch<float>(), floats(n.sums), [=](int64_t first, int64_t count, float* sums) {
             const int64_t at = first * width;
@@ -592,9 +606,187 @@ public:
         });
     }
 
+    // The rows of a batch do not depend on one another: a tile takes a block of rows through all steps, and the team meets
+    // once. Values stay as networks have them, a whole sequence to a row, so that neither end of a layer needs a reordering;
+    // rows of one step then lie a sequence apart. The products do not see that: what they read and write is scratch of the
+    // tile, small and contiguous, that stays in its caches, while the pass over the gates reads and writes long pieces of
+    // rows, which is as good at any distance.
+    Lowered operator()(const hpc_recurrent_forward& n) {
+        struct Operands {
+            float *gates, *y, *hn, *cn, *kept, *previous;
+            const float *w, *b, *h0, *c0;
+        };
+        const Operands at{floats(n.gates),        optional(n.y),  optional(n.hn), optional(n.cn), optional(n.kept),
+                          optional(n.previous), floats(n.w), optional(n.b),  optional(n.h0), optional(n.c0)};
+        const hpc_cell_info& cell = *cell_info(n.cell);
+        const int64_t units = height(n.w), width = columns(n.w), steps = columns(n.gates) / width;
+        const int64_t ldy = columns(n.y), step_y = n.last ? 0 : ldy / steps;
+        const Value& gates = value(n.gates);
+        auto pass = std::make_shared<RowPass>();
+        float* memory = scratch<float>();  // of each tile: product, output, state
+        const Kernels* kernels = &kernels_;
+        const BlasProvider* blas = blas_;
+        return {{{[=, &gates](const Extents& extents) { return plan_recurrent(*pass, gates, extents); },
+                  [=, n = n](int64_t tile, const Worker& worker) {
+                      const int64_t first = pass->first(tile), rows = pass->count(tile);
+                      float* product = memory + first * (width + 2 * units);
+                      float* h = product + rows * width;
+                      float* state = h + rows * units;
+                      begin(h, at.h0, first, rows, units);
+                      begin(state, at.c0, first, rows, units);
+                      for (int64_t i = 0; i < steps; i++) {
+                          const int64_t t = n.reverse ? steps - 1 - i : i;
+                          if (i > 0 || at.h0) {
+                              multiply_rows(*kernels, blas, rows, width, units, h, at.w, product, worker.scratch);
+                          } else {
+                              std::memset(product, 0, static_cast<size_t>(rows * width) * 4);
+                          }
+                          RecurrentStep step{};
+                          step.rows = rows;
+                          step.units = units;
+                          step.ldgates = steps * width;
+                          step.gates = at.gates + first * step.ldgates + t * width;
+                          step.product = product;
+                          step.bias = at.b;
+                          step.h = h;
+                          step.state = cell.state ? state : nullptr;
+                          step.ldy = ldy;
+                          if (!n.last || i == steps - 1) step.y = at.y + first * ldy + t * step_y + n.y_offset;
+                          step.ldkept = steps * units;
+                          const int64_t kept = first * step.ldkept + t * units;
+                          step.kept = at.kept ? at.kept + kept : nullptr;
+                          step.previous = at.previous ? at.previous + kept : nullptr;
+                          kernels->recurrent_forward[n.cell](step);
+                      }
+                      if (at.hn) std::memcpy(at.hn + first * units, h, static_cast<size_t>(rows * units) * 4);
+                      if (at.cn) std::memcpy(at.cn + first * units, state, static_cast<size_t>(rows * units) * 4);
+                  }}},
+                describe_recurrent(gates)};
+    }
+
+    // As forward, from the last step that was walked to the first. The recurrent weights are turned around once, so that no
+    // step has to.
+    Lowered operator()(const hpc_recurrent_backward& n) {
+        struct Operands {
+            float *gates, *dh0, *dc0, *hidden, *kept, *previous, *dy;
+            const float *w, *c0, *dhn, *dcn;
+        };
+        const Operands at{floats(n.gates),    optional(n.dh0), optional(n.dc0), optional(n.hidden), optional(n.kept), optional(n.previous),
+                          optional(n.dy), floats(n.w),     optional(n.c0),  optional(n.dhn),    optional(n.dcn)};
+        const hpc_cell_info& cell = *cell_info(n.cell);
+        const int64_t units = height(n.w), width = columns(n.w), steps = columns(n.gates) / width;
+        const int64_t ldy = n.dy ? columns(n.dy) : 0, step_y = n.last ? 0 : ldy / steps;
+        const Value& gates = value(n.gates);
+        auto pass = std::make_shared<RowPass>();
+        float* turned = scratch<float>();            // w^T
+        float* memory = turned + width * units;      // of each tile: product, h, state, direct
+        const Kernels* kernels = &kernels_;
+        const BlasProvider* blas = blas_;
+        const bool multiplies = steps > 1 || at.dh0;
+        Lowered lowered;
+        lowered.phases.push_back({[=](const Extents&) -> int64_t { return multiplies ? blocks_of(width, kTransposeBlock) : 0; },
+                                  [=](int64_t tile, const Worker&) {
+                                      const int64_t j0 = tile * kTransposeBlock, j1 = std::min(j0 + kTransposeBlock, width);
+                                      for (int64_t i0 = 0; i0 < units; i0 += kTransposeBlock)
+                                          for (int64_t j = j0; j < j1; j++)
+                                              for (int64_t i = i0; i < std::min(i0 + kTransposeBlock, units); i++)
+                                                  turned[j * units + i] = at.w[i * width + j];
+                                  }});
+        lowered.phases.push_back(
+            {[=, &gates](const Extents& extents) { return plan_recurrent(*pass, gates, extents); },
+             [=, n = n](int64_t tile, const Worker& worker) {
+                 const int64_t first = pass->first(tile), rows = pass->count(tile);
+                 float* product = memory + first * (width + 3 * units);
+                 float* h = product + rows * width;
+                 float* state = h + rows * units;
+                 float* direct = state + rows * units;
+                 begin(h, at.dhn, first, rows, units);
+                 begin(state, at.dcn, first, rows, units);
+                 begin(direct, nullptr, first, rows, units);
+                 for (int64_t i = steps - 1; i >= 0; i--) {
+                     const int64_t t = n.reverse ? steps - 1 - i : i;
+                     RecurrentStep step{};
+                     step.rows = rows;
+                     step.units = units;
+                     step.ldgates = steps * width;
+                     step.gates = at.gates + first * step.ldgates + t * width;
+                     step.product = product;
+                     step.h = h;
+                     step.state = cell.state ? state : nullptr;
+                     step.direct = cell.direct ? direct : nullptr;
+                     step.ldy = ldy;
+                     if (at.dy && (!n.last || i == steps - 1)) step.y = at.dy + first * ldy + t * step_y + n.dy_offset;
+                     step.ldkept = steps * units;
+                     const int64_t kept = first * step.ldkept + t * units;
+                     step.kept = at.kept ? at.kept + kept : nullptr;
+                     step.previous = at.previous + kept;
+                     if (i > 0) {
+                         step.before = at.kept ? step.kept + (n.reverse ? units : -units) : nullptr;
+                         step.ldbefore = step.ldkept;
+                     } else {
+                         step.before = at.c0 ? at.c0 + first * units : nullptr;
+                         step.ldbefore = units;
+                     }
+                     step.hidden = at.hidden ? at.hidden + first * step.ldgates + t * width : nullptr;
+                     kernels->recurrent_backward[n.cell](step);
+                     if (i > 0 || at.dh0) multiply_rows(*kernels, blas, rows, units, width, product, turned, h, worker.scratch);
+                 }
+                 if (at.dh0) {
+                     float* dh0 = at.dh0 + first * units;
+                     std::memcpy(dh0, h, static_cast<size_t>(rows * units) * 4);
+                     if (cell.direct) kernels->add_scaled(direct, dh0, rows * units, 1.0f);
+                 }
+                 if (at.dc0) std::memcpy(at.dc0 + first * units, state, static_cast<size_t>(rows * units) * 4);
+             }});
+        lowered.picked = describe_recurrent(gates);
+        return lowered;
+    }
+
 private:
     const Value& value(ValueId id) const { return plan_.value(id); }
+    float* optional(ValueId id) const { return id ? floats(id) : nullptr; }
+
+    static int64_t plan_recurrent(RowPass& pass, const Value& gates, const Extents& at) {
+        pass.rows = static_cast<int64_t>(gates.rows(at));
+        pass.block = recurrent_block(pass.rows);
+        pass.blocks = blocks_of(pass.rows, pass.block);
+        return pass.blocks;
+    }
+
+    std::string describe_recurrent(const Value& gates) const {
+        const int64_t rows = static_cast<int64_t>(gates.rows(plan_.capacity)), block = recurrent_block(rows);
+        std::string text = std::to_string(blocks_of(rows, block));
+        text += " tiles of ";
+        text += std::to_string(std::min(block, rows));
+        text += " rows, ";
+        return text + (blas_ ? blas_->name() : kernels_.isa);
+    }
+
+    // What a tile's rows begin with: those of a value, or zeros.
+    static void begin(float* to, const float* from, int64_t first, int64_t rows, int64_t columns) {
+        const size_t bytes = static_cast<size_t>(rows * columns) * 4;
+        if (from) {
+            std::memcpy(to, from + first * columns, bytes);
+        } else {
+            std::memset(to, 0, bytes);
+        }
+    }
+
+    // C[m x n] = A[m x k] B[k x n], contiguous, by one thread: n in pieces that the kernels take.
+    static void multiply_rows(const Kernels& kernels, const BlasProvider* blas, int64_t m, int64_t n, int64_t k, const float* a,
+                              const float* b, float* c, void* scratch) noexcept {
+        for (int64_t j = 0; j < n; j += kernels.blocks.tile_n) {
+            const GemmTile tile{Form::NN, m, std::min(kernels.blocks.tile_n, n - j), k, a, k, b + j, n, c + j, n, nullptr, 0, j,
+                                GemmPath::Sequential};
+            multiply(kernels, blas, tile, scratch);
+        }
+    }
+
     int64_t columns(ValueId id) const { return static_cast<int64_t>(value(id).columns); }
+    // Rows of a value of fixed size.
+    int64_t height(ValueId id) const { return static_cast<int64_t>(value(id).count); }
+    // Rows of `width` columns in the memory of a value: one of its own rows may hold several (dense_forward in hpcnet.h).
+    static int64_t lines(const Value& v, int64_t width, const Extents& at) { return static_cast<int64_t>(v.elements(at)) / width; }
     char* place(const Value& v) const { return static_cast<const CpuBuffer&>(*v.buffer).data() + v.offset; }
     float* floats(ValueId id) const { return reinterpret_cast<float*>(place(value(id))); }
     int32_t* ints(ValueId id) const { return reinterpret_cast<int32_t*>(place(value(id))); }
@@ -618,21 +810,21 @@ private:
         if (tile.epilogue) tile.epilogue->apply(*tile.epilogue, tile.c, tile.ldc, tile.row, tile.col, tile.m, tile.n);
     }
 
-    // C[rows x width] = A B or A B^T over a grid of tiles, with the epilogue, and with column sums by row of tiles.
-    Lowered product(Form form, const Value& c_value, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+    // C[m x width] = A B or A B^T over a grid of tiles, with the epilogue, and with column sums by row of tiles. m is as many
+    // rows of `width` as C's value holds; A is [m x k].
+    Lowered product(Form form, const Value& c_value, int64_t k, const float* a, const float* b, int64_t ldb, int64_t width, float* c,
                     const Epilogue& epilogue, float* sums) {
         struct State {
             GemmPlan plan;
             int64_t m;
         };
         auto state = std::make_shared<State>();
-        const int64_t width = static_cast<int64_t>(c_value.columns);
         float* parts = sums ? scratch<float>() : nullptr;  // [row of tiles][padded width]
         const Kernels* kernels = &kernels_;
         const BlasProvider* blas = blas_;
         Lowered lowered;
         lowered.phases.push_back({[=, &c_value](const Extents& at) {
-                                      state->m = static_cast<int64_t>(c_value.rows(at));
+                                      state->m = lines(c_value, width, at);
                                       state->plan = plan_gemm(form, state->m, width, k, kernels->blocks, blas != nullptr);
                                       return state->plan.tiles(state->m, width);
                                   },
@@ -645,7 +837,7 @@ private:
                                           std::memset(own.sums + at.column, 0, static_cast<size_t>(at.n) * 4);
                                       }
                                       const float* b_at = form == Form::NT ? b + at.column * ldb : b + at.column;
-                                      const GemmTile tile{form, at.m, at.n, k, a + at.row * lda, lda, b_at, ldb,
+                                      const GemmTile tile{form, at.m, at.n, k, a + at.row * k, k, b_at, ldb,
                                                           c + at.row * width + at.column, width, own.apply ? &own : nullptr,
                                                           at.row, at.column, plan.path};
                                       multiply(*kernels, blas, tile, w.scratch);
@@ -656,7 +848,7 @@ private:
                                           kernels->sum_parts(parts, state->plan.row_tiles(state->m), padded(width), sums, width);
                                       }});
         }
-        const int64_t m = static_cast<int64_t>(c_value.rows(plan_.capacity));
+        const int64_t m = lines(c_value, width, plan_.capacity);
         lowered.picked = describe_product(plan_gemm(form, m, width, k, kernels_.blocks, blas != nullptr), m, width);
         return lowered;
     }
@@ -727,7 +919,7 @@ private:
         const Kernels* kernels = &kernels_;
         Lowered lowered;
         lowered.phases.push_back({[=, &v](const Extents& at) {
-                                      pass->plan(static_cast<int64_t>(v.rows(at)), width);
+                                      pass->plan(lines(v, width, at), width);
                                       return pass->blocks;
                                   },
                                   [=](int64_t tile, const Worker&) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "activations.h"
+#include "cells.h"
 #include "hpcnet.h"
 #include "losses.h"
 #include "rules.h"
@@ -23,6 +24,7 @@ namespace hpc::cpu {
 constexpr int kActivationCount = 0 HPC_ACTIVATIONS(HPC_COUNT);
 constexpr int kLossCount = 0 HPC_LOSSES(HPC_COUNT);
 constexpr int kRuleCount = 0 HPC_RULES(HPC_COUNT);
+constexpr int kCellCount = 0 HPC_CELLS(HPC_COUNT);
 #undef HPC_COUNT
 
 // The transposition forms of a dense layer. C is always [m x n] row-major.
@@ -124,6 +126,28 @@ struct UpdateElements {
     float h[HPC_MAX_HYPERPARAMETERS + 4];
 };
 
+// One step of a recurrent cell for some rows: what is done around its product. G is the cell's number of gates, H are the
+// units. Matrices of all steps come with a leading dimension and point at the step's place in the first row; those without
+// one are scratch of a tile, contiguous: [rows x H], products [rows x (G H)].
+struct RecurrentStep {
+    int64_t rows, units;
+    float* gates;  // [rows x (G H)]: see hpcnet.h
+    int64_t ldgates;
+    float* product;     // forward: h w, read. backward: gradients of h w + b, written
+    const float* bias;  // forward: [G H], or null
+    float* h;           // forward: the output before the step, then after it. backward: its gradient from later steps
+    float* state;       // cells with a state: forward the state, backward its gradient; else null
+    float* direct;      // backward, cells that are direct: what reaches h past the product; 0 where nothing follows
+    float* y;           // forward: outputs, or null. backward: their gradients (read), or null
+    int64_t ldy;
+    float* kept;          // null: nothing is kept, and gates are not written
+    const float* before;  // backward, cells with a state: the state before the step, or null for zeros
+    int64_t ldbefore;
+    float* previous;  // forward: written. backward: read. Null with kept
+    int64_t ldkept;   // of kept and previous
+    float* hidden;    // backward, cells that are direct: gradients of h w + b, laid out like gates
+};
+
 struct Kernels {
     const char* isa;  // "avx512", "avx2", "scalar"
     int lanes;
@@ -185,6 +209,10 @@ struct Kernels {
     // y = u < rate ? x : y
     void (*restore_dropped)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
                             float rate);
+
+    // By cell; forward keeps what backward needs where `previous` is given.
+    void (*recurrent_forward[kCellCount])(const RecurrentStep& step);
+    void (*recurrent_backward[kCellCount])(const RecurrentStep& step);
 
     // Runs fused multiply-adds in registers: returns the floating-point operations done (2 per FMA and lane).
     double (*fma_loop)(int64_t iterations, float* sink);

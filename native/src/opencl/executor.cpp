@@ -120,19 +120,23 @@ uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, c
     auto value = [&](ValueId id) -> const Value& { return values[id - 1]; };
     auto rows = [&](ValueId id) { return value(id).rows(capacity); };
     auto columns = [&](ValueId id) { return value(id).columns; };
+    // Rows of a matrix of so many columns in the memory of a value: a row may hold several (dense_forward in hpcnet.h).
+    auto lines = [&](ValueId id, uint64_t width) { return value(id).elements(capacity) / width; };
     if (const auto* n = std::get_if<DenseBackwardInputNode>(&payload))
-        return gemm_scratch(Form::NT, rows(n->dx), columns(n->dx), columns(n->dy), n->sums != 0, limits);
+        return gemm_scratch(Form::NT, lines(n->dx, rows(n->w)), rows(n->w), columns(n->w), n->sums != 0, limits);
     if (const auto* n = std::get_if<hpc_dense_backward_weight>(&payload))
-        return gemm_scratch(Form::TN, columns(n->x), columns(n->dy), rows(n->x), false, limits);
-    if (const auto* n = std::get_if<hpc_column_sums>(&payload)) return columns_scratch(rows(n->x), columns(n->x), limits);
+        return gemm_scratch(Form::TN, rows(n->dw), columns(n->dw), lines(n->x, rows(n->dw)), false, limits);
+    if (const auto* n = std::get_if<hpc_column_sums>(&payload)) return columns_scratch(lines(n->x, columns(n->y)), columns(n->y), limits);
     if (const auto* n = std::get_if<ActivationBackwardNode>(&payload))
-        return n->sums ? columns_scratch(rows(n->dx), columns(n->dx), limits) : 0;
+        return n->sums ? columns_scratch(lines(n->dx, columns(n->sums)), columns(n->sums), limits) : 0;
     if (const auto* n = std::get_if<PReluBackwardNode>(&payload))
         return prelu_scratch(rows(n->x), columns(n->x), n->dslope != 0, n->sums != 0, limits);
     if (const auto* n = std::get_if<LossNode>(&payload)) return loss_scratch(value(n->prediction).elements(capacity), limits);
     if (const auto* n = std::get_if<SoftmaxCrossEntropyNode>(&payload))
         return cross_entropy_scratch(rows(n->logits), columns(n->logits), n->sums != 0, limits);
     if (const auto* n = std::get_if<hpc_norm>(&payload)) return norm_scratch(value(n->x).elements(capacity), limits);
+    if (const auto* n = std::get_if<hpc_recurrent_forward>(&payload)) return recurrent_scratch(rows(n->gates), rows(n->w));
+    if (const auto* n = std::get_if<hpc_recurrent_backward>(&payload)) return recurrent_scratch(rows(n->gates), rows(n->w));
     return 0;
 }
 
@@ -179,7 +183,7 @@ public:
         if (n.activation.present()) epilogue.activation = n.activation.activation;
         epilogue.bias = n.b != 0;
         epilogue.kept = n.activation.kept != 0;
-        return product(Form::NN, value(n.y), value(n.x).columns, n.x, n.w, n.y, n.b, n.activation, epilogue, 0);
+        return product(Form::NN, value(n.y), value(n.w).columns, value(n.w).count, n.x, n.w, n.y, n.b, n.activation, epilogue, 0);
     }
 
     std::vector<Prepare> operator()(const DenseBackwardInputNode& n) {
@@ -188,17 +192,17 @@ public:
         if (n.activation.present()) epilogue.activation = n.activation.activation;
         epilogue.kept = n.activation.kept != 0;
         epilogue.sums = n.sums != 0;
-        return product(Form::NT, value(n.dx), value(n.dy).columns, n.dy, n.w, n.dx, 0, n.activation, epilogue, n.sums);
+        return product(Form::NT, value(n.dx), value(n.w).count, value(n.w).columns, n.dy, n.w, n.dx, 0, n.activation, epilogue, n.sums);
     }
 
     std::vector<Prepare> operator()(const hpc_dense_backward_weight& n) {
         // dW[in x out] = X[r x in]^T dY[r x out]: the rows are the depth, which may be split into parts.
         const Value& x = value(n.x);
-        const cl_ulong m = x.columns, width = value(n.dy).columns;
+        const cl_ulong m = value(n.dw).count, width = value(n.dw).columns;
         const Place a = place(n.x), b = place(n.dy), c = place(n.dw), parts = scratch();
-        picked_ = describe_product(plan_gemm(Form::TN, m, width, x.rows(plan_.capacity), limits_));
+        picked_ = describe_product(plan_gemm(Form::TN, m, width, x.elements(plan_.capacity) / m, limits_));
         return {[=, &x, limits = limits_](const Run& run, Step& step) {
-                    const cl_ulong k = x.rows(run.extents);
+                    const cl_ulong k = x.elements(run.extents) / m;
                     const GemmPlan plan = plan_gemm(Form::TN, m, width, k, limits);
                     step.use(gemm_launch(plan, limits), [&] { return gemm_kernel(Form::TN, plan, {}); });
                     step.operand(a);
@@ -210,7 +214,7 @@ public:
                     step.value(cl_float{0});
                 },
                 [=, &x, limits = limits_](const Run& run, Step& step) {
-                    const GemmPlan plan = plan_gemm(Form::TN, m, width, x.rows(run.extents), limits);
+                    const GemmPlan plan = plan_gemm(Form::TN, m, width, x.elements(run.extents) / m, limits);
                     combine(step, plan.splits, m * width, parts, c, limits);
                 }};
     }
@@ -218,16 +222,17 @@ public:
     std::vector<Prepare> operator()(const hpc_column_sums& n) {
         const Value& x = value(n.x);
         const Place from = place(n.x), to = place(n.y), parts = scratch();
+        const cl_ulong width = value(n.y).columns;
         return {[=, &x, limits = limits_](const Run& run, Step& step) {
-                    const cl_ulong rows = x.rows(run.extents);
-                    const ColumnPlan plan = plan_columns(rows, x.columns, limits);
+                    const cl_ulong rows = x.elements(run.extents) / width;
+                    const ColumnPlan plan = plan_columns(rows, width, limits);
                     step.use(columns_launch(plan, limits), [] { return column_sums_kernel(); });
                     step.operand(from);
                     step.operand(plan.parts > 1 ? parts : to);
-                    columns(step, rows, x.columns, plan);
+                    columns(step, rows, width, plan);
                 },
                 [=, &x, limits = limits_](const Run& run, Step& step) {
-                    combine(step, plan_columns(x.rows(run.extents), x.columns, limits).parts, x.columns, parts, to, limits);
+                    combine(step, plan_columns(x.elements(run.extents) / width, width, limits).parts, width, parts, to, limits);
                 }};
     }
 
@@ -262,20 +267,21 @@ public:
             }};
         }
         const Place sums = place(n.sums), parts = scratch();
+        const cl_ulong width = value(n.sums).columns;
         return {[=, &dx, limits = limits_, n = n](const Run& run, Step& step) {
-                    const cl_ulong rows = dx.rows(run.extents);
-                    const ColumnPlan plan = plan_columns(rows, dx.columns, limits);
+                    const cl_ulong rows = dx.elements(run.extents) / width;
+                    const ColumnPlan plan = plan_columns(rows, width, limits);
                     step.use(columns_launch(plan, limits), [&] { return activation_backward_sums_kernel(n.activation, n.kept != 0); });
                     step.operand(kept);
                     step.operand(from);
                     step.operand(to);
                     step.operand(plan.parts > 1 ? parts : sums);
-                    columns(step, rows, dx.columns, plan);
+                    columns(step, rows, width, plan);
                     step.value(n.alpha);
                     step.value(n.beta);
                 },
                 [=, &dx, limits = limits_](const Run& run, Step& step) {
-                    combine(step, plan_columns(dx.rows(run.extents), dx.columns, limits).parts, dx.columns, parts, sums, limits);
+                    combine(step, plan_columns(dx.elements(run.extents) / width, width, limits).parts, width, parts, sums, limits);
                 }};
     }
 
@@ -529,7 +535,101 @@ public:
         }};
     }
 
+    // A launch a step: product and gates of a step together (recurrent.cl), and for dh0 one more.
+    std::vector<Prepare> operator()(const hpc_recurrent_forward& n) {
+        const Value& gates = value(n.gates);
+        const cl_ulong units = value(n.w).count, width = value(n.w).columns, steps = gates.columns / width;
+        const cl_ulong block = padded(gates.rows(plan_.capacity) * units);
+        const bool state = cell_info(n.cell)->state != 0;
+        Place outputs[2] = {scratch(), scratch()}, states = scratch();
+        outputs[1].element += block;
+        states.element += 2 * block;
+        picked_ = describe_recurrent(steps);
+        std::vector<Prepare> list;
+        for (cl_ulong i = 0; i < steps; i++) {
+            const bool first = i == 0, final = i == steps - 1;
+            const cl_ulong t = n.reverse ? steps - 1 - i : i;
+            RecurrentStep what;
+            what.product = !first || n.h0;
+            what.bias = n.b != 0;
+            what.state = state && (!first || n.c0);
+            what.output = !n.last || final;
+            what.keep = n.previous != 0;
+            Place y = place(n.y), kept = place(n.kept), previous = place(n.previous), at = place(n.gates);
+            y.element += (n.last ? 0 : t * (value(n.y).columns / steps)) + n.y_offset;
+            kept.element += t * units;
+            previous.element += t * units;
+            at.element += t * width;
+            const Place from = first ? place(n.h0) : outputs[i % 2];
+            const Place to = final && n.hn ? place(n.hn) : outputs[(i + 1) % 2];
+            const Place state_from = first ? place(n.c0) : states, state_to = final && n.cn ? place(n.cn) : states;
+            list.push_back([=, &gates, limits = limits_, cell = n.cell, w = place(n.w), b = place(n.b), ldy = cl_ulong{value(n.y).columns}](
+                               const Run& run, Step& step) {
+                const cl_ulong rows = gates.rows(run.extents);
+                step.use(recurrent_launch(rows, units, limits), [&] { return recurrent_kernel(cell, true); });
+                for (const Place& operand : {at, w, b, from, to, state_from, state_to, y, kept, previous}) step.operand(operand);
+                for (const cl_ulong extent : {rows, units, steps, ldy}) step.value(extent);
+                step.value(what.bits());
+            });
+        }
+        return list;
+    }
+
+    std::vector<Prepare> operator()(const hpc_recurrent_backward& n) {
+        const Value& gates = value(n.gates);
+        const hpc_cell_info& cell = *cell_info(n.cell);
+        const cl_ulong units = value(n.w).count, width = value(n.w).columns, steps = gates.columns / width;
+        const cl_ulong block = padded(gates.rows(plan_.capacity) * units);
+        Place direct = scratch(), states = scratch();
+        states.element += block;
+        const ValueId side = n.hidden ? n.hidden : n.gates;  // whose gradients go on through the recurrent weights
+        picked_ = describe_recurrent(steps);
+        std::vector<Prepare> list;
+        // One turn more than there are steps: the last one finds dh0.
+        for (cl_ulong i = steps + 1; i-- > 0;) {
+            const bool end = i == 0, last = i == steps;
+            if (end && !n.dh0) break;
+            // Places of the step (number i - 1 in walking order), of the one after it, and of the state before.
+            auto at = [&](cl_ulong number) { return n.reverse ? steps - 1 - number : number; };
+            const cl_ulong t = end ? 0 : at(i - 1), next = last ? 0 : at(i);
+            RecurrentStep what;
+            what.product = !last;
+            what.output = !end && n.dy && (!n.last || last);
+            what.gradient = last && n.dhn;
+            what.state = last ? n.dcn != 0 : cell.state != 0;
+            what.before = cell.state && (i > 1 || n.c0);
+            what.end = end;
+            Place dy = place(n.dy), kept = place(n.kept), previous = place(n.previous), own = place(n.gates), hidden = place(n.hidden),
+                  after = place(side), before = i > 1 ? place(n.kept) : place(n.c0);
+            dy.element += (n.last || !n.dy ? 0 : t * (value(n.dy).columns / steps)) + n.dy_offset;
+            kept.element += t * units;
+            previous.element += t * units;
+            own.element += t * width;
+            hidden.element += t * width;
+            after.element += next * width;
+            if (i > 1) before.element += at(i - 2) * units;
+            const cl_ulong ldbefore = i > 1 ? steps * units : units;
+            const Place state_from = last ? place(n.dcn) : states, state_to = i == 1 && n.dc0 ? place(n.dc0) : states;
+            list.push_back([=, &gates, limits = limits_, kind = n.cell, w = place(n.w), dhn = place(n.dhn), dh0 = place(n.dh0),
+                            ldy = cl_ulong{n.dy ? value(n.dy).columns : 0}](const Run& run, Step& step) {
+                const cl_ulong rows = gates.rows(run.extents);
+                step.use(recurrent_launch(rows, units, limits), [&] { return recurrent_kernel(kind, false); });
+                for (const Place& operand : {own, w, after, dhn, direct, state_from, state_to, dy, kept, before, previous, hidden, dh0})
+                    step.operand(operand);
+                for (const cl_ulong extent : {rows, units, steps, ldy, ldbefore}) step.value(extent);
+                step.value(what.bits());
+            });
+        }
+        return list;
+    }
+
 private:
+    static std::string describe_recurrent(cl_ulong steps) {
+        std::string text = std::to_string(steps);
+        text += " launches, one a step";
+        return text;
+    }
+
     const Value& value(ValueId id) const { return plan_.value(id); }
     // No place for id 0: an operand that the kernel does not have.
     Place place(ValueId id) const {
@@ -601,17 +701,17 @@ private:
         step.value(weight);
     }
 
-    // C[rows x width] = A B or A B^T with its epilogue, and what is left of column sums.
-    std::vector<Prepare> product(Form form, const Value& c_value, cl_ulong k, ValueId a_id, ValueId b_id, ValueId c_id, ValueId bias_id,
+    // C[m x width] = A B or A B^T with its epilogue, and what is left of column sums; m is as many rows of `width` as C's value
+    // holds.
+    std::vector<Prepare> product(Form form, const Value& c_value, cl_ulong width, cl_ulong k, ValueId a_id, ValueId b_id, ValueId c_id, ValueId bias_id,
                                  const FusedActivation& activation, const Epilogue& epilogue, ValueId sums_id) {
-        const cl_ulong width = c_value.columns;
         const Place a = place(a_id), b = place(b_id), c = place(c_id), bias = place(bias_id), kept = place(activation.kept),
                     sums = place(sums_id), parts = scratch();
         const float alpha = activation.alpha, beta = activation.beta;
-        picked_ = describe_product(plan_gemm(form, c_value.rows(plan_.capacity), width, k, limits_));
+        picked_ = describe_product(plan_gemm(form, c_value.elements(plan_.capacity) / width, width, k, limits_));
         std::vector<Prepare> steps;
         steps.push_back([=, &c_value, limits = limits_](const Run& run, Step& step) {
-            const cl_ulong m = c_value.rows(run.extents);
+            const cl_ulong m = c_value.elements(run.extents) / width;
             const GemmPlan plan = plan_gemm(form, m, width, k, limits);
             step.use(gemm_launch(plan, limits), [&] { return gemm_kernel(form, plan, epilogue); });
             step.operand(a);
@@ -626,7 +726,7 @@ private:
         });
         if (epilogue.sums)
             steps.push_back([=, &c_value, limits = limits_](const Run& run, Step& step) {
-                const GemmPlan plan = plan_gemm(form, c_value.rows(run.extents), width, k, limits);
+                const GemmPlan plan = plan_gemm(form, c_value.elements(run.extents) / width, width, k, limits);
                 combine(step, plan.row_tiles, width, parts, sums, limits);
             });
         return steps;

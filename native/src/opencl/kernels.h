@@ -124,6 +124,7 @@ inline constexpr Source kLossSource{"loss", {HPC_FORMULAS, "formulas/losses.h", 
 inline constexpr Source kReduceSource{"reduce", {HPC_BASE, "opencl/kernels/reduce.cl"}};
 inline constexpr Source kUpdateSource{
     "update", {HPC_FORMULAS, "formulas/rules.h", "opencl/kernels/philox.cl", "opencl/kernels/update.cl"}};
+inline constexpr Source kRecurrentSource{"recurrent", {HPC_FORMULAS, "formulas/cells.h", "opencl/kernels/recurrent.cl"}};
 #undef HPC_FORMULAS
 #undef HPC_BASE
 
@@ -526,5 +527,48 @@ inline Kernel update_kernel(int32_t rule, bool drops = false) {
                 define("HPC_STATES", static_cast<uint64_t>(info->state_count)) + define("HPC_DROPS", static_cast<uint64_t>(drops)),
             "update"};
 }
+
+// ---- Recurrent layers (recurrent.cl) ---------------------------------------------------------------------------------
+
+// One step of all rows and units, with the product before it. Matrices of all steps are [rows x (steps ...)] and given from
+// the step's own columns on; ld.. are their rows' lengths. Operands that the bits leave out get any place.
+struct RecurrentStep {
+    bool product = false;   // 1: there is a step before (backward: after) this one, or h0
+    bool bias = false;      // 2
+    bool state = false;     // 4: state_from is there; else zeros
+    bool output = false;    // 8: y is written (backward: dy is read)
+    bool keep = false;      // 16: gates, kept and previous are written
+    bool gradient = false;  // 32: dhn is there
+    bool before = false;    // 64: the state before the step is there; else zeros
+    bool end = false;       // 128: no step any more: dh0
+    cl_uint bits() const {
+        return static_cast<cl_uint>(product | bias << 1 | state << 2 | output << 3 | keep << 4 | gradient << 5 | before << 6 | end << 7);
+    }
+};
+
+// Columns (units) of a work-group, and the depth of a block in local memory; its rows are as many as there are work-items for.
+inline constexpr uint64_t kRecurrentTile = 16;  // HPC_RECURRENT_TILE
+
+// Arguments of "recurrent_forward": metrics, guard, gates, w, bias, from, to, state_from, state_to, y, kept, previous; rows,
+// units, steps, ldy (ulong); bits (uint). `from` and `to` are the outputs before and after the step, [rows x units].
+// Of "recurrent_backward": metrics, guard, gates, w, after, dhn, direct, state_from, state_to, dy, kept, before, previous,
+// hidden, dh0; rows, units, steps, ldy, ldbefore (ulong); bits (uint). `after` has the gradients of h w + b in the step after.
+inline Kernel recurrent_kernel(int32_t cell, bool forward) {
+    const hpc_cell_info* info = cell_info(cell);
+    std::string options = " -DHPC_CELL_FORWARD=";
+    options += info->name;
+    options += "_forward -DHPC_CELL_BACKWARD=";
+    options += info->name;
+    options += "_backward";
+    options += define("HPC_GATES", static_cast<uint64_t>(info->gates)) + define("HPC_STATE", static_cast<uint64_t>(info->state)) +
+               define("HPC_CELL_KEEPS", static_cast<uint64_t>(info->kept)) + define("HPC_DIRECT", static_cast<uint64_t>(info->direct)) +
+               define("HPC_RECURRENT_TILE", kRecurrentTile);
+    return {&kRecurrentSource, options, forward ? "recurrent_forward" : "recurrent_backward"};
+}
+inline Launch recurrent_launch(uint64_t rows, uint64_t units, const Limits& limits) {
+    return {blocks_of(rows, limits.group / kRecurrentTile) * blocks_of(units, kRecurrentTile), limits.group};
+}
+// Two outputs and the states; or what reaches h directly, and the states.
+inline uint64_t recurrent_scratch(uint64_t rows, uint64_t units) { return 3 * padded(rows * units) * 4; }
 
 }  // namespace hpc::opencl

@@ -102,7 +102,9 @@ private:
             }
         } else if (const auto* column_sums = as<hpc_column_sums>(j)) {
             const ValueId x = column_sums->x;
-            if (const auto* dense = as<DenseBackwardInputNode>(i); dense && dense->dx == x && !dense->sums && can_move(i, j, x)) {
+            if (const auto* dense = as<DenseBackwardInputNode>(i); dense && dense->dx == x && !dense->sums &&
+                                                                  values_[column_sums->y - 1].columns == values_[dense->w - 1].count &&
+                                                                  can_move(i, j, x)) {
                 DenseBackwardInputNode merged = *dense;
                 merged.sums = column_sums->y;
                 return merged;
@@ -118,7 +120,8 @@ private:
                 return merged;
             }
             if (const auto* loss = as<SoftmaxCrossEntropyNode>(i);
-                loss && loss->gradient == x && !loss->sums && can_move(i, j, x)) {
+                loss && loss->gradient == x && !loss->sums &&
+                values_[column_sums->y - 1].columns == values_[x - 1].columns && can_move(i, j, x)) {
                 SoftmaxCrossEntropyNode merged = *loss;
                 merged.sums = column_sums->y;
                 return merged;

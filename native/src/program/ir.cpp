@@ -19,6 +19,14 @@ const char* activation_name(int32_t activation) {
     return info ? info->name : "?";
 }
 
+std::string recurrent_name(const char* instruction, int32_t cell, int32_t reverse) {
+    const hpc_cell_info* info = cell_info(cell);
+    std::string name = instruction;
+    name += info ? info->name : "?";
+    if (reverse) name += " reverse";
+    return name;
+}
+
 uint64_t at_least_zero(const std::vector<Value>& values, ValueId id, const Extents& at) {
     return id ? values[id - 1].elements(at) : 0;
 }
@@ -145,6 +153,31 @@ std::vector<Operand> operands(const Payload& payload) {
                        read(n.x, "x");
                        write(n.y, "y");
                    },
+                   [&](const hpc_recurrent_forward& n) {
+                       change(n.gates, "gates");
+                       read(n.w, "w");
+                       read(n.b, "b");
+                       read(n.h0, "h0");
+                       read(n.c0, "c0");
+                       write(n.y, "y");
+                       write(n.hn, "hn");
+                       write(n.cn, "cn");
+                       write(n.kept, "kept");
+                       write(n.previous, "previous");
+                   },
+                   [&](const hpc_recurrent_backward& n) {
+                       change(n.gates, "gates");
+                       read(n.w, "w");
+                       read(n.c0, "c0");
+                       read(n.kept, "kept");
+                       read(n.previous, "previous");
+                       read(n.dy, "dy");
+                       read(n.dhn, "dhn");
+                       read(n.dcn, "dcn");
+                       write(n.dh0, "dh0");
+                       write(n.dc0, "dc0");
+                       write(n.hidden, "hidden");
+                   },
                },
                payload);
     return list;
@@ -207,6 +240,8 @@ std::string name_of(const Payload& payload) {
             [](const hpc_fill&) -> std::string { return "fill"; },
             [](const hpc_philox_uniform&) -> std::string { return "philox_uniform"; },
             [](const hpc_dropout&) -> std::string { return "dropout"; },
+            [](const hpc_recurrent_forward& n) { return recurrent_name("recurrent_forward ", n.cell, n.reverse); },
+            [](const hpc_recurrent_backward& n) { return recurrent_name("recurrent_backward ", n.cell, n.reverse); },
         },
         payload);
 }
@@ -242,14 +277,14 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
     work.flops = std::visit(Overload{
                                 [&](const hpc_gather_rows&) -> uint64_t { return 0; },
                                 [&](const DenseForwardNode& n) {
-                                    return 2 * elements(n.x) * columns(n.y) + (n.b ? elements(n.y) : 0) +
+                                    return 2 * elements(n.x) * columns(n.w) + (n.b ? elements(n.y) : 0) +
                                            (n.activation.present() ? elements(n.y) : 0);
                                 },
                                 [&](const DenseBackwardInputNode& n) {
-                                    return 2 * elements(n.dy) * columns(n.dx) +
+                                    return 2 * elements(n.dy) * values[n.w - 1].count +
                                            (n.activation.present() ? elements(n.dx) : 0) + (n.sums ? elements(n.dx) : 0);
                                 },
-                                [&](const hpc_dense_backward_weight& n) { return 2 * elements(n.x) * columns(n.dy); },
+                                [&](const hpc_dense_backward_weight& n) { return 2 * elements(n.x) * columns(n.dw); },
                                 [&](const hpc_column_sums& n) { return elements(n.x); },
                                 [&](const hpc_activation_forward& n) { return elements(n.x); },
                                 [&](const ActivationBackwardNode& n) { return elements(n.dx) * (n.sums ? 2 : 1); },
@@ -278,6 +313,8 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
                                 [&](const hpc_fill&) -> uint64_t { return 0; },
                                 [&](const hpc_philox_uniform&) -> uint64_t { return 0; },
                                 [&](const hpc_dropout& n) { return elements(n.x); },
+                                [&](const hpc_recurrent_forward& n) { return (2 * values[n.w - 1].count + 8) * elements(n.gates); },
+                                [&](const hpc_recurrent_backward& n) { return (2 * values[n.w - 1].count + 8) * elements(n.gates); },
                             },
                             payload);
     return work;

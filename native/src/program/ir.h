@@ -100,7 +100,8 @@ using Payload = std::variant<hpc_gather_rows, DenseForwardNode, DenseBackwardInp
                              SoftmaxCrossEntropyNode, hpc_softmax, hpc_softmax_backward, hpc_log_softmax, hpc_log_softmax_backward,
                              hpc_prelu_forward, PReluBackwardNode, hpc_update, hpc_norm, hpc_clip_by_norm, hpc_clip_by_value,
                              hpc_add_penalty, hpc_limit_column_norms, hpc_scale,
-                             hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout>;
+                             hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout, hpc_recurrent_forward,
+                             hpc_recurrent_backward>;
 
 struct Node {
     Payload payload;

@@ -64,6 +64,8 @@ public:
     void record(const hpc_fill& arguments);
     void record(const hpc_philox_uniform& arguments);
     void record(const hpc_dropout& arguments);
+    void record(const hpc_recurrent_forward& arguments);
+    void record(const hpc_recurrent_backward& arguments);
     void finish();
 
     // Running

@@ -202,9 +202,9 @@ void Program::record(const hpc_dense_forward& arguments) {
     if (node.b) is_row("dense_forward", "b", floats(node.b, "b"), w.columns);
     const Value& y = floats(node.y, "y");
     check_writable(node.y, "y");
-    if (w.lead != HPC_LEAD_FIXED || w.count != x.columns) shapes_differ("dense_forward", "x", x, "w", w);
+    if (w.lead != HPC_LEAD_FIXED || x.columns % w.count != 0) shapes_differ("dense_forward", "x", x, "w", w);
     if (!same_lead(x, y)) shapes_differ("dense_forward", "x", x, "y", y);
-    if (y.columns != w.columns) shapes_differ("dense_forward", "w", w, "y", y);
+    if (y.columns != x.columns / w.count * w.columns) shapes_differ("dense_forward", "w", w, "y", y);
     different("dense_forward", node.y, node.x);
     different("dense_forward", node.y, node.w);
     different("dense_forward", node.y, node.b);
@@ -219,9 +219,9 @@ void Program::record(const hpc_dense_backward_input& arguments) {
     const Value& w = floats(node.w, "w");
     const Value& dx = floats(node.dx, "dx");
     check_writable(node.dx, "dx");
-    if (w.lead != HPC_LEAD_FIXED || w.columns != dy.columns) shapes_differ("dense_backward_input", "dy", dy, "w", w);
+    if (w.lead != HPC_LEAD_FIXED || dy.columns % w.columns != 0) shapes_differ("dense_backward_input", "dy", dy, "w", w);
     if (!same_lead(dy, dx)) shapes_differ("dense_backward_input", "dy", dy, "dx", dx);
-    if (dx.columns != w.count) shapes_differ("dense_backward_input", "w", w, "dx", dx);
+    if (dx.columns != dy.columns / w.columns * w.count) shapes_differ("dense_backward_input", "w", w, "dx", dx);
     different("dense_backward_input", node.dx, node.dy);
     different("dense_backward_input", node.dx, node.w);
     append(node);
@@ -236,8 +236,8 @@ void Program::record(const hpc_dense_backward_weight& arguments) {
     const Value& dw = floats(node.dw, "dw");
     check_writable(node.dw, "dw");
     if (!same_lead(x, dy)) shapes_differ("dense_backward_weight", "x", x, "dy", dy);
-    if (dw.lead != HPC_LEAD_FIXED || dw.count != x.columns) shapes_differ("dense_backward_weight", "x", x, "dw", dw);
-    if (dw.columns != dy.columns) shapes_differ("dense_backward_weight", "dy", dy, "dw", dw);
+    if (dw.lead != HPC_LEAD_FIXED || x.columns % dw.count != 0) shapes_differ("dense_backward_weight", "x", x, "dw", dw);
+    if (dy.columns != x.columns / dw.count * dw.columns) shapes_differ("dense_backward_weight", "dy", dy, "dw", dw);
     different("dense_backward_weight", node.dw, node.x);
     different("dense_backward_weight", node.dw, node.dy);
     append(node);
@@ -247,7 +247,9 @@ void Program::record(const hpc_column_sums& arguments) {
     check_recording();
     hpc_column_sums node = arguments;
     const Value& x = floats(node.x, "x");
-    is_row("column_sums", "y", floats(node.y, "y"), x.columns);
+    const Value& y = floats(node.y, "y");
+    if (x.columns % y.columns != 0) shapes_differ("column_sums", "x", x, "y", y);
+    is_row("column_sums", "y", y, y.columns);
     check_writable(node.y, "y");
     different("column_sums", node.y, node.x);
     append(node);
@@ -585,6 +587,114 @@ void Program::record(const hpc_dropout& arguments) {
     check_scalar(node.rate, "rate");
     if (node.rate.slot == 0 && !(node.rate.constant >= 0 && node.rate.constant < 1))
         fail(HPC_INVALID_ARGUMENT, "dropout: rate is %g: expected 0 <= rate < 1", static_cast<double>(node.rate.constant));
+    append(node);
+}
+
+namespace {
+
+const hpc_cell_info& checked_cell(const char* instruction, int32_t cell, int32_t reverse, int32_t last) {
+    const hpc_cell_info* info = cell_info(cell);
+    if (!info) fail(HPC_INVALID_ARGUMENT, "%s: cell is %d: there is none of that number", instruction, cell);
+    check_range(reverse, 2, "reverse");
+    check_range(last, 2, "last");
+    return *info;
+}
+
+// An operand of recurrent instructions: one lead, so many columns.
+void is_sequence(const char* instruction, const char* role, const Value& value, const Value& gates, uint64_t columns) {
+    if (!same_lead(value, gates) || value.columns != columns) shapes_differ(instruction, role, value, "gates", gates);
+}
+
+// Outputs of each step or of the last one, `units` of them from `offset` on.
+void is_output(const char* instruction, const char* role, const Value& value, const Value& gates, uint64_t steps, uint64_t units,
+               uint32_t offset) {
+    if (!same_lead(value, gates) || value.columns % steps != 0) shapes_differ(instruction, role, value, "gates", gates);
+    if (offset > value.columns / steps || units > value.columns / steps - offset)
+        fail(HPC_INVALID_ARGUMENT, "%s: %llu units from %u on do not fit the %llu columns of a step of %s '%s'", instruction,
+             static_cast<unsigned long long>(units), offset, static_cast<unsigned long long>(value.columns / steps), role,
+             value.name.c_str());
+}
+
+void only_where(const char* instruction, const char* role, uint32_t id, bool expected, const char* cell) {
+    if ((id != 0) != expected)
+        fail(HPC_INVALID_ARGUMENT, "%s: %s is %s: with %s it %s", instruction, role, id ? "given" : "0", cell,
+             expected ? "is needed" : "must be 0");
+}
+
+}  // namespace
+
+void Program::record(const hpc_recurrent_forward& arguments) {
+    constexpr const char* kName = "recurrent_forward";
+    check_recording();
+    hpc_recurrent_forward node = arguments;
+    const hpc_cell_info& cell = checked_cell(kName, node.cell, node.reverse, node.last);
+    const Value& gates = floats(node.gates, "gates");
+    const Value& w = floats(node.w, "w");
+    const uint64_t units = w.count, width = units * static_cast<uint64_t>(cell.gates);
+    if (w.lead != HPC_LEAD_FIXED || w.columns != width || gates.columns % width != 0) shapes_differ(kName, "w", w, "gates", gates);
+    const uint64_t steps = gates.columns / width;
+    if (node.b) is_row(kName, "b", floats(node.b, "b"), width);
+    if (!cell.state && (node.c0 || node.cn)) fail(HPC_INVALID_ARGUMENT, "%s: c0 and cn must be 0 with %s, which has no state", kName, cell.name);
+    only_where(kName, "kept", node.kept, node.previous && cell.kept, node.previous ? cell.name : "no previous");
+    auto optional = [&](uint32_t& id, const char* role, uint64_t columns) {
+        if (id) is_sequence(kName, role, floats(id, role), gates, columns);
+    };
+    optional(node.h0, "h0", units);
+    optional(node.c0, "c0", units);
+    optional(node.hn, "hn", units);
+    optional(node.cn, "cn", units);
+    optional(node.kept, "kept", steps * units);
+    optional(node.previous, "previous", steps * units);
+    is_output(kName, "y", floats(node.y, "y"), gates, node.last ? 1 : steps, units, node.y_offset);
+    const uint32_t written[] = {node.gates, node.y, node.hn, node.cn, node.kept, node.previous};
+    const uint32_t read[] = {node.w, node.b, node.h0, node.c0};
+    for (const uint32_t& id : written) {
+        if (!id) continue;
+        check_writable(id, "an output");
+        for (const uint32_t other : read) different(kName, id, other);
+        for (const uint32_t& other : written)
+            if (&other != &id) different(kName, id, other);
+    }
+    append(node);
+}
+
+void Program::record(const hpc_recurrent_backward& arguments) {
+    constexpr const char* kName = "recurrent_backward";
+    check_recording();
+    hpc_recurrent_backward node = arguments;
+    check_reserved(node.reserved);
+    const hpc_cell_info& cell = checked_cell(kName, node.cell, node.reverse, node.last);
+    const Value& gates = floats(node.gates, "gates");
+    const Value& w = floats(node.w, "w");
+    const uint64_t units = w.count, width = units * static_cast<uint64_t>(cell.gates);
+    if (w.lead != HPC_LEAD_FIXED || w.columns != width || gates.columns % width != 0) shapes_differ(kName, "w", w, "gates", gates);
+    const uint64_t steps = gates.columns / width;
+    if (!cell.state && (node.c0 || node.dcn || node.dc0))
+        fail(HPC_INVALID_ARGUMENT, "%s: c0, dcn and dc0 must be 0 with %s, which has no state", kName, cell.name);
+    only_where(kName, "kept", node.kept, cell.kept != 0, cell.name);
+    only_where(kName, "hidden", node.hidden, cell.direct != 0, cell.name);
+    if (!node.dy && !node.dhn) fail(HPC_INVALID_ARGUMENT, "%s: dy and dhn are both 0: there is no gradient", kName);
+    is_sequence(kName, "previous", floats(node.previous, "previous"), gates, steps * units);
+    auto optional = [&](uint32_t& id, const char* role, uint64_t columns) {
+        if (id) is_sequence(kName, role, floats(id, role), gates, columns);
+    };
+    optional(node.c0, "c0", units);
+    optional(node.kept, "kept", steps * units);
+    optional(node.dhn, "dhn", units);
+    optional(node.dcn, "dcn", units);
+    optional(node.dh0, "dh0", units);
+    optional(node.dc0, "dc0", units);
+    optional(node.hidden, "hidden", steps * width);
+    if (node.dy) is_output(kName, "dy", floats(node.dy, "dy"), gates, node.last ? 1 : steps, units, node.dy_offset);
+    const uint32_t written[] = {node.gates, node.dh0, node.dc0, node.hidden};
+    const uint32_t read[] = {node.w, node.c0, node.kept, node.previous, node.dy, node.dhn, node.dcn};
+    for (const uint32_t& id : written) {
+        if (!id) continue;
+        check_writable(id, "an output");
+        for (const uint32_t other : read) different(kName, id, other);
+        for (const uint32_t& other : written)
+            if (&other != &id) different(kName, id, other);
+    }
     append(node);
 }
 

@@ -75,6 +75,9 @@ public abstract record Layer
         "dropout" => Dropout.Read(json),
         "activation" => ActivationLayer.Read(json),
         "prelu" => PRelu.Read(json),
+        "simple_rnn" => SimpleRnn.Read(json),
+        "lstm" => Lstm.Read(json),
+        "gru" => Gru.Read(json),
         _ => null,
     };
 }

@@ -53,7 +53,39 @@ public sealed class Network : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">An extent is less than 1, or a parameter would be too large.</exception>
     /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
     public Network(Device device, int inputs, ulong seed, params Layer[] layers)
-        : this(Usable(device), NetworkGraph.Chain(inputs, Ensure.NotNull(layers)))
+        : this(Usable(device), NetworkGraph.Chain(inputs, Ensure.NotNull(layers)), seed)
+    {
+    }
+
+    /// <summary>Makes a network whose input has a shape, such as sequences, with parameters initialized from the seed 0.</summary>
+    /// <param name="device">Where it lives and runs.</param>
+    /// <param name="input">One row of the input, for example <c>new Shape(steps, features)</c>.</param>
+    /// <param name="layers">The layers from input to output; at least one with parameters. Names must be unique.</param>
+    /// <exception cref="ArgumentNullException">An argument or a layer is null.</exception>
+    /// <exception cref="ArgumentException">No layers, two of one name, or one that does not take what comes in.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A parameter would be too large.</exception>
+    /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
+    public Network(Device device, Shape input, params Layer[] layers)
+        : this(device, input, seed: 0, layers)
+    {
+    }
+
+    /// <summary>Makes a network whose input has a shape, with parameters initialized from a seed.</summary>
+    /// <param name="device">Where it lives and runs.</param>
+    /// <param name="input">One row of the input, for example <c>new Shape(steps, features)</c>.</param>
+    /// <param name="seed">Any number.</param>
+    /// <param name="layers">The layers from input to output; at least one with parameters. Names must be unique.</param>
+    /// <exception cref="ArgumentNullException">An argument or a layer is null.</exception>
+    /// <exception cref="ArgumentException">No layers, two of one name, or one that does not take what comes in.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A parameter would be too large.</exception>
+    /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
+    public Network(Device device, Shape input, ulong seed, params Layer[] layers)
+        : this(Usable(device), NetworkGraph.Chain(Ensure.NotNull(input), Ensure.NotNull(layers)), seed)
+    {
+    }
+
+    private Network(Device device, NetworkGraph graph, ulong seed)
+        : this(device, graph)
     {
         var host = new float[Graph.Elements];
         for (int i = 0; i < Graph.Segments.Length; i++)
@@ -84,6 +116,12 @@ public sealed class Network : IDisposable
 
     /// <summary>Columns of the input.</summary>
     public int Inputs => Graph.Inputs;
+
+    /// <summary>How a row of the input is arranged.</summary>
+    public Shape InputShape => Graph.InputShape;
+
+    /// <summary>How a row of the output is arranged.</summary>
+    public Shape OutputShape => Graph.Nodes[^1].OutputShape;
 
     /// <summary>Columns of the output.</summary>
     public int Outputs => Graph.Outputs;
@@ -283,7 +321,7 @@ public sealed class Network : IDisposable
             [
                 node.Name,
                 node.Layer.Summary(),
-                node.OutputColumns.ToString(CultureInfo.InvariantCulture),
+                node.OutputShape.ToString(),
                 Graph.Segments.Where(s => s.Node == node.Index).Sum(s => (long)s.Length).ToString("N0", CultureInfo.InvariantCulture),
                 (_frozen[node.Index] ? "frozen " : "")
                     + (_learningRateScales[node.Index] == 1f

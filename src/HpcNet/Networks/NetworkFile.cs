@@ -2,6 +2,7 @@
 // as PyTorch has them) and, under the metadata key "hpcnet", JSON:
 //   {"version":1,"inputs":64,"task":"classification",
 //    "layers":[{"kind":"dense","name":"dense1","units":128,"activation":"ReLU","bias":true,"frozen":false,"learningRateScale":1}],
+//    (an input of more than one dimension adds "inputShape":[12,64])
 //    "preprocessing":{"means":[...],"scales":[...]},"classNames":["0",...]}
 // Reading checks structure, names, shapes and types before it allocates anything; all that can be wrong becomes one
 // DataFormatException with the file's name.
@@ -30,7 +31,7 @@ internal static class NetworkFile
         foreach (ParameterSegment segment in network.Graph.Segments)
         {
             ReadOnlySpan<float> values = parameters.AsSpan(segment.Offset, segment.Length);
-            tensors.Add(segment.LocalName == "weight"
+            tensors.Add(segment.IsTransposedInFiles
                 ? new SafetensorsData(segment.Name, [segment.Columns, segment.Rows], Transpose(values, segment.Rows, segment.Columns))
                 : new SafetensorsData(segment.Name, [segment.Length], values.ToArray()));
         }
@@ -51,7 +52,7 @@ internal static class NetworkFile
             float[] values = file[segment.Name].ReadSingles();
             if (Numbers.FirstNotFinite(values) is >= 0 and var bad)
                 throw new DataFormatException($"tensor {Excerpt.Of(segment.Name)} holds {values[bad]} at element {bad}; expected finite numbers.", path);
-            (segment.LocalName == "weight" ? Transpose(values, segment.Columns, segment.Rows) : values).CopyTo(place);
+            (segment.IsTransposedInFiles ? Transpose(values, segment.Columns, segment.Rows) : values).CopyTo(place);
         }
 
         var network = new Network(device ?? Device.Default, model.Graph)
@@ -84,7 +85,7 @@ internal static class NetworkFile
                 "classification" => NetworkTask.Classification,
                 var other => throw new DataFormatException($"there is no task {Excerpt.Of(other)}; expected regression or classification."),
             };
-            NetworkGraph graph = NetworkGraph.Chain(inputs, Layers(root));
+            NetworkGraph graph = NetworkGraph.Chain(InputShape(root, inputs), Layers(root));
             CheckTensors(file, graph);
             return (graph, task, Preprocessing(root, inputs), ClassNames(root, graph.Outputs));
         }
@@ -93,6 +94,18 @@ internal static class NetworkFile
             throw new DataFormatException(
                 e is JsonException ? $"the structure under '{Key}' is no sound JSON: {e.Message}" : FirstLine(e.Message), path, innerException: e);
         }
+    }
+
+    private static Shape InputShape(JsonElement root, int inputs)
+    {
+        if (JsonFields.Optional(root, "inputShape", JsonValueKind.Array) is not { } json)
+            return inputs;
+        var shape = new Shape([.. json.EnumerateArray().Select(d => d.ValueKind == JsonValueKind.Number && d.TryGetInt32(out int value)
+            ? value
+            : throw new DataFormatException("the dimensions of 'inputShape' are not all whole numbers."))]);
+        return shape.Elements == inputs
+            ? shape
+            : throw new DataFormatException($"'inputShape' {shape} has {shape.Elements} elements; 'inputs' says {inputs}.");
     }
 
     private static List<Layer> Layers(JsonElement root)
@@ -122,7 +135,7 @@ internal static class NetworkFile
                 throw new DataFormatException($"the structure needs a tensor {Excerpt.Of(segment.Name)}, the file has none.");
             if (tensor.DType is not (SafetensorsDType.F32 or SafetensorsDType.F16 or SafetensorsDType.BF16 or SafetensorsDType.F64))
                 throw new DataFormatException($"tensor {Excerpt.Of(segment.Name)} holds {tensor.DType}; expected floating-point numbers.");
-            ReadOnlySpan<long> expected = segment.LocalName == "weight" ? [segment.Columns, segment.Rows] : [segment.Length];
+            ReadOnlySpan<long> expected = segment.IsTransposedInFiles ? [segment.Columns, segment.Rows] : [segment.Length];
             if (!tensor.Shape.SequenceEqual(expected))
             {
                 throw new DataFormatException(
@@ -168,6 +181,13 @@ internal static class NetworkFile
             json.WriteStartObject();
             json.WriteNumber("version", Version);
             json.WriteNumber("inputs", network.Inputs);
+            if (network.InputShape.Rank > 1)
+            {
+                json.WriteStartArray("inputShape");
+                foreach (int dimension in network.InputShape.Dimensions)
+                    json.WriteNumberValue(dimension);
+                json.WriteEndArray();
+            }
             json.WriteString("task", network.Task == NetworkTask.Classification ? "classification" : "regression");
             json.WriteStartArray("layers");
             foreach (Node node in network.Graph.Nodes)

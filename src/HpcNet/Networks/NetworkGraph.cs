@@ -31,6 +31,9 @@ internal sealed record ParameterSegment(
     string Name, int Node, string LocalName, int Offset, int Rows, int Columns, bool Decays, Initializer Initializer)
 {
     public int Length => Rows * Columns;
+
+    /// <summary>Whether files have it as [columns, rows], as PyTorch has a weight.</summary>
+    public bool IsTransposedInFiles => LocalName == "weight" || LocalName.StartsWith("weight_", StringComparison.Ordinal);
 }
 
 /// <summary>Where a layer declares its parameters.</summary>
@@ -53,9 +56,9 @@ internal sealed class NetworkGraph
 
     private readonly Dictionary<string, ParameterSegment> _byName = new(StringComparer.Ordinal);
 
-    private NetworkGraph(int inputs, Node[] nodes, ParameterSegment[] segments, int elements)
+    private NetworkGraph(Shape inputs, Node[] nodes, ParameterSegment[] segments, int elements)
     {
-        Inputs = inputs;
+        InputShape = inputs;
         Nodes = nodes;
         Segments = segments;
         Elements = elements;
@@ -63,7 +66,10 @@ internal sealed class NetworkGraph
             _byName.Add(segment.Name, segment);
     }
 
-    public int Inputs { get; }
+    /// <summary>One row of the network's input.</summary>
+    public Shape InputShape { get; }
+
+    public int Inputs => InputShape.Elements;
 
     public int Outputs => Nodes[^1].OutputColumns;
 
@@ -77,9 +83,11 @@ internal sealed class NetworkGraph
 
     public long ParameterCount => Segments.Sum(s => (long)s.Length);
 
-    public static NetworkGraph Chain(int inputs, IReadOnlyList<Layer> layers)
+    public static NetworkGraph Chain(int inputs, IReadOnlyList<Layer> layers) =>
+        Chain(new Shape(Ensure.Positive(inputs, nameof(inputs))), layers);
+
+    public static NetworkGraph Chain(Shape inputs, IReadOnlyList<Layer> layers)
     {
-        Ensure.Positive(inputs, nameof(inputs));
         Ensure.NotNull(layers);
         if (layers.Count == 0)
             throw new ArgumentException("layers is empty; a network has at least one layer.", nameof(layers));

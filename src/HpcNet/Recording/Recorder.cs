@@ -357,6 +357,20 @@ internal sealed unsafe class Recorder : IDisposable
         Status.Check(Native.hpc_record_dropout(lease.Pointer, &arguments));
     }
 
+    public void RecurrentForward(in hpc_recurrent_forward arguments)
+    {
+        hpc_recurrent_forward copy = arguments;
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_recurrent_forward(lease.Pointer, &copy));
+    }
+
+    public void RecurrentBackward(in hpc_recurrent_backward arguments)
+    {
+        hpc_recurrent_backward copy = arguments;
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_recurrent_backward(lease.Pointer, &copy));
+    }
+
     private Value Declare(
         hpc_value_kind kind, hpc_dtype type, hpc_lead lead, long count, int columns, DeviceBuffer? buffer, long offset, string name)
     {

@@ -118,6 +118,15 @@ public sealed class BadInputTests
         ["no parameters"] = Row<ArgumentException>(() => new Network(Device.Default, 2, new Dropout(0.5f)), "No layer has parameters"),
         ["two layers of a name"] = Row<ArgumentException>(
             () => new Network(Device.Default, 2, new Dense(2) { Name = "a" }, new Dense(2) { Name = "a" }), "'a'"),
+        ["recurrent layer without units"] = Row<ArgumentOutOfRangeException>(() => new Lstm(0), "units is 0"),
+        ["recurrent layers, none"] = Row<ArgumentOutOfRangeException>(() => new Gru(1, layers: 0), "layers is 0"),
+        ["recurrent dropout of one"] = Row<ArgumentOutOfRangeException>(() => new Lstm(1, dropout: 1f), "dropout is 1"),
+        ["recurrent activation"] = Row<ArgumentException>(() => new SimpleRnn(1, Activation.Sigmoid), "activation is Sigmoid", "Tanh or ReLU"),
+        ["recurrent layer on features"] = Row<ArgumentException>(
+            () => new Network(Device.Default, 6, new Lstm(2)), "Lstm 'lstm1' expects sequences", "got 6"),
+        ["recurrent layer too large"] = Row<ArgumentOutOfRangeException>(
+            () => new Network(Device.Default, new Shape(2, 2), new Lstm(40_000)), "lstm1", "at most"),
+        ["no input shape"] = Row<ArgumentNullException>(() => new Network(Device.Default, (Shape)null!, new Dense(2)), "input"),
         ["overflowing size"] = Row<ArgumentOutOfRangeException>(
             () => new Network(Device.Default, int.MaxValue, new Dense(int.MaxValue)), "dense1", "2147483647 x 2147483647"),
         ["overflowing sum of sizes"] = Row<ArgumentOutOfRangeException>(

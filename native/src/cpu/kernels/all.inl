@@ -6,6 +6,7 @@
 #include "elementary.h"
 //
 #include "activations.h"
+#include "cells.h"
 #include "losses.h"
 #include "rules.h"
 //
@@ -13,6 +14,7 @@
 #include "cpu/kernels/gemm.inl"
 #include "cpu/kernels/peak.inl"
 #include "cpu/kernels/random.inl"
+#include "cpu/kernels/recurrent.inl"
 #include "cpu/kernels/rules.inl"
 #include "cpu/kernels/softmax.inl"
 //

@@ -47,6 +47,12 @@ static constexpr Kernels make_kernels(const char* isa) {
         philox_uniform,
         dropout,
         restore_dropped,
+#define HPC_ROW(enumerator, name, ...) recurrent_forward<name##_cell>,
+        {HPC_CELLS(HPC_ROW)},
+#undef HPC_ROW
+#define HPC_ROW(enumerator, name, ...) recurrent_backward<name##_cell>,
+        {HPC_CELLS(HPC_ROW)},
+#undef HPC_ROW
         fma_loop,
     };
 }
