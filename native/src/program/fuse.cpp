@@ -114,7 +114,8 @@ private:
                 merged.sums = column_sums->y;
                 return merged;
             }
-            if (const auto* prelu = as<PReluBackwardNode>(i); prelu && prelu->dx == x && !prelu->sums && can_move(i, j, x)) {
+            if (const auto* prelu = as<PReluBackwardNode>(i);
+                prelu && prelu->dx == x && !prelu->sums && values_[column_sums->y - 1].columns == values_[x - 1].columns && can_move(i, j, x)) {
                 PReluBackwardNode merged = *prelu;
                 merged.sums = column_sums->y;
                 return merged;
