@@ -637,6 +637,165 @@ internal partial struct hpc_dropout
     public hpc_scalar rate;
 }
 
+internal partial struct hpc_batch_norm_forward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint bias;
+
+    [NativeTypeName("uint32_t")]
+    public uint running_mean;
+
+    [NativeTypeName("uint32_t")]
+    public uint running_variance;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    public float epsilon;
+}
+
+internal partial struct hpc_batch_norm_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    [NativeTypeName("uint32_t")]
+    public uint dx;
+
+    [NativeTypeName("uint32_t")]
+    public uint dweight;
+
+    [NativeTypeName("uint32_t")]
+    public uint dbias;
+
+    [NativeTypeName("int32_t")]
+    public int constant_statistics;
+}
+
+internal partial struct hpc_batch_norm_update
+{
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    [NativeTypeName("uint32_t")]
+    public uint running_mean;
+
+    [NativeTypeName("uint32_t")]
+    public uint running_variance;
+
+    [NativeTypeName("uint32_t")]
+    public uint batches;
+
+    [NativeTypeName("int32_t")]
+    public int cumulative;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+
+    public hpc_scalar momentum;
+}
+
+internal partial struct hpc_layer_norm_forward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint bias;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    [NativeTypeName("uint32_t")]
+    public uint size;
+
+    public float epsilon;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_layer_norm_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    [NativeTypeName("uint32_t")]
+    public uint dx;
+
+    [NativeTypeName("uint32_t")]
+    public uint dweight;
+
+    [NativeTypeName("uint32_t")]
+    public uint dbias;
+
+    [NativeTypeName("uint32_t")]
+    public uint size;
+}
+
+internal partial struct hpc_embedding_forward
+{
+    [NativeTypeName("uint32_t")]
+    public uint table;
+
+    [NativeTypeName("uint32_t")]
+    public uint indices;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_embedding_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint indices;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint dtable;
+
+    [NativeTypeName("int32_t")]
+    public int padding;
+}
+
 [NativeTypeName("unsigned int")]
 internal enum hpc_flag
 {
@@ -876,6 +1035,27 @@ internal static unsafe partial class Native
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_dropout(hpc_program* program, [NativeTypeName("const hpc_dropout *")] hpc_dropout* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_batch_norm_forward(hpc_program* program, [NativeTypeName("const hpc_batch_norm_forward *")] hpc_batch_norm_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_batch_norm_backward(hpc_program* program, [NativeTypeName("const hpc_batch_norm_backward *")] hpc_batch_norm_backward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_batch_norm_update(hpc_program* program, [NativeTypeName("const hpc_batch_norm_update *")] hpc_batch_norm_update* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_layer_norm_forward(hpc_program* program, [NativeTypeName("const hpc_layer_norm_forward *")] hpc_layer_norm_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_layer_norm_backward(hpc_program* program, [NativeTypeName("const hpc_layer_norm_backward *")] hpc_layer_norm_backward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_embedding_forward(hpc_program* program, [NativeTypeName("const hpc_embedding_forward *")] hpc_embedding_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_embedding_backward(hpc_program* program, [NativeTypeName("const hpc_embedding_backward *")] hpc_embedding_backward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_finish(hpc_program* program);
