@@ -561,7 +561,7 @@ public:
         return {[=, &x, limits = limits_, n = n, from = place(n.x), weight = place(n.weight), bias = place(n.bias), y = place(n.y),
                  statistics = place(n.statistics)](const Run& run, Step& step) {
             const cl_ulong size = n.size, groups = x.elements(run.extents) / size;
-            step.use(gather_launch(groups, size, limits), [] { return layer_norm_forward_kernel(); });
+            step.use(gather_launch(groups, size, limits), [&] { return layer_norm_forward_kernel(size, limits); });
             step.operand(from);
             step.operand(weight);
             step.operand(bias);
@@ -570,7 +570,6 @@ public:
             step.value(groups);
             step.value(size);
             step.value(n.epsilon);
-            step.value(static_cast<cl_uint>(row_lanes(size, limits)));
             step.value(static_cast<cl_uint>((n.weight ? 1 : 0) + (n.bias ? 2 : 0)));
         }};
     }
@@ -583,7 +582,7 @@ public:
         if (n.dx)
             steps.push_back([=, &x, limits = limits_, n = n, weight = place(n.weight), dx = place(n.dx)](const Run& run, Step& step) {
                 const cl_ulong groups = x.elements(run.extents) / size;
-                step.use(gather_launch(groups, size, limits), [] { return layer_norm_gradient_kernel(); });
+                step.use(gather_launch(groups, size, limits), [&] { return layer_norm_gradient_kernel(size, limits); });
                 step.operand(from);
                 step.operand(dy);
                 step.operand(weight);
@@ -591,7 +590,6 @@ public:
                 step.operand(dx);
                 step.value(groups);
                 step.value(size);
-                step.value(static_cast<cl_uint>(row_lanes(size, limits)));
                 step.value(static_cast<cl_uint>(n.weight ? 1 : 0));
             });
         if (n.dweight || n.dbias) {

@@ -515,11 +515,15 @@ inline Kernel batch_normalize_kernel() { return {&kNormalizationSource, "", "bat
 inline Kernel batch_norm_gradient_kernel() { return {&kNormalizationSource, "", "batch_norm_gradient"}; }
 // Arguments: metrics, guard, statistics, mean, variance, batches; channels (ulong); cumulative (uint); momentum. Launch: one_group.
 inline Kernel batch_norm_update_kernel() { return {&kNormalizationSource, "", "batch_norm_update"}; }
-// Arguments: metrics, guard, x, weight, bias, y, statistics; groups, size (ulong); epsilon; lanes, what (uint). Launch:
+// Arguments: metrics, guard, x, weight, bias, y, statistics; groups, size (ulong); epsilon; what (uint). Launch:
 // gather_launch(groups, size).
-inline Kernel layer_norm_forward_kernel() { return {&kNormalizationSource, "", "layer_norm_forward"}; }
-// Arguments: metrics, guard, x, dy, weight, statistics, dx; groups, size (ulong); lanes, what (uint). Launch: gather_launch(groups, size).
-inline Kernel layer_norm_gradient_kernel() { return {&kNormalizationSource, "", "layer_norm_gradient"}; }
+inline Kernel layer_norm_forward_kernel(uint64_t size, const Limits& limits) {
+    return {&kNormalizationSource, define("HPC_ROW_LANES", row_lanes(size, limits)), "layer_norm_forward"};
+}
+// Arguments: metrics, guard, x, dy, weight, statistics, dx; groups, size (ulong); what (uint). Launch: gather_launch(groups, size).
+inline Kernel layer_norm_gradient_kernel(uint64_t size, const Limits& limits) {
+    return {&kNormalizationSource, define("HPC_ROW_LANES", row_lanes(size, limits)), "layer_norm_gradient"};
+}
 
 // ---- Embedding (embedding.cl) ---------------------------------------------------------------------------------------
 

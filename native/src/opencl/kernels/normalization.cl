@@ -257,28 +257,30 @@ batch_norm_update(HPC_HEAD, global const float* statistics, ulong statistics_at,
     if (id == 0) batches[batches_at] = count + 1;
 }
 
-// ---- Layer normalization: `lanes` neighbours share a group of `size` -----------------------------------------------------
+// ---- Layer normalization: HPC_ROW_LANES neighbours share a group of `size` -----------------------------------------------
+#if defined(HPC_ROW_LANES)
 
 HPC_KERNEL(HPC_GROUP)
 layer_norm_forward(HPC_HEAD, global const float* x, ulong x_at, global const float* weight, ulong weight_at, global const float* bias,
                    ulong bias_at, global float* y, ulong y_at, global float* statistics, ulong statistics_at, ulong groups, ulong size,
-                   float epsilon, uint lanes, uint what) {
+                   float epsilon, uint what) {
     local sum_t cells[HPC_GROUP];
     HPC_GUARD();
-    uint id = (uint)get_local_id(0), lane = id & (lanes - 1);
-    ulong group = get_group_id(0) * (HPC_GROUP / lanes) + id / lanes;
+    uint id = (uint)get_local_id(0), lane = id & (HPC_ROW_LANES - 1);
+    ulong group = get_group_id(0) * (HPC_GROUP / HPC_ROW_LANES) + id / HPC_ROW_LANES;
     // Work-items without a group go along to the barriers.
     ulong width = group < groups ? size : 0;
-    global const float* from = x + x_at + group * size;
-    float shift = width > 0 ? from[0] : 0.0f;
+    global const float* from = x + x_at + (group < groups ? group * size : 0);
+    global float* to = y + y_at + (group < groups ? group * size : 0);
+    float shift = from[0];
     sum_t a = sum_of(0.0f), b = sum_of(0.0f);
-    for (ulong j = lane; j < width; j += lanes) {
+    for (ulong j = lane; j < width; j += HPC_ROW_LANES) {
         float d = from[j] - shift;
         a = sum_add(a, sum_of(d));
         b = sum_add(b, sum_of_product(d, d));
     }
-    a = group_sum(cells, a, lanes);
-    b = group_sum(cells, b, lanes);
+    a = group_sum(cells, a, HPC_ROW_LANES);
+    b = group_sum(cells, b, HPC_ROW_LANES);
     moments m = moments_of(shift, sum_over(a, size), sum_over(b, size), epsilon);
     if (width > 0 && lane == 0) {
         global float* s = statistics + statistics_at + group * 3;
@@ -286,39 +288,39 @@ layer_norm_forward(HPC_HEAD, global const float* x, ulong x_at, global const flo
         s[1] = m.rest;
         s[2] = m.scale;
     }
-    for (ulong j = lane; j < width; j += lanes) {
+    for (ulong j = lane; j < width; j += HPC_ROW_LANES) {
         float n = normalized_value(from[j], m.mean, m.rest, m.scale);
-        y[y_at + group * size + j] = affine_value(n, what & 1 ? weight[weight_at + j] : 1.0f, what & 2 ? bias[bias_at + j] : 0.0f);
+        to[j] = affine_value(n, what & 1 ? weight[weight_at + j] : 1.0f, what & 2 ? bias[bias_at + j] : 0.0f);
     }
 }
 
 HPC_KERNEL(HPC_GROUP)
 layer_norm_gradient(HPC_HEAD, global const float* x, ulong x_at, global const float* dy, ulong dy_at, global const float* weight,
                     ulong weight_at, global const float* statistics, ulong statistics_at, global float* dx, ulong dx_at, ulong groups,
-                    ulong size, uint lanes, uint what) {
+                    ulong size, uint what) {
     local sum_t cells[HPC_GROUP];
     HPC_GUARD();
-    uint id = (uint)get_local_id(0), lane = id & (lanes - 1);
-    ulong group = get_group_id(0) * (HPC_GROUP / lanes) + id / lanes;
-    ulong width = group < groups ? size : 0;
-    float mean = 0.0f, rest = 0.0f, scale = 0.0f;
-    if (width > 0) {
-        global const float* s = statistics + statistics_at + group * 3;
-        mean = s[0], rest = s[1], scale = s[2];
-    }
+    uint id = (uint)get_local_id(0), lane = id & (HPC_ROW_LANES - 1);
+    ulong group = get_group_id(0) * (HPC_GROUP / HPC_ROW_LANES) + id / HPC_ROW_LANES;
+    ulong width = group < groups ? size : 0, known = group < groups ? group : 0;
+    global const float* from = x + x_at + known * size;
+    global const float* incoming = dy + dy_at + known * size;
+    global float* to = dx + dx_at + known * size;
+    global const float* s = statistics + statistics_at + known * 3;
+    float mean = s[0], rest = s[1], scale = s[2];
     sum_t a = sum_of(0.0f), b = sum_of(0.0f);
-    for (ulong j = lane; j < width; j += lanes) {
-        float g = dy[dy_at + group * size + j];
-        if (what & 1) g *= weight[weight_at + j];
+    for (ulong j = lane; j < width; j += HPC_ROW_LANES) {
+        float g = what & 1 ? incoming[j] * weight[weight_at + j] : incoming[j];
         a = sum_add(a, sum_of(g));
-        b = sum_add(b, sum_of_product(g, normalized_value(x[x_at + group * size + j], mean, rest, scale)));
+        b = sum_add(b, sum_of_product(g, normalized_value(from[j], mean, rest, scale)));
     }
-    float mean_g = sum_to_float(sum_over(group_sum(cells, a, lanes), size));
-    float mean_gn = sum_to_float(sum_over(group_sum(cells, b, lanes), size));
-    for (ulong j = lane; j < width; j += lanes) {
-        float g = dy[dy_at + group * size + j];
-        if (what & 1) g *= weight[weight_at + j];
-        float n = normalized_value(x[x_at + group * size + j], mean, rest, scale);
-        dx[dx_at + group * size + j] = normalized_gradient(g, n, mean_g, mean_gn, scale);
+    a = group_sum(cells, a, HPC_ROW_LANES);
+    b = group_sum(cells, b, HPC_ROW_LANES);
+    float mean_g = sum_to_float(sum_over(a, size)), mean_gn = sum_to_float(sum_over(b, size));
+    for (ulong j = lane; j < width; j += HPC_ROW_LANES) {
+        float g = what & 1 ? incoming[j] * weight[weight_at + j] : incoming[j];
+        to[j] = normalized_gradient(g, normalized_value(from[j], mean, rest, scale), mean_g, mean_gn, scale);
     }
 }
+
+#endif
