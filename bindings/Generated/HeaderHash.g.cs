@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "08c9fca8f92f25d509a579f8831ebe1e5250c5a8dc46b9497b6703bbe4415080";
+    public const string Sha256 = "dbd27d2e8f082b55fcb6f8c953d34539d881f5b6e761c3f5d74f919017ac2def";
 }

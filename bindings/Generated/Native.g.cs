@@ -788,6 +788,288 @@ internal partial struct hpc_dropout
 }
 
 [NativeTypeName("unsigned int")]
+internal enum hpc_cell
+{
+    HPC_CELL_RNN_TANH = 0,
+    HPC_CELL_RNN_RELU = 1,
+    HPC_CELL_LSTM = 2,
+    HPC_CELL_GRU = 3,
+}
+
+internal unsafe partial struct hpc_cell_info
+{
+    [NativeTypeName("const char *")]
+    public sbyte* name;
+
+    [NativeTypeName("int32_t")]
+    public int gates;
+
+    [NativeTypeName("int32_t")]
+    public int state;
+
+    [NativeTypeName("int32_t")]
+    public int kept;
+
+    [NativeTypeName("int32_t")]
+    public int direct;
+}
+
+internal partial struct hpc_recurrent_forward
+{
+    [NativeTypeName("int32_t")]
+    public int cell;
+
+    [NativeTypeName("int32_t")]
+    public int reverse;
+
+    [NativeTypeName("int32_t")]
+    public int last;
+
+    [NativeTypeName("uint32_t")]
+    public uint gates;
+
+    [NativeTypeName("uint32_t")]
+    public uint w;
+
+    [NativeTypeName("uint32_t")]
+    public uint b;
+
+    [NativeTypeName("uint32_t")]
+    public uint h0;
+
+    [NativeTypeName("uint32_t")]
+    public uint c0;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint y_offset;
+
+    [NativeTypeName("uint32_t")]
+    public uint hn;
+
+    [NativeTypeName("uint32_t")]
+    public uint cn;
+
+    [NativeTypeName("uint32_t")]
+    public uint kept;
+
+    [NativeTypeName("uint32_t")]
+    public uint previous;
+}
+
+internal partial struct hpc_recurrent_backward
+{
+    [NativeTypeName("int32_t")]
+    public int cell;
+
+    [NativeTypeName("int32_t")]
+    public int reverse;
+
+    [NativeTypeName("int32_t")]
+    public int last;
+
+    [NativeTypeName("uint32_t")]
+    public uint gates;
+
+    [NativeTypeName("uint32_t")]
+    public uint w;
+
+    [NativeTypeName("uint32_t")]
+    public uint c0;
+
+    [NativeTypeName("uint32_t")]
+    public uint kept;
+
+    [NativeTypeName("uint32_t")]
+    public uint previous;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy_offset;
+
+    [NativeTypeName("uint32_t")]
+    public uint dhn;
+
+    [NativeTypeName("uint32_t")]
+    public uint dcn;
+
+    [NativeTypeName("uint32_t")]
+    public uint dh0;
+
+    [NativeTypeName("uint32_t")]
+    public uint dc0;
+
+    [NativeTypeName("uint32_t")]
+    public uint hidden;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_batch_norm_forward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint bias;
+
+    [NativeTypeName("uint32_t")]
+    public uint running_mean;
+
+    [NativeTypeName("uint32_t")]
+    public uint running_variance;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    public float epsilon;
+}
+
+internal partial struct hpc_batch_norm_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    [NativeTypeName("uint32_t")]
+    public uint dx;
+
+    [NativeTypeName("uint32_t")]
+    public uint dweight;
+
+    [NativeTypeName("uint32_t")]
+    public uint dbias;
+
+    [NativeTypeName("int32_t")]
+    public int constant_statistics;
+}
+
+internal partial struct hpc_batch_norm_update
+{
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    [NativeTypeName("uint32_t")]
+    public uint running_mean;
+
+    [NativeTypeName("uint32_t")]
+    public uint running_variance;
+
+    [NativeTypeName("uint32_t")]
+    public uint batches;
+
+    [NativeTypeName("int32_t")]
+    public int cumulative;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+
+    public hpc_scalar momentum;
+}
+
+internal partial struct hpc_layer_norm_forward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint bias;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    [NativeTypeName("uint32_t")]
+    public uint size;
+
+    public float epsilon;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_layer_norm_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    [NativeTypeName("uint32_t")]
+    public uint dx;
+
+    [NativeTypeName("uint32_t")]
+    public uint dweight;
+
+    [NativeTypeName("uint32_t")]
+    public uint dbias;
+
+    [NativeTypeName("uint32_t")]
+    public uint size;
+}
+
+internal partial struct hpc_embedding_forward
+{
+    [NativeTypeName("uint32_t")]
+    public uint table;
+
+    [NativeTypeName("uint32_t")]
+    public uint indices;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_embedding_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint indices;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint dtable;
+
+    [NativeTypeName("int32_t")]
+    public int padding;
+}
+
+[NativeTypeName("unsigned int")]
 internal enum hpc_flag
 {
     HPC_FLAG_NONFINITE = 1,
@@ -1050,6 +1332,36 @@ internal static unsafe partial class Native
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_dropout(hpc_program* program, [NativeTypeName("const hpc_dropout *")] hpc_dropout* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_get_cell_info([NativeTypeName("int32_t")] int cell, hpc_cell_info* info);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_recurrent_forward(hpc_program* program, [NativeTypeName("const hpc_recurrent_forward *")] hpc_recurrent_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_recurrent_backward(hpc_program* program, [NativeTypeName("const hpc_recurrent_backward *")] hpc_recurrent_backward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_batch_norm_forward(hpc_program* program, [NativeTypeName("const hpc_batch_norm_forward *")] hpc_batch_norm_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_batch_norm_backward(hpc_program* program, [NativeTypeName("const hpc_batch_norm_backward *")] hpc_batch_norm_backward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_batch_norm_update(hpc_program* program, [NativeTypeName("const hpc_batch_norm_update *")] hpc_batch_norm_update* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_layer_norm_forward(hpc_program* program, [NativeTypeName("const hpc_layer_norm_forward *")] hpc_layer_norm_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_layer_norm_backward(hpc_program* program, [NativeTypeName("const hpc_layer_norm_backward *")] hpc_layer_norm_backward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_embedding_forward(hpc_program* program, [NativeTypeName("const hpc_embedding_forward *")] hpc_embedding_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_embedding_backward(hpc_program* program, [NativeTypeName("const hpc_embedding_backward *")] hpc_embedding_backward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_finish(hpc_program* program);

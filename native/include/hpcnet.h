@@ -585,6 +585,71 @@ typedef struct hpc_recurrent_backward {
     uint32_t gates, w, c0, kept, previous, dy, dy_offset, dhn, dcn, dh0, dc0, hidden, reserved;
 } hpc_recurrent_backward;
 HPC_API hpc_status hpc_record_recurrent_backward(hpc_program* program, const hpc_recurrent_backward* arguments);
+/* Batch normalization (Ioffe and Szegedy 2015) of x[r x channels * length], a row being [channels, length]:
+   y = (x - mean) / sqrt(variance + epsilon) * weight + bias, by channel. mean and variance (biased) are those of the run's rows, or
+   running_mean and running_variance where they are given (both or none). weight, bias, running_* are [1 x channels]; weight and bias
+   may be 0 (1 and 0). statistics[4 x channels] gets, row by row: the mean; what rounding to float took from it; 1 / sqrt(variance +
+   epsilon); the unbiased variance (of a single value: 0), of running statistics their variance. epsilon > 0. */
+typedef struct hpc_batch_norm_forward {
+    uint32_t x, weight, bias, running_mean, running_variance, y, statistics;
+    float epsilon;
+} hpc_batch_norm_forward;
+HPC_API hpc_status hpc_record_batch_norm_forward(hpc_program* program, const hpc_batch_norm_forward* arguments);
+
+/* The gradients of hpc_batch_norm_forward, with n = (x - mean) / sqrt(variance + epsilon) and m values a channel:
+     dweight = sum dy n, dbias = sum dy
+     dx = weight / sqrt(variance + epsilon) * (dy - dbias / m - n dweight / m), or without what is subtracted where the statistics
+     do not depend on x (constant_statistics 1: forward had running statistics)
+   dx, dweight, dbias may be 0, not all of them. */
+typedef struct hpc_batch_norm_backward {
+    uint32_t x, dy, weight, statistics, dx, dweight, dbias;
+    int32_t constant_statistics;
+} hpc_batch_norm_backward;
+HPC_API hpc_status hpc_record_batch_norm_backward(hpc_program* program, const hpc_batch_norm_backward* arguments);
+
+/* running = (1 - f) running + f batch for mean and unbiased variance of hpc_batch_norm_forward's statistics; batches (int32 [1 x 1])
+   += 1. f is momentum (0 to 1), or 1 / (batches + 1) where cumulative is 1: the plain average over all batches. Does nothing while
+   a HPC_FLAG_ is set: record it behind the loss. */
+typedef struct hpc_batch_norm_update {
+    uint32_t statistics, running_mean, running_variance, batches;
+    int32_t cumulative;
+    uint32_t reserved;
+    hpc_scalar momentum;
+} hpc_batch_norm_update;
+HPC_API hpc_status hpc_record_batch_norm_update(hpc_program* program, const hpc_batch_norm_update* arguments);
+
+/* Layer normalization (Ba, Kiros and Hinton 2016) of x[r x groups * size]: every group of `size` neighbours by itself,
+   y = (x - mean) / sqrt(variance + epsilon) * weight + bias with biased variance; weight and bias [1 x size] may be 0 (1 and 0).
+   statistics[r x 3 * groups] gets for each group the mean, what rounding took from it, and 1 / sqrt(variance + epsilon). */
+typedef struct hpc_layer_norm_forward {
+    uint32_t x, weight, bias, y, statistics, size;
+    float epsilon;
+    uint32_t reserved;
+} hpc_layer_norm_forward;
+HPC_API hpc_status hpc_record_layer_norm_forward(hpc_program* program, const hpc_layer_norm_forward* arguments);
+
+/* The gradients of hpc_layer_norm_forward, n being the normalized x and g = dy weight: dx = (g - mean(g) - n mean(g n)) / sqrt(variance +
+   epsilon), means over the group; dweight = sum dy n, dbias = sum dy, over all groups of all rows. dx, dweight, dbias may be 0, not
+   all of them. */
+typedef struct hpc_layer_norm_backward {
+    uint32_t x, dy, weight, statistics, dx, dweight, dbias, size;
+} hpc_layer_norm_backward;
+HPC_API hpc_status hpc_record_layer_norm_backward(hpc_program* program, const hpc_layer_norm_backward* arguments);
+
+/* y[r x columns * dimension] = for each of indices[r x columns] that row of table[n x dimension]. Indices are int32, or whole numbers
+   in float32. One that is out of range or not whole reads as row 0 and sets HPC_FLAG_INDEX. */
+typedef struct hpc_embedding_forward {
+    uint32_t table, indices, y, reserved;
+} hpc_embedding_forward;
+HPC_API hpc_status hpc_record_embedding_forward(hpc_program* program, const hpc_embedding_forward* arguments);
+
+/* dtable[n x dimension] = for each row of the table the sum of dy at all places whose index it is, in the order of the places. The row
+   `padding` gets 0 (-1: there is none), indices out of range go nowhere. */
+typedef struct hpc_embedding_backward {
+    uint32_t indices, dy, dtable;
+    int32_t padding;
+} hpc_embedding_backward;
+HPC_API hpc_status hpc_record_embedding_backward(hpc_program* program, const hpc_embedding_backward* arguments);
 
 /* ---- Programs: finishing and running ------------------------------------------------------------------------------ */
 

@@ -167,6 +167,13 @@ std::string struct_layouts() {
     LAYOUT(hpc_recurrent_forward, 14, cell, reverse, last, gates, w, b, h0, c0, y, y_offset, hn, cn, kept, previous)
     LAYOUT(hpc_recurrent_backward, 16, cell, reverse, last, gates, w, c0, kept, previous, dy, dy_offset, dhn, dcn, dh0, dc0, hidden,
            reserved)
+    LAYOUT(hpc_batch_norm_forward, 8, x, weight, bias, running_mean, running_variance, y, statistics, epsilon)
+    LAYOUT(hpc_batch_norm_backward, 8, x, dy, weight, statistics, dx, dweight, dbias, constant_statistics)
+    LAYOUT(hpc_batch_norm_update, 7, statistics, running_mean, running_variance, batches, cumulative, reserved, momentum)
+    LAYOUT(hpc_layer_norm_forward, 8, x, weight, bias, y, statistics, size, epsilon, reserved)
+    LAYOUT(hpc_layer_norm_backward, 8, x, dy, weight, statistics, dx, dweight, dbias, size)
+    LAYOUT(hpc_embedding_forward, 4, table, indices, y, reserved)
+    LAYOUT(hpc_embedding_backward, 4, indices, dy, dtable, padding)
     LAYOUT(hpc_metrics, 8, loss, gradient_norm, rows, correct, runs, first_flagged_run, flags, reserved)
     LAYOUT(hpc_transfer, 4, value, reserved, host, bytes)
     LAYOUT(hpc_program_info, 10, recorded_instructions, fused_instructions, values, slots, workspace_bytes, owned_bytes, flops,
@@ -384,6 +391,13 @@ HPC_RECORD(philox_uniform)
 HPC_RECORD(dropout)
 HPC_RECORD(recurrent_forward)
 HPC_RECORD(recurrent_backward)
+HPC_RECORD(batch_norm_forward)
+HPC_RECORD(batch_norm_backward)
+HPC_RECORD(batch_norm_update)
+HPC_RECORD(layer_norm_forward)
+HPC_RECORD(layer_norm_backward)
+HPC_RECORD(embedding_forward)
+HPC_RECORD(embedding_backward)
 #undef HPC_RECORD
 
 HPC_API hpc_status hpc_program_finish(hpc_program* program) {

@@ -31,6 +31,10 @@ constexpr int64_t kTransposeBlock = 16;  // a square of this side at a time: a l
 // come from the second-level cache; the fewer, the more tiles for the team.
 constexpr int64_t kRecurrentRows = 32;
 constexpr int64_t kFewRecurrentRows = 16, kFewRows = 64;  // for batches up to this
+constexpr int64_t kChannelColumns = 512;    // sums by channel: columns of a tile, whole channels
+constexpr int64_t kChannelBytes = 131072;   // and rows for about this many bytes
+constexpr int64_t kChannelFinish = 256;     // channels of a tile that combines them
+constexpr int64_t kEmbeddingParts = 16;     // most tiles of a table's gradient; each looks at all indices
 
 // What a stage is estimated to cost on one core decides whether the team is worth its synchronisation. Constants, not
 // measurements: they decide who computes a tile, never what is computed.
@@ -66,6 +70,7 @@ struct Worker {
 struct Phase {
     std::function<int64_t(const Extents&)> plan;            // fixes block sizes for these extents; returns the tiles
     std::function<void(int64_t tile, const Worker&)> work;  // noexcept by construction: kernels do not throw
+    bool whole = false;  // a later phase that is as much work as the first one
 };
 
 struct Lowered {
@@ -98,6 +103,23 @@ struct RowPass {
 };
 
 int64_t recurrent_block(int64_t rows) { return rows <= kFewRows ? kFewRecurrentRows : kRecurrentRows; }
+
+// Tiles of sums by channel, of values whose rows are [channels, length].
+struct ChannelTiles {
+    int64_t channels, length, channel_block, channel_blocks, row_block, row_blocks = 0, rows = 0;
+    ChannelTiles(int64_t columns, int64_t of)
+        : channels(of), length(columns / of), channel_block(length == 1 ? kChannelColumns : std::max<int64_t>(1, kChannelColumns / length)),
+          channel_blocks(blocks_of(channels, channel_block)),
+          row_block(std::max(kMinRowBlock, kChannelBytes / 4 / (std::min(channels, channel_block) * length) / kMinRowBlock * kMinRowBlock)) {}
+    int64_t plan(int64_t count) {
+        rows = count;
+        row_blocks = blocks_of(rows, row_block);
+        return row_blocks * channel_blocks;
+    }
+    // Whole vectors fit: with length 1 a block is a multiple of kAlign.
+    int64_t ld() const { return padded(channels); }
+    uint64_t bytes() const { return static_cast<uint64_t>(row_blocks * 2 * ld()) * 8; }
+};
 
 // Scratch of one node, in bytes at capacity. The layouts stand where they are used, in Lowering.
 uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, const Extents& capacity, const Kernels& kernels,
@@ -134,6 +156,21 @@ uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, c
         const int64_t parts = blocks_of(rows(n->logits), row_block(columns(n->logits)));
         return sizeof(LossPartial) * static_cast<uint64_t>(parts) + (n->sums ? sums_bytes(parts, columns(n->logits)) : 0);
     }
+    if (const auto* n = std::get_if<hpc_batch_norm_forward>(&payload)) {
+        if (n->running_mean) return 0;
+        ChannelTiles tiles(columns(n->x), columns(n->statistics));
+        tiles.plan(rows(n->x));
+        return tiles.bytes();
+    }
+    if (const auto* n = std::get_if<hpc_batch_norm_backward>(&payload)) {
+        ChannelTiles tiles(columns(n->x), columns(n->statistics));
+        tiles.plan(rows(n->x));
+        return tiles.bytes() + static_cast<uint64_t>(2 * tiles.channels) * 4;
+    }
+    if (const auto* n = std::get_if<hpc_layer_norm_backward>(&payload)) {
+        if (!n->dweight && !n->dbias) return 0;
+        return static_cast<uint64_t>(blocks_of(rows(n->x), row_block(columns(n->x))) * 2 * padded(n->size)) * 8;
+    }
     if (const auto* n = std::get_if<hpc_norm>(&payload))
         return static_cast<uint64_t>(blocks_of(static_cast<int64_t>(value(n->x).elements(capacity)), kNormBlock)) * 8;
     if (const auto* n = std::get_if<hpc_recurrent_forward>(&payload))
@@ -155,7 +192,8 @@ public:
         guarded_ = false;
         for (const Operand& operand : operands(plan_.nodes[index].payload)) {
             const int32_t kind = plan_.value(operand.value).kind;
-            if (operand.writes() && (kind == HPC_VALUE_PARAMETER || kind == HPC_VALUE_OPTIMIZER_STATE)) guarded_ = true;
+            if (operand.writes() && (kind == HPC_VALUE_PARAMETER || kind == HPC_VALUE_OPTIMIZER_STATE || kind == HPC_VALUE_PERSISTENT))
+                guarded_ = true;
         }
         Lowered lowered = std::visit(*this, plan_.nodes[index].payload);
         if (guarded_) {
@@ -742,7 +780,267 @@ public:
         return lowered;
     }
 
+    Lowered operator()(const hpc_batch_norm_forward& n) {
+        const Value& x = value(n.x);
+        const int64_t channels = columns(n.statistics);
+        const Kernels* kernels = &kernels_;
+        const float* from = floats(n.x);
+        float* statistics = floats(n.statistics);
+        auto tiles = std::make_shared<ChannelTiles>(columns(n.x), channels);
+        const double epsilon = static_cast<double>(n.epsilon);
+        Lowered lowered;
+        if (n.running_mean) {
+            lowered.phases.push_back({[](const Extents&) -> int64_t { return 1; },
+                                      [=, mean = floats(n.running_mean), variance = floats(n.running_variance)](int64_t, const Worker&) {
+                                          kernels->running_statistics(mean, variance, epsilon, statistics, channels);
+                                      }});
+        } else {
+            double* parts = scratch<double>();
+            lowered.phases.push_back(channel_sums(x, tiles, parts, [=](ChannelSums& sums, int64_t at, int64_t channel, int64_t) {
+                sums.x = from + at;
+                sums.shift = from + channel * tiles->length;
+                kernels->batch_moments(sums);
+            }));
+            lowered.phases.push_back(
+                {[=](const Extents&) -> int64_t { return tiles->row_blocks ? blocks_of(channels, kChannelFinish) : 0; },
+                 [=](int64_t tile, const Worker&) {
+                     kernels->batch_statistics(parts_of(*tiles, parts, tile), from, tiles->length, epsilon, statistics, channels);
+                 }});
+        }
+        lowered.phases.push_back(channel_pass(
+            x, channels, floats(n.statistics),
+            [=, weight = n.weight ? floats(n.weight) : nullptr, bias = n.bias ? floats(n.bias) : nullptr, y = floats(n.y)](
+                ChannelRows& rows, int64_t at) {
+                rows.x = from + at;
+                rows.out = y + at;
+                rows.weight = weight;
+                rows.bias = bias;
+                kernels->batch_normalize(rows);
+            }));
+        return lowered;
+    }
+
+    Lowered operator()(const hpc_batch_norm_backward& n) {
+        const Value& x = value(n.x);
+        const int64_t channels = columns(n.statistics);
+        const Kernels* kernels = &kernels_;
+        const float* from = floats(n.x);
+        const float* dy = floats(n.dy);
+        float* statistics = floats(n.statistics);
+        auto tiles = std::make_shared<ChannelTiles>(columns(n.x), channels);
+        const bool sums_needed = n.dweight || n.dbias || !n.constant_statistics;
+        // Scratch: the partial sums of every tile, then the two means of every channel.
+        tiles->plan(static_cast<int64_t>(x.rows(plan_.capacity)));
+        double* parts = scratch<double>();
+        float* means = n.dx && !n.constant_statistics ? reinterpret_cast<float*>(reinterpret_cast<char*>(parts) + tiles->bytes()) : nullptr;
+        Lowered lowered;
+        if (sums_needed) {
+            lowered.phases.push_back(channel_sums(x, tiles, parts, [=](ChannelSums& sums, int64_t at, int64_t channel, int64_t) {
+                sums.x = from + at;
+                sums.dy = dy + at;
+                sums.mean = statistics + channel;
+                sums.rest = sums.mean + channels;
+                sums.scale = sums.rest + channels;
+                kernels->batch_norm_sums(sums);
+            }));
+            lowered.phases.push_back({[=](const Extents&) -> int64_t { return tiles->row_blocks ? blocks_of(channels, kChannelFinish) : 0; },
+                                      [=, dbias = n.dbias ? floats(n.dbias) : nullptr, dweight = n.dweight ? floats(n.dweight) : nullptr](
+                                          int64_t tile, const Worker&) {
+                                          kernels->combine_channel_sums(parts_of(*tiles, parts, tile), dbias, dweight, means, channels);
+                                      }});
+        }
+        if (n.dx)
+            lowered.phases.push_back(
+                channel_pass(x, channels, statistics,
+                             [=, weight = n.weight ? floats(n.weight) : nullptr, dx = floats(n.dx)](ChannelRows& rows, int64_t at) {
+                                 rows.x = from + at;
+                                 rows.dy = dy + at;
+                                 rows.out = dx + at;
+                                 rows.weight = weight;
+                                 rows.mean_g = means;
+                                 rows.mean_gn = means ? means + channels : nullptr;
+                                 kernels->batch_norm_gradient(rows);
+                             }));
+        return lowered;
+    }
+
+    Lowered operator()(const hpc_batch_norm_update& n) {
+        const int64_t channels = columns(n.statistics);
+        return {{{[](const Extents& at) -> int64_t { return at.rows ? 1 : 0; },
+                  [=, n = n, statistics = floats(n.statistics), mean = floats(n.running_mean), variance = floats(n.running_variance),
+                   batches = ints(n.batches)](int64_t, const Worker& w) {
+                      // In double precision, rounded once.
+                      const double f = n.cumulative ? 1 / (static_cast<double>(*batches) + 1) : static_cast<double>(w.run.scalar(n.momentum));
+                      for (int64_t j = 0; j < channels; j++) {
+                          const double batch = static_cast<double>(statistics[j]) + static_cast<double>(statistics[channels + j]);
+                          mean[j] = static_cast<float>((1 - f) * static_cast<double>(mean[j]) + f * batch);
+                          variance[j] = static_cast<float>((1 - f) * static_cast<double>(variance[j]) +
+                                                           f * static_cast<double>(statistics[3 * channels + j]));
+                      }
+                      ++*batches;
+                  }}},
+                ""};
+    }
+
+    Lowered operator()(const hpc_layer_norm_forward& n) {
+        const Value& x = value(n.x);
+        const int64_t width = columns(n.x), size = static_cast<int64_t>(n.size), groups = width / size;
+        auto pass = std::make_shared<RowPass>();
+        return {{{[=, &x](const Extents& at) {
+                      pass->plan(static_cast<int64_t>(x.rows(at)), width);
+                      return pass->blocks;
+                  },
+                  [=, from = floats(n.x), y = floats(n.y), statistics = floats(n.statistics), weight = n.weight ? floats(n.weight) : nullptr,
+                   bias = n.bias ? floats(n.bias) : nullptr, epsilon = static_cast<double>(n.epsilon),
+                   kernel = kernels_.layer_norm_forward](int64_t tile, const Worker&) {
+                      const int64_t at = pass->first(tile);
+                      kernel({from + at * width, nullptr, y + at * width, statistics + at * groups * 3, weight, bias,
+                              pass->count(tile) * groups, size},
+                             epsilon);
+                  }}},
+                ""};
+    }
+
+    Lowered operator()(const hpc_layer_norm_backward& n) {
+        const Value& x = value(n.x);
+        const int64_t width = columns(n.x), size = static_cast<int64_t>(n.size), groups = width / size;
+        const int64_t ld = padded(size);
+        auto pass = std::make_shared<RowPass>();
+        const Kernels* kernels = &kernels_;
+        double* parts = n.dweight || n.dbias ? scratch<double>() : nullptr;
+        Lowered lowered;
+        lowered.phases.push_back({[=, &x](const Extents& at) {
+                                      pass->plan(static_cast<int64_t>(x.rows(at)), width);
+                                      return pass->blocks;
+                                  },
+                                  [=, from = floats(n.x), dy = floats(n.dy), dx = n.dx ? floats(n.dx) : nullptr,
+                                   statistics = floats(n.statistics), weight = n.weight ? floats(n.weight) : nullptr](int64_t tile, const Worker&) {
+                                      const int64_t at = pass->first(tile);
+                                      double* part = parts ? parts + tile * 2 * ld : nullptr;
+                                      kernels->layer_norm_backward({from + at * width, dy + at * width, dx ? dx + at * width : nullptr,
+                                                                    statistics + at * groups * 3, weight, nullptr, pass->count(tile) * groups,
+                                                                    size},
+                                                                   part, part ? part + ld : nullptr);
+                                  }});
+        if (parts)
+            lowered.phases.push_back({[=](const Extents&) -> int64_t { return pass->blocks ? blocks_of(size, kChannelFinish) : 0; },
+                                      [=, dbias = n.dbias ? floats(n.dbias) : nullptr, dweight = n.dweight ? floats(n.dweight) : nullptr](
+                                          int64_t tile, const Worker&) {
+                                          const int64_t first = tile * kChannelFinish;
+                                          kernels->combine_channel_sums({parts, pass->blocks, ld, first, std::min(first + kChannelFinish, size), 1},
+                                                                        dbias, dweight, nullptr, size);
+                                      }});
+        return lowered;
+    }
+
+    Lowered operator()(const hpc_embedding_forward& n) {
+        const Value& y = value(n.y);
+        const int64_t width = columns(n.y), dimension = columns(n.table), places = width / dimension;
+        const int64_t count = static_cast<int64_t>(value(n.table).count);
+        const bool whole_numbers = value(n.indices).dtype == HPC_INT32;
+        auto pass = std::make_shared<RowPass>();
+        return {{{[=, &y](const Extents& at) {
+                      pass->plan(static_cast<int64_t>(y.rows(at)), width);
+                      return pass->blocks;
+                  },
+                  [=, this_metrics = &metrics_, table = floats(n.table), indices = floats(n.indices), to = floats(n.y)](int64_t tile,
+                                                                                                                     const Worker&) {
+                      const int64_t first = pass->first(tile) * places, end = first + pass->count(tile) * places;
+                      for (int64_t i = first; i < end; i++) {
+                          int64_t row = index_at(indices, i, whole_numbers, count);
+                          if (row < 0) {
+                              raise(*this_metrics, HPC_FLAG_INDEX);
+                              row = 0;
+                          }
+                          std::memcpy(to + i * dimension, table + row * dimension, static_cast<size_t>(dimension) * 4);
+                      }
+                  }}},
+                ""};
+    }
+
+    Lowered operator()(const hpc_embedding_backward& n) {
+        // Every tile has rows of the table for itself and walks all places in order.
+        const Value& indices = value(n.indices);
+        const int64_t dimension = columns(n.dtable), count = static_cast<int64_t>(value(n.dtable).count), padding = n.padding;
+        const int64_t block = std::max(row_block(dimension), blocks_of(count, kEmbeddingParts));
+        const bool whole_numbers = indices.dtype == HPC_INT32;
+        auto places = std::make_shared<int64_t>(0);
+        return {{{[=, &indices](const Extents& at) {
+                      *places = static_cast<int64_t>(indices.elements(at));
+                      return *places ? blocks_of(count, block) : 0;
+                  },
+                  [=, at = floats(n.indices), dy = floats(n.dy), to = floats(n.dtable), add = kernels_.add_scaled](int64_t tile,
+                                                                                                                    const Worker&) {
+                      const int64_t first = tile * block, end = std::min(count, first + block);
+                      std::memset(to + first * dimension, 0, static_cast<size_t>((end - first) * dimension) * 4);
+                      for (int64_t i = 0; i < *places; i++) {
+                          const int64_t row = index_at(at, i, whole_numbers, count);
+                          if (row >= first && row < end && row != padding) add(dy + i * dimension, to + row * dimension, dimension, 1);
+                      }
+                  }}},
+                ""};
+    }
+
 private:
+    // The row that element i of an index value means; -1: none.
+    static int64_t index_at(const float* indices, int64_t i, bool whole_numbers, int64_t count) {
+        if (whole_numbers) {
+            int32_t index;
+            std::memcpy(&index, indices + i, sizeof index);
+            return index >= 0 && index < count ? index : -1;
+        }
+        const float index = indices[i];
+        if (!(index >= 0 && index < static_cast<float>(count) && index < 2147483648.0f)) return -1;
+        const int64_t row = static_cast<int64_t>(index);
+        return static_cast<float>(row) == index && row < count ? row : -1;
+    }
+
+    static ChannelParts parts_of(const ChannelTiles& tiles, const double* parts, int64_t tile) {
+        const int64_t first = tile * kChannelFinish;
+        return {parts, tiles.row_blocks, tiles.ld(), first, std::min(first + kChannelFinish, tiles.channels), tiles.rows * tiles.length};
+    }
+
+    // Partial sums by channel: body(sums with their places, first element, first channel, first row). Scratch: [row block][2][ld].
+    template <class Body>
+    Phase channel_sums(const Value& x, std::shared_ptr<ChannelTiles> tiles, double* parts, Body body) {
+        return {[=, &x](const Extents& at) { return tiles->plan(static_cast<int64_t>(x.rows(at))); },
+                [=](int64_t tile, const Worker&) {
+                    const int64_t row = tile / tiles->channel_blocks * tiles->row_block;
+                    const int64_t channel = tile % tiles->channel_blocks * tiles->channel_block;
+                    const int64_t ld = tiles->channels * tiles->length;
+                    ChannelSums sums{};
+                    sums.rows = std::min(tiles->row_block, tiles->rows - row);
+                    sums.ld = ld;
+                    sums.channels = std::min(tiles->channel_block, tiles->channels - channel);
+                    sums.length = tiles->length;
+                    sums.first = parts + tile / tiles->channel_blocks * 2 * tiles->ld() + channel;
+                    sums.second = sums.first + tiles->ld();
+                    body(sums, row * ld + channel * tiles->length, channel, row);
+                }};
+    }
+
+    // An elementwise pass by channel: body(rows with their statistics, first element).
+    template <class Body>
+    Phase channel_pass(const Value& x, int64_t channels, const float* statistics, Body body) {
+        auto pass = std::make_shared<RowPass>();
+        const int64_t width = static_cast<int64_t>(x.columns);
+        return {[=, &x](const Extents& at) {
+                    pass->plan(static_cast<int64_t>(x.rows(at)), width);
+                    return pass->blocks;
+                },
+                [=](int64_t tile, const Worker&) {
+                    ChannelRows rows{};
+                    rows.mean = statistics;
+                    rows.rest = statistics + channels;
+                    rows.scale = statistics + 2 * channels;
+                    rows.rows = pass->count(tile);
+                    rows.channels = channels;
+                    rows.length = width / channels;
+                    body(rows, pass->first(tile) * width);
+                },
+                true};
+    }
+
     const Value& value(ValueId id) const { return plan_.value(id); }
     float* optional(ValueId id) const { return id ? floats(id) : nullptr; }
 
@@ -1139,7 +1437,7 @@ private:
                 entry.tiles = tiles_[entry.node][entry.phase];
                 stage.tiles += entry.tiles;
                 // Later phases combine the little that the first left.
-                if (entry.phase == 0) seconds += estimate(entry.node, at);
+                if (entry.phase == 0 || nodes_[entry.node].phases[entry.phase].whole) seconds += estimate(entry.node, at);
             }
             stage.small = stage.tiles == 1 || seconds < kTeamStageSeconds;
             if (!stage.small) seconds_ += seconds;

@@ -148,6 +148,45 @@ struct RecurrentStep {
     float* hidden;    // backward, cells that are direct: gradients of h w + b, laid out like gates
 };
 
+// Sums by channel over rows [channels, length]; x and dy point at the first of these channels, rows lie `ld` apart.
+struct ChannelSums {
+    const float* x;
+    const float* dy;     // of batch_norm_sums
+    const float* shift;  // of batch_moments: a value of each channel, `length` apart
+    const float *mean, *rest, *scale;  // of batch_norm_sums, by channel
+    int64_t rows, ld, channels, length;
+    double *first, *second;  // results, [channels]; with length 1 there is room for whole vectors
+};
+
+// Partial sums of channels [from, end): first [part][0][ld], second [part][1][ld].
+struct ChannelParts {
+    const double* parts;
+    int64_t count, ld;
+    int64_t from, end;
+    int64_t values;  // that a channel has
+};
+
+// An elementwise pass over whole rows [channels, length]. out may be x or dy.
+struct ChannelRows {
+    const float* x;
+    const float* dy;  // of the gradient
+    float* out;
+    const float *mean, *rest, *scale;  // by channel
+    const float *weight, *bias;        // by channel, or null
+    const float *mean_g, *mean_gn;     // of the gradient, by channel; null: statistics that do not depend on x
+    int64_t rows, channels, length;
+};
+
+// Layer normalization of `groups` runs of `size` neighbours.
+struct GroupRows {
+    const float* x;
+    const float* dy;    // backward
+    float* out;         // y, or dx, which may be null
+    float* statistics;  // [groups][3]: mean, its rounding, scale; written forward, read backward
+    const float *weight, *bias;  // [size] or null
+    int64_t groups, size;
+};
+
 struct Kernels {
     const char* isa;  // "avx512", "avx2", "scalar"
     int lanes;
@@ -216,6 +255,22 @@ struct Kernels {
 
     // Runs fused multiply-adds in registers: returns the floating-point operations done (2 per FMA and lane).
     double (*fma_loop)(int64_t iterations, float* sink);
+
+    // first = sum of x - shift, second = of its square
+    void (*batch_moments)(const ChannelSums& sums);
+    // first = sum of dy, second = of dy times the normalized x
+    void (*batch_norm_sums)(const ChannelSums& sums);
+    // statistics[4 x channels] of hpc_batch_norm_forward from the moments; shift as in ChannelSums
+    void (*batch_statistics)(const ChannelParts& parts, const float* shift, int64_t length, double epsilon, float* statistics,
+                             int64_t channels);
+    void (*running_statistics)(const float* mean, const float* variance, double epsilon, float* statistics, int64_t channels);
+    // first, second: the combined sums, each may be null; means: [2 x channels], both divided by the number of values, or null
+    void (*combine_channel_sums)(const ChannelParts& parts, float* first, float* second, float* means, int64_t channels);
+    void (*batch_normalize)(const ChannelRows& rows);
+    void (*batch_norm_gradient)(const ChannelRows& rows);
+    void (*layer_norm_forward)(const GroupRows& groups, double epsilon);
+    // first, second: sums of dy and dy n by column, [size] with room for whole vectors; both or none
+    void (*layer_norm_backward)(const GroupRows& groups, double* first, double* second);
 };
 
 // What each rule makes of its hyperparameters before the elementwise kernel runs (step counts from 1).

@@ -137,6 +137,17 @@ uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, c
     if (const auto* n = std::get_if<hpc_norm>(&payload)) return norm_scratch(value(n->x).elements(capacity), limits);
     if (const auto* n = std::get_if<hpc_recurrent_forward>(&payload)) return recurrent_scratch(rows(n->gates), rows(n->w));
     if (const auto* n = std::get_if<hpc_recurrent_backward>(&payload)) return recurrent_scratch(rows(n->gates), rows(n->w));
+    if (const auto* n = std::get_if<hpc_batch_norm_forward>(&payload)) {
+        const uint64_t channels = columns(n->statistics);
+        return n->running_mean ? 0 : channels_scratch(rows(n->x), channels, columns(n->x) / channels, limits);
+    }
+    if (const auto* n = std::get_if<hpc_batch_norm_backward>(&payload)) {
+        // The partial sums, then the two means of every channel.
+        const uint64_t channels = columns(n->statistics);
+        return channels_scratch(rows(n->x), channels, columns(n->x) / channels, limits) + 2 * channels * 4;
+    }
+    if (const auto* n = std::get_if<hpc_layer_norm_backward>(&payload))
+        return n->dweight || n->dbias ? channels_scratch(rows(n->x) * (columns(n->x) / n->size), n->size, 1, limits) : 0;
     return 0;
 }
 
@@ -623,11 +634,242 @@ public:
         return list;
     }
 
+    std::vector<Prepare> operator()(const hpc_batch_norm_forward& n) {
+        const Value& x = value(n.x);
+        const cl_ulong channels = value(n.statistics).columns, length = x.columns / channels;
+        const Place from = place(n.x), statistics = place(n.statistics), parts = scratch();
+        std::vector<Prepare> steps;
+        if (n.running_mean) {
+            steps.push_back([=, limits = limits_, n = n, mean = place(n.running_mean), variance = place(n.running_variance)](const Run&, Step& step) {
+                step.use(item_launch(channels, limits), [] { return running_statistics_kernel(); });
+                step.operand(mean);
+                step.operand(variance);
+                step.operand(statistics);
+                step.value(channels);
+                step.value(n.epsilon);
+            });
+        } else {
+            steps.push_back([=, &x, limits = limits_](const Run& run, Step& step) {
+                const cl_ulong rows = x.rows(run.extents);
+                const ColumnPlan plan = plan_channels(rows, channels, length, limits);
+                step.use(columns_launch(plan, limits), [] { return batch_moments_kernel(); });
+                step.operand(from);
+                step.operand(parts);
+                step.value(rows);
+                step.value(channels);
+                step.value(length);
+                step.value(cl_ulong{plan.block});
+                step.value(static_cast<cl_uint>(plan.lanes));
+            });
+            steps.push_back([=, &x, limits = limits_, n = n](const Run& run, Step& step) {
+                const cl_ulong rows = x.rows(run.extents), values = rows * length;
+                const double count = static_cast<double>(values);
+                step.use(item_launch(rows ? channels : 0, limits), [] { return batch_statistics_kernel(); });
+                step.operand(from);
+                step.operand(parts);
+                step.operand(statistics);
+                step.value(cl_ulong{plan_channels(rows, channels, length, limits).parts});
+                step.value(channels);
+                step.value(length);
+                step.value(values);
+                step.value(n.epsilon);
+                step.value(values > 1 ? static_cast<cl_float>(count / (count - 1)) : cl_float{1});
+            });
+        }
+        steps.push_back([=, &x, limits = limits_, weight = place(n.weight), bias = place(n.bias), y = place(n.y),
+                         what = static_cast<cl_uint>((n.weight ? 1 : 0) + (n.bias ? 2 : 0))](const Run& run, Step& step) {
+            const cl_ulong rows = x.rows(run.extents);
+            step.use(gather_launch(rows, x.columns, limits), [] { return batch_normalize_kernel(); });
+            step.operand(from);
+            step.operand(statistics);
+            step.operand(weight);
+            step.operand(bias);
+            step.operand(y);
+            step.value(rows);
+            step.value(channels);
+            step.value(length);
+            step.value(static_cast<cl_uint>(row_lanes(x.columns, limits)));
+            step.value(what);
+        });
+        return steps;
+    }
+
+    std::vector<Prepare> operator()(const hpc_batch_norm_backward& n) {
+        const Value& x = value(n.x);
+        const cl_ulong channels = value(n.statistics).columns, length = x.columns / channels;
+        const Place from = place(n.x), dy = place(n.dy), statistics = place(n.statistics), parts = scratch();
+        Place means = parts;
+        means.element += channels_scratch(x.rows(plan_.capacity), channels, length, limits_) / 4;
+        const bool has_means = n.dx && !n.constant_statistics;
+        std::vector<Prepare> steps;
+        if (n.dweight || n.dbias || has_means) {
+            steps.push_back([=, &x, limits = limits_](const Run& run, Step& step) {
+                channel_sums(step, from, dy, statistics, parts, x.rows(run.extents), channels, length, false, limits);
+            });
+            const cl_uint what = static_cast<cl_uint>((n.dbias ? 1 : 0) + (n.dweight ? 2 : 0) + (has_means ? 4 : 0));
+            steps.push_back([=, &x, limits = limits_, dbias = place(n.dbias), dweight = place(n.dweight)](const Run& run, Step& step) {
+                combine_channel_sums(step, parts, dbias, dweight, means, x.rows(run.extents), channels, length, what, limits);
+            });
+        }
+        if (n.dx)
+            steps.push_back([=, &x, limits = limits_, weight = place(n.weight), dx = place(n.dx),
+                             what = static_cast<cl_uint>((n.weight ? 1 : 0) + (has_means ? 2 : 0))](const Run& run, Step& step) {
+                const cl_ulong rows = x.rows(run.extents);
+                step.use(gather_launch(rows, x.columns, limits), [] { return batch_norm_gradient_kernel(); });
+                step.operand(from);
+                step.operand(dy);
+                step.operand(statistics);
+                step.operand(weight);
+                step.operand(means);
+                step.operand(dx);
+                step.value(rows);
+                step.value(channels);
+                step.value(length);
+                step.value(static_cast<cl_uint>(row_lanes(x.columns, limits)));
+                step.value(what);
+            });
+        return steps;
+    }
+
+    std::vector<Prepare> operator()(const hpc_batch_norm_update& n) {
+        const cl_ulong channels = value(n.statistics).columns;
+        return {[=, limits = limits_, n = n, statistics = place(n.statistics), mean = place(n.running_mean),
+                 variance = place(n.running_variance), batches = place(n.batches)](const Run& run, Step& step) {
+            step.use(one_group(limits), [] { return batch_norm_update_kernel(); });
+            step.operand(statistics);
+            step.operand(mean);
+            step.operand(variance);
+            step.operand(batches);
+            step.value(channels);
+            step.value(static_cast<cl_uint>(n.cumulative));
+            step.value(run.scalar(n.momentum));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_layer_norm_forward& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, from = place(n.x), weight = place(n.weight), bias = place(n.bias), y = place(n.y),
+                 statistics = place(n.statistics)](const Run& run, Step& step) {
+            const cl_ulong size = n.size, groups = x.elements(run.extents) / size;
+            step.use(gather_launch(groups, size, limits), [&] { return layer_norm_forward_kernel(size, limits); });
+            step.operand(from);
+            step.operand(weight);
+            step.operand(bias);
+            step.operand(y);
+            step.operand(statistics);
+            step.value(groups);
+            step.value(size);
+            step.value(n.epsilon);
+            step.value(static_cast<cl_uint>((n.weight ? 1 : 0) + (n.bias ? 2 : 0)));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_layer_norm_backward& n) {
+        const Value& x = value(n.x);
+        const cl_ulong size = n.size;
+        const Place from = place(n.x), dy = place(n.dy), statistics = place(n.statistics), parts = scratch();
+        std::vector<Prepare> steps;
+        if (n.dx)
+            steps.push_back([=, &x, limits = limits_, n = n, weight = place(n.weight), dx = place(n.dx)](const Run& run, Step& step) {
+                const cl_ulong groups = x.elements(run.extents) / size;
+                step.use(gather_launch(groups, size, limits), [&] { return layer_norm_gradient_kernel(size, limits); });
+                step.operand(from);
+                step.operand(dy);
+                step.operand(weight);
+                step.operand(statistics);
+                step.operand(dx);
+                step.value(groups);
+                step.value(size);
+                step.value(static_cast<cl_uint>(n.weight ? 1 : 0));
+            });
+        if (n.dweight || n.dbias) {
+            steps.push_back([=, &x, limits = limits_](const Run& run, Step& step) {
+                channel_sums(step, from, dy, statistics, parts, x.elements(run.extents) / size, size, 1, true, limits);
+            });
+            const cl_uint what = static_cast<cl_uint>((n.dbias ? 1 : 0) + (n.dweight ? 2 : 0));
+            steps.push_back([=, &x, limits = limits_, dbias = place(n.dbias), dweight = place(n.dweight)](const Run& run, Step& step) {
+                combine_channel_sums(step, parts, dbias, dweight, {}, x.elements(run.extents) / size, size, 1, what, limits);
+            });
+        }
+        return steps;
+    }
+
+    std::vector<Prepare> operator()(const hpc_embedding_forward& n) {
+        const Value& indices = value(n.indices);
+        const Value& table = value(n.table);
+        return {[=, &indices, &table, limits = limits_, from = place(n.table), at = place(n.indices), to = place(n.y)](const Run& run, Step& step) {
+            const cl_ulong places = indices.elements(run.extents), dimension = table.columns;
+            step.use(gather_launch(places, dimension, limits), [] { return embedding_forward_kernel(); });
+            step.operand(from);
+            step.operand(at);
+            step.operand(to);
+            step.value(cl_ulong{table.count});
+            step.value(places);
+            step.value(dimension);
+            step.value(static_cast<cl_uint>(row_lanes(dimension, limits)));
+            step.value(static_cast<cl_uint>(indices.dtype == HPC_INT32));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_embedding_backward& n) {
+        const Value& indices = value(n.indices);
+        const Value& dtable = value(n.dtable);
+        const Place at = place(n.indices), dy = place(n.dy), to = place(n.dtable);
+        return {[=, &indices, &dtable, limits = limits_](const Run& run, Step& step) {
+                    const cl_ulong count = dtable.elements(run.extents);
+                    step.use(flat_launch(indices.elements(run.extents) ? count : 0, limits), [] { return fill_kernel(); });
+                    step.operand(to);
+                    step.value(count);
+                    step.value(cl_float{0});
+                },
+                [=, &indices, &dtable, limits = limits_, n = n](const Run& run, Step& step) {
+                    const cl_ulong places = indices.elements(run.extents);
+                    step.use({places, limits.group}, [] { return embedding_backward_kernel(); });
+                    step.operand(at);
+                    step.operand(dy);
+                    step.operand(to);
+                    step.value(cl_ulong{dtable.count});
+                    step.value(places);
+                    step.value(cl_ulong{dtable.columns});
+                    step.value(cl_int{n.padding});
+                    step.value(static_cast<cl_uint>(indices.dtype == HPC_INT32));
+                }};
+    }
+
 private:
     static std::string describe_recurrent(cl_ulong steps) {
         std::string text = std::to_string(steps);
         text += " launches, one a step";
         return text;
+    }
+
+    static void channel_sums(Step& step, const Place& x, const Place& dy, const Place& statistics, const Place& parts, cl_ulong rows,
+                             cl_ulong channels, cl_ulong length, bool by_row, const Limits& limits) {
+        const ColumnPlan plan = plan_channels(rows, channels, length, limits);
+        step.use(columns_launch(plan, limits), [] { return channel_sums_kernel(); });
+        step.operand(x);
+        step.operand(dy);
+        step.operand(statistics);
+        step.operand(parts);
+        step.value(rows);
+        step.value(channels);
+        step.value(length);
+        step.value(cl_ulong{plan.block});
+        step.value(static_cast<cl_uint>(plan.lanes));
+        step.value(static_cast<cl_uint>(by_row));
+    }
+
+    static void combine_channel_sums(Step& step, const Place& parts, const Place& first, const Place& second, const Place& means,
+                                     cl_ulong rows, cl_ulong channels, cl_ulong length, cl_uint what, const Limits& limits) {
+        step.use(item_launch(rows ? channels : 0, limits), [] { return combine_channel_sums_kernel(); });
+        step.operand(parts);
+        step.operand(first);
+        step.operand(second);
+        step.operand(means);
+        step.value(cl_ulong{plan_channels(rows, channels, length, limits).parts});
+        step.value(channels);
+        step.value(cl_ulong{rows * length});
+        step.value(what);
     }
 
     const Value& value(ValueId id) const { return plan_.value(id); }
@@ -783,7 +1025,8 @@ public:
             bool guarded = false;
             for (const Operand& operand : operands(plan.nodes[i].payload)) {
                 const int32_t kind = plan.value(operand.value).kind;
-                if (operand.writes() && (kind == HPC_VALUE_PARAMETER || kind == HPC_VALUE_OPTIMIZER_STATE)) guarded = true;
+                if (operand.writes() && (kind == HPC_VALUE_PARAMETER || kind == HPC_VALUE_OPTIMIZER_STATE || kind == HPC_VALUE_PERSISTENT))
+                    guarded = true;
             }
             std::string picked;
             for (Prepare& prepare : lowering.lower(i, picked)) add(i, guarded, std::move(prepare));

@@ -125,6 +125,9 @@ inline constexpr Source kReduceSource{"reduce", {HPC_BASE, "opencl/kernels/reduc
 inline constexpr Source kUpdateSource{
     "update", {HPC_FORMULAS, "formulas/rules.h", "opencl/kernels/philox.cl", "opencl/kernels/update.cl"}};
 inline constexpr Source kRecurrentSource{"recurrent", {HPC_FORMULAS, "formulas/cells.h", "opencl/kernels/recurrent.cl"}};
+inline constexpr Source kNormalizationSource{
+    "normalization", {HPC_FORMULAS, "formulas/normalization.h", "opencl/kernels/normalization.cl"}};
+inline constexpr Source kEmbeddingSource{"embedding", {HPC_FORMULAS, "opencl/kernels/embedding.cl"}};
 #undef HPC_FORMULAS
 #undef HPC_BASE
 
@@ -570,5 +573,63 @@ inline Launch recurrent_launch(uint64_t rows, uint64_t units, const Limits& limi
 }
 // Two outputs and the states; or what reaches h directly, and the states.
 inline uint64_t recurrent_scratch(uint64_t rows, uint64_t units) { return 3 * padded(rows * units) * 4; }
+
+// ---- Normalization (normalization.cl) -------------------------------------------------------------------------------
+
+// Sums by channel of rows [channels, length]: as column sums are planned where length is 1, else a channel has a work-group.
+inline ColumnPlan plan_channels(uint64_t rows, uint64_t channels, uint64_t length, const Limits& limits) {
+    ColumnPlan plan;
+    plan.lanes = length > 1 ? 1 : std::min({power_of_two_from(channels), kColumnLanes, limits.group});
+    plan.column_groups = blocks_of(channels, plan.lanes);
+    plan.block = limits.group / plan.lanes * kColumnSumRows;
+    plan.parts = blocks_of(rows * length, plan.block);
+    return plan;
+}
+// Partial sums, [parts][2][channels] of 8 bytes; for rows and anything below.
+inline uint64_t channels_scratch(uint64_t rows, uint64_t channels, uint64_t length, const Limits& limits) {
+    return plan_channels(rows, channels, length, limits).parts * 2 * channels * 8;
+}
+// Arguments: metrics, guard, x, parts; rows, channels, length, block (ulong); lanes (uint). Launch: columns_launch.
+inline Kernel batch_moments_kernel() { return {&kNormalizationSource, "", "batch_moments"}; }
+// Arguments: metrics, guard, x, dy, statistics, parts; rows, channels, length, block (ulong); lanes, by_row (uint). Launch:
+// columns_launch.
+inline Kernel channel_sums_kernel() { return {&kNormalizationSource, "", "channel_sums"}; }
+
+// A work-item per element of `count`.
+inline Launch item_launch(uint64_t count, const Limits& limits) { return {blocks_of(count, limits.group), limits.group}; }
+// Arguments: metrics, guard, x, parts, statistics; parts' count, channels, length, values (ulong); epsilon, unbias (float).
+// Launch: item_launch(channels).
+inline Kernel batch_statistics_kernel() { return {&kNormalizationSource, "", "batch_statistics"}; }
+// Arguments: metrics, guard, mean, variance, statistics; channels (ulong); epsilon. Launch: item_launch(channels).
+inline Kernel running_statistics_kernel() { return {&kNormalizationSource, "", "running_statistics"}; }
+// Arguments: metrics, guard, parts, first, second, means; parts' count, channels, values (ulong); what (uint). Launch:
+// item_launch(channels).
+inline Kernel combine_channel_sums_kernel() { return {&kNormalizationSource, "", "combine_channel_sums"}; }
+// Arguments: metrics, guard, x, statistics, weight, bias, y; rows, channels, length (ulong); lanes, what (uint). Launch:
+// gather_launch(rows, channels * length).
+inline Kernel batch_normalize_kernel() { return {&kNormalizationSource, "", "batch_normalize"}; }
+// Arguments: metrics, guard, x, dy, statistics, weight, means, dx; rows, channels, length (ulong); lanes, what (uint). Launch:
+// gather_launch(rows, channels * length).
+inline Kernel batch_norm_gradient_kernel() { return {&kNormalizationSource, "", "batch_norm_gradient"}; }
+// Arguments: metrics, guard, statistics, mean, variance, batches; channels (ulong); cumulative (uint); momentum. Launch: one_group.
+inline Kernel batch_norm_update_kernel() { return {&kNormalizationSource, "", "batch_norm_update"}; }
+// Arguments: metrics, guard, x, weight, bias, y, statistics; groups, size (ulong); epsilon; what (uint). Launch:
+// gather_launch(groups, size).
+inline Kernel layer_norm_forward_kernel(uint64_t size, const Limits& limits) {
+    return {&kNormalizationSource, define("HPC_ROW_LANES", row_lanes(size, limits)), "layer_norm_forward"};
+}
+// Arguments: metrics, guard, x, dy, weight, statistics, dx; groups, size (ulong); what (uint). Launch: gather_launch(groups, size).
+inline Kernel layer_norm_gradient_kernel(uint64_t size, const Limits& limits) {
+    return {&kNormalizationSource, define("HPC_ROW_LANES", row_lanes(size, limits)), "layer_norm_gradient"};
+}
+
+// ---- Embedding (embedding.cl) ---------------------------------------------------------------------------------------
+
+// Arguments: metrics, guard, table, indices, y; table_rows, places, dimension (ulong); lanes, whole (uint). Launch:
+// gather_launch(places, dimension).
+inline Kernel embedding_forward_kernel() { return {&kEmbeddingSource, "", "embedding_forward"}; }
+// Arguments: metrics, guard, indices, dy, dtable; table_rows, places, dimension (ulong); padding (int); whole (uint). Launch: a work-group
+// for each place.
+inline Kernel embedding_backward_kernel() { return {&kEmbeddingSource, "", "embedding_backward"}; }
 
 }  // namespace hpc::opencl

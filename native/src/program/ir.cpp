@@ -178,6 +178,56 @@ std::vector<Operand> operands(const Payload& payload) {
                        write(n.dc0, "dc0");
                        write(n.hidden, "hidden");
                    },
+                   [&](const hpc_batch_norm_forward& n) {
+                       read(n.x, "x");
+                       read(n.weight, "weight");
+                       read(n.bias, "bias");
+                       read(n.running_mean, "running_mean");
+                       read(n.running_variance, "running_variance");
+                       write(n.y, "y");
+                       write(n.statistics, "statistics");
+                   },
+                   [&](const hpc_batch_norm_backward& n) {
+                       read(n.x, "x");
+                       read(n.dy, "dy");
+                       read(n.weight, "weight");
+                       read(n.statistics, "statistics");
+                       write(n.dx, "dx");
+                       write(n.dweight, "dweight");
+                       write(n.dbias, "dbias");
+                   },
+                   [&](const hpc_batch_norm_update& n) {
+                       read(n.statistics, "statistics");
+                       change(n.running_mean, "running_mean");
+                       change(n.running_variance, "running_variance");
+                       change(n.batches, "batches");
+                   },
+                   [&](const hpc_layer_norm_forward& n) {
+                       read(n.x, "x");
+                       read(n.weight, "weight");
+                       read(n.bias, "bias");
+                       write(n.y, "y");
+                       write(n.statistics, "statistics");
+                   },
+                   [&](const hpc_layer_norm_backward& n) {
+                       read(n.x, "x");
+                       read(n.dy, "dy");
+                       read(n.weight, "weight");
+                       read(n.statistics, "statistics");
+                       write(n.dx, "dx");
+                       write(n.dweight, "dweight");
+                       write(n.dbias, "dbias");
+                   },
+                   [&](const hpc_embedding_forward& n) {
+                       read(n.table, "table");
+                       read(n.indices, "indices");
+                       write(n.y, "y");
+                   },
+                   [&](const hpc_embedding_backward& n) {
+                       read(n.indices, "indices");
+                       read(n.dy, "dy");
+                       write(n.dtable, "dtable");
+                   },
                },
                payload);
     return list;
@@ -242,6 +292,15 @@ std::string name_of(const Payload& payload) {
             [](const hpc_dropout&) -> std::string { return "dropout"; },
             [](const hpc_recurrent_forward& n) { return recurrent_name("recurrent_forward ", n.cell, n.reverse); },
             [](const hpc_recurrent_backward& n) { return recurrent_name("recurrent_backward ", n.cell, n.reverse); },
+            [](const hpc_batch_norm_forward& n) -> std::string {
+                return n.running_mean ? "batch_norm_forward (running statistics)" : "batch_norm_forward";
+            },
+            [](const hpc_batch_norm_backward&) -> std::string { return "batch_norm_backward"; },
+            [](const hpc_batch_norm_update&) -> std::string { return "batch_norm_update"; },
+            [](const hpc_layer_norm_forward&) -> std::string { return "layer_norm_forward"; },
+            [](const hpc_layer_norm_backward&) -> std::string { return "layer_norm_backward"; },
+            [](const hpc_embedding_forward&) -> std::string { return "embedding_forward"; },
+            [](const hpc_embedding_backward&) -> std::string { return "embedding_backward"; },
         },
         payload);
 }
@@ -256,7 +315,7 @@ bool overlap(const std::vector<Value>& values, ValueId a, ValueId b, const Exten
 bool touches_metrics(const Payload& payload) {
     return std::holds_alternative<LossNode>(payload) || std::holds_alternative<SoftmaxCrossEntropyNode>(payload) ||
            std::holds_alternative<hpc_norm>(payload) || std::holds_alternative<hpc_clip_by_norm>(payload) ||
-           std::holds_alternative<hpc_gather_rows>(payload);
+           std::holds_alternative<hpc_gather_rows>(payload) || std::holds_alternative<hpc_embedding_forward>(payload);
 }
 
 Work work_of(const Payload& payload, const std::vector<Value>& values, const Extents& at) {
@@ -265,6 +324,10 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
     if (const auto* gather = std::get_if<hpc_gather_rows>(&payload)) {
         const Value& destination = values[gather->destination - 1];
         work.bytes = 2 * destination.bytes(at) + 4 * destination.rows(at);
+        return work;
+    }
+    if (const auto* embedding = std::get_if<hpc_embedding_forward>(&payload)) {
+        work.bytes = 2 * values[embedding->y - 1].bytes(at) + values[embedding->indices - 1].bytes(at);
         return work;
     }
     for (const Operand& operand : operands(payload)) {
@@ -315,6 +378,13 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
                                 [&](const hpc_dropout& n) { return elements(n.x); },
                                 [&](const hpc_recurrent_forward& n) { return (2 * values[n.w - 1].count + 8) * elements(n.gates); },
                                 [&](const hpc_recurrent_backward& n) { return (2 * values[n.w - 1].count + 8) * elements(n.gates); },
+                                [&](const hpc_batch_norm_forward& n) { return elements(n.x) * (n.running_mean ? 4 : 7); },
+                                [&](const hpc_batch_norm_backward& n) { return elements(n.x) * (n.dx ? 12 : 6); },
+                                [&](const hpc_batch_norm_update& n) { return elements(n.running_mean) * 6; },
+                                [&](const hpc_layer_norm_forward& n) { return elements(n.x) * 7; },
+                                [&](const hpc_layer_norm_backward& n) { return elements(n.x) * (n.dweight ? 16 : 12); },
+                                [&](const hpc_embedding_forward&) -> uint64_t { return 0; },
+                                [&](const hpc_embedding_backward& n) { return elements(n.dy); },
                             },
                             payload);
     return work;

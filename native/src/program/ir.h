@@ -101,7 +101,9 @@ using Payload = std::variant<hpc_gather_rows, DenseForwardNode, DenseBackwardInp
                              hpc_prelu_forward, PReluBackwardNode, hpc_update, hpc_norm, hpc_clip_by_norm, hpc_clip_by_value,
                              hpc_add_penalty, hpc_limit_column_norms, hpc_scale,
                              hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout, hpc_recurrent_forward,
-                             hpc_recurrent_backward>;
+                             hpc_recurrent_backward, hpc_batch_norm_forward, hpc_batch_norm_backward, hpc_batch_norm_update,
+                             hpc_layer_norm_forward, hpc_layer_norm_backward, hpc_embedding_forward,
+                             hpc_embedding_backward>;
 
 struct Node {
     Payload payload;

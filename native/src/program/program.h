@@ -66,6 +66,13 @@ public:
     void record(const hpc_dropout& arguments);
     void record(const hpc_recurrent_forward& arguments);
     void record(const hpc_recurrent_backward& arguments);
+    void record(const hpc_batch_norm_forward& arguments);
+    void record(const hpc_batch_norm_backward& arguments);
+    void record(const hpc_batch_norm_update& arguments);
+    void record(const hpc_layer_norm_forward& arguments);
+    void record(const hpc_layer_norm_backward& arguments);
+    void record(const hpc_embedding_forward& arguments);
+    void record(const hpc_embedding_backward& arguments);
     void finish();
 
     // Running

@@ -698,4 +698,199 @@ void Program::record(const hpc_recurrent_backward& arguments) {
     append(node);
 }
 
+namespace {
+
+void positive(float value, const char* instruction) {
+    if (!(value > 0) || !std::isfinite(value))
+        fail(HPC_INVALID_ARGUMENT, "%s: epsilon is %g: expected a finite number above 0", instruction, static_cast<double>(value));
+}
+
+// How many channels, or the size of a group, a row is divided into.
+void divides(const char* instruction, const Value& x, uint64_t part, const char* what) {
+    if (part < 1 || x.columns % part != 0)
+        fail(HPC_INVALID_ARGUMENT, "%s: x '%s' is %s, which %llu %s do not divide evenly", instruction, x.name.c_str(), shape_of(x).c_str(),
+             static_cast<unsigned long long>(part), what);
+}
+
+}  // namespace
+
+void Program::record(const hpc_batch_norm_forward& arguments) {
+    check_recording();
+    hpc_batch_norm_forward node = arguments;
+    const char* name = "batch_norm_forward";
+    const Value& x = floats(node.x, "x");
+    const Value& statistics = floats(node.statistics, "statistics");
+    if (statistics.lead != HPC_LEAD_FIXED || statistics.count != 4)
+        fail(HPC_INVALID_ARGUMENT, "%s: statistics '%s' is %s: expected [4 x channels]", name, statistics.name.c_str(),
+             shape_of(statistics).c_str());
+    divides(name, x, statistics.columns, "channels");
+    if (node.weight) is_row(name, "weight", floats(node.weight, "weight"), statistics.columns);
+    if (node.bias) is_row(name, "bias", floats(node.bias, "bias"), statistics.columns);
+    if ((node.running_mean == 0) != (node.running_variance == 0))
+        fail(HPC_INVALID_ARGUMENT, "%s: running_mean is %u and running_variance %u: expected both or none", name, node.running_mean,
+             node.running_variance);
+    if (node.running_mean) {
+        is_row(name, "running_mean", floats(node.running_mean, "running_mean"), statistics.columns);
+        is_row(name, "running_variance", floats(node.running_variance, "running_variance"), statistics.columns);
+    }
+    same_shape(name, "x", x, "y", floats(node.y, "y"));
+    check_writable(node.y, "y");
+    check_writable(node.statistics, "statistics");
+    different(name, node.y, node.x);
+    different(name, node.statistics, node.x);
+    different(name, node.statistics, node.y);
+    positive(node.epsilon, name);
+    append(node);
+}
+
+void Program::record(const hpc_batch_norm_backward& arguments) {
+    check_recording();
+    hpc_batch_norm_backward node = arguments;
+    const char* name = "batch_norm_backward";
+    const Value& x = floats(node.x, "x");
+    const Value& statistics = floats(node.statistics, "statistics");
+    if (statistics.lead != HPC_LEAD_FIXED || statistics.count != 4)
+        fail(HPC_INVALID_ARGUMENT, "%s: statistics '%s' is %s: expected [4 x channels]", name, statistics.name.c_str(),
+             shape_of(statistics).c_str());
+    divides(name, x, statistics.columns, "channels");
+    same_shape(name, "x", x, "dy", floats(node.dy, "dy"));
+    if (node.weight) is_row(name, "weight", floats(node.weight, "weight"), statistics.columns);
+    if (!node.dx && !node.dweight && !node.dbias) fail(HPC_INVALID_ARGUMENT, "%s: dx, dweight and dbias are all 0", name);
+    check_range(node.constant_statistics, 2, "constant_statistics");
+    if (node.dx) {
+        same_shape(name, "x", x, "dx", floats(node.dx, "dx"));
+        check_writable(node.dx, "dx");
+        different(name, node.dx, node.x);
+        different(name, node.dx, node.dy);
+    }
+    if (node.dweight) {
+        is_row(name, "dweight", floats(node.dweight, "dweight"), statistics.columns);
+        check_writable(node.dweight, "dweight");
+        different(name, node.dweight, node.weight);
+    }
+    if (node.dbias) {
+        is_row(name, "dbias", floats(node.dbias, "dbias"), statistics.columns);
+        check_writable(node.dbias, "dbias");
+        different(name, node.dbias, node.dweight);
+        different(name, node.dbias, node.weight);
+    }
+    append(node);
+}
+
+void Program::record(const hpc_batch_norm_update& arguments) {
+    check_recording();
+    hpc_batch_norm_update node = arguments;
+    const char* name = "batch_norm_update";
+    check_reserved(node.reserved);
+    const Value& statistics = floats(node.statistics, "statistics");
+    if (statistics.lead != HPC_LEAD_FIXED || statistics.count != 4)
+        fail(HPC_INVALID_ARGUMENT, "%s: statistics '%s' is %s: expected [4 x channels]", name, statistics.name.c_str(),
+             shape_of(statistics).c_str());
+    is_row(name, "running_mean", floats(node.running_mean, "running_mean"), statistics.columns);
+    is_row(name, "running_variance", floats(node.running_variance, "running_variance"), statistics.columns);
+    const Value& batches = resolve(node.batches, "batches");
+    if (batches.dtype != HPC_INT32) fail(HPC_INVALID_ARGUMENT, "%s: batches '%s' holds floats: expected int32", name, batches.name.c_str());
+    is_row(name, "batches", batches, 1);
+    check_writable(node.running_mean, "running_mean");
+    check_writable(node.running_variance, "running_variance");
+    check_writable(node.batches, "batches");
+    different(name, node.running_mean, node.running_variance);
+    different(name, node.running_mean, node.statistics);
+    different(name, node.running_variance, node.statistics);
+    check_range(node.cumulative, 2, "cumulative");
+    check_scalar(node.momentum, "momentum");
+    if (node.momentum.slot == 0 && !(node.momentum.constant >= 0 && node.momentum.constant <= 1))
+        fail(HPC_INVALID_ARGUMENT, "%s: momentum is %g: expected 0 to 1", name, static_cast<double>(node.momentum.constant));
+    append(node);
+}
+
+void Program::record(const hpc_layer_norm_forward& arguments) {
+    check_recording();
+    hpc_layer_norm_forward node = arguments;
+    const char* name = "layer_norm_forward";
+    check_reserved(node.reserved);
+    const Value& x = floats(node.x, "x");
+    divides(name, x, node.size, "neighbours");
+    if (node.weight) is_row(name, "weight", floats(node.weight, "weight"), node.size);
+    if (node.bias) is_row(name, "bias", floats(node.bias, "bias"), node.size);
+    same_shape(name, "x", x, "y", floats(node.y, "y"));
+    const Value& statistics = floats(node.statistics, "statistics");
+    if (!same_lead(x, statistics) || statistics.columns != x.columns / node.size * 3) shapes_differ(name, "x", x, "statistics", statistics);
+    check_writable(node.y, "y");
+    check_writable(node.statistics, "statistics");
+    different(name, node.y, node.x);
+    different(name, node.statistics, node.x);
+    different(name, node.statistics, node.y);
+    positive(node.epsilon, name);
+    append(node);
+}
+
+void Program::record(const hpc_layer_norm_backward& arguments) {
+    check_recording();
+    hpc_layer_norm_backward node = arguments;
+    const char* name = "layer_norm_backward";
+    const Value& x = floats(node.x, "x");
+    divides(name, x, node.size, "neighbours");
+    same_shape(name, "x", x, "dy", floats(node.dy, "dy"));
+    if (node.weight) is_row(name, "weight", floats(node.weight, "weight"), node.size);
+    const Value& statistics = floats(node.statistics, "statistics");
+    if (!same_lead(x, statistics) || statistics.columns != x.columns / node.size * 3) shapes_differ(name, "x", x, "statistics", statistics);
+    if (!node.dx && !node.dweight && !node.dbias) fail(HPC_INVALID_ARGUMENT, "%s: dx, dweight and dbias are all 0", name);
+    if (node.dx) {
+        same_shape(name, "x", x, "dx", floats(node.dx, "dx"));
+        check_writable(node.dx, "dx");
+        different(name, node.dx, node.x);
+        different(name, node.dx, node.dy);
+    }
+    if (node.dweight) {
+        is_row(name, "dweight", floats(node.dweight, "dweight"), node.size);
+        check_writable(node.dweight, "dweight");
+        different(name, node.dweight, node.weight);
+    }
+    if (node.dbias) {
+        is_row(name, "dbias", floats(node.dbias, "dbias"), node.size);
+        check_writable(node.dbias, "dbias");
+        different(name, node.dbias, node.dweight);
+        different(name, node.dbias, node.weight);
+    }
+    append(node);
+}
+
+void Program::record(const hpc_embedding_forward& arguments) {
+    check_recording();
+    hpc_embedding_forward node = arguments;
+    const char* name = "embedding_forward";
+    check_reserved(node.reserved);
+    const Value& table = floats(node.table, "table");
+    const Value& indices = resolve(node.indices, "indices");
+    const Value& y = floats(node.y, "y");
+    if (table.lead != HPC_LEAD_FIXED || table.count > INT32_MAX)
+        fail(HPC_INVALID_ARGUMENT, "%s: table '%s' is %s: expected a fixed number of rows that an int32 counts", name, table.name.c_str(),
+             shape_of(table).c_str());
+    if (!same_lead(indices, y) || y.columns != indices.columns * table.columns) shapes_differ(name, "indices", indices, "y", y);
+    check_writable(node.y, "y");
+    different(name, node.y, node.table);
+    different(name, node.y, node.indices);
+    append(node);
+}
+
+void Program::record(const hpc_embedding_backward& arguments) {
+    check_recording();
+    hpc_embedding_backward node = arguments;
+    const char* name = "embedding_backward";
+    const Value& indices = resolve(node.indices, "indices");
+    const Value& dy = floats(node.dy, "dy");
+    const Value& dtable = floats(node.dtable, "dtable");
+    if (dtable.lead != HPC_LEAD_FIXED || dtable.count > INT32_MAX)
+        fail(HPC_INVALID_ARGUMENT, "%s: dtable '%s' is %s: expected a fixed number of rows that an int32 counts", name, dtable.name.c_str(),
+             shape_of(dtable).c_str());
+    if (!same_lead(indices, dy) || dy.columns != indices.columns * dtable.columns) shapes_differ(name, "indices", indices, "dy", dy);
+    if (node.padding < -1 || node.padding >= static_cast<int64_t>(dtable.count))
+        fail(HPC_INVALID_ARGUMENT, "%s: padding is %d: expected a row of dtable, or -1", name, node.padding);
+    check_writable(node.dtable, "dtable");
+    different(name, node.dtable, node.dy);
+    different(name, node.dtable, node.indices);
+    append(node);
+}
+
 }  // namespace hpc

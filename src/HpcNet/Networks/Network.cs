@@ -20,6 +20,12 @@ public sealed record ParameterInfo(string Name, string Layer, int Rows, int Colu
     public int Count => Rows * Columns;
 }
 
+/// <summary>State of a network that training changes by itself, without gradient: running statistics.</summary>
+/// <param name="Name"><c>layer.running_mean</c>, <c>layer.running_var</c> or <c>layer.num_batches_tracked</c>.</param>
+/// <param name="Layer">The layer's name.</param>
+/// <param name="Count">Number of elements.</param>
+public sealed record StateInfo(string Name, string Layer, int Count);
+
 /// <summary>
 /// A neural network: a chain of layers with their parameters, on a device. Members may be called from any thread; while a
 /// <see cref="Trainer"/> works on it they see the state between two steps.
@@ -109,6 +115,18 @@ public sealed class Network : IDisposable
         _frozen = Array.ConvertAll(graph.Nodes, n => n.Layer.Frozen);
         _learningRateScales = Array.ConvertAll(graph.Nodes, n => n.Layer.LearningRateScale);
         Parameters = new DeviceBuffer(device, graph.Elements);
+        LeastTrainingRows = graph.LeastRows(training: true, out _);
+        LeastEvaluationRows = graph.LeastRows(training: false, out _);
+        StateInfos = Array.AsReadOnly(Array.ConvertAll(graph.States, s => new StateInfo(s.Name, graph.Nodes[s.Node].Name, s.Length)));
+        if (graph.StateElements > 0)
+        {
+            State = new DeviceBuffer(device, graph.StateElements);
+            var initial = new float[graph.StateElements];
+            // A count begins at 0, whose bits are those of 0f.
+            foreach (StateSegment segment in graph.States)
+                initial.AsSpan(segment.Offset, segment.Length).Fill(segment.Initial);
+            State.Write<float>(initial);
+        }
     }
 
     /// <summary>Where the network lives.</summary>
@@ -134,6 +152,9 @@ public sealed class Network : IDisposable
 
     /// <summary>The parameters, in the order of the layers.</summary>
     public IReadOnlyList<ParameterInfo> ParameterInfos { get; }
+
+    /// <summary>The state that is no parameter (running statistics), in the order of the layers.</summary>
+    public IReadOnlyList<StateInfo> StateInfos { get; }
 
     /// <summary>Number of parameters, all layers together.</summary>
     public long ParameterCount => Graph.ParameterCount;
@@ -186,6 +207,18 @@ public sealed class Network : IDisposable
     internal NetworkGraph Graph { get; }
 
     internal DeviceBuffer Parameters { get; }
+
+    /// <summary>The flat buffer of the state; null: there is none.</summary>
+    internal DeviceBuffer? State { get; }
+
+    /// <summary>The fewest rows of a training step.</summary>
+    internal int LeastTrainingRows { get; }
+
+    /// <summary>The fewest rows of a run in evaluation or prediction.</summary>
+    internal int LeastEvaluationRows { get; }
+
+    /// <summary>Elements of parameters and state together.</summary>
+    internal int ContentElements => Graph.Elements + Graph.StateElements;
 
     /// <summary>Held by whoever reads or writes the parameters.</summary>
     internal object Gate { get; } = new();
@@ -244,6 +277,50 @@ public sealed class Network : IDisposable
         {
             ThrowIfDisposed();
             Parameters.Write(values, segment.Offset);
+        }
+    }
+
+    /// <summary>Copies state out.</summary>
+    /// <param name="name">The name, for example <c>batchnorm1.running_mean</c>.</param>
+    /// <param name="values">As many as <see cref="StateInfos"/> says. A count of batches is exact up to 2^24.</param>
+    /// <exception cref="ArgumentException">There is no such state, or the span has another length.</exception>
+    /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
+    public void GetState(string name, Span<float> values)
+    {
+        StateSegment segment = StateSegment(name, values.Length, nameof(values));
+        lock (Gate)
+        {
+            ThrowIfDisposed();
+            State!.Read(values, segment.Offset);
+        }
+        if (segment.Counts)
+            values[0] = BitConverter.SingleToInt32Bits(values[0]);
+    }
+
+    /// <summary>Replaces state.</summary>
+    /// <param name="name">The name, for example <c>batchnorm1.running_mean</c>.</param>
+    /// <param name="values">As many as <see cref="StateInfos"/> says, finite; variances 0 or more, a count a whole number of 0 or more.</param>
+    /// <exception cref="ArgumentException">There is no such state, the span has another length, or a value has no meaning.</exception>
+    /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
+    public void SetState(string name, ReadOnlySpan<float> values)
+    {
+        StateSegment segment = StateSegment(name, values.Length, nameof(values));
+        for (int i = 0; i < values.Length; i++)
+        {
+            bool least = segment.LocalName != "running_mean";
+            if (!float.IsFinite(values[i]) || (least && values[i] < 0) || (segment.Counts && (values[i] != MathF.Floor(values[i]) || values[i] >= 1 << 30)))
+            {
+                throw new ArgumentException(
+                    $"values[{i}] is {values[i]}; expected {(segment.Counts ? "a whole number of" : least ? "a finite number of" : "a finite number")}{(least ? " 0 or more" : "")}.", nameof(values));
+            }
+        }
+        lock (Gate)
+        {
+            ThrowIfDisposed();
+            if (segment.Counts)
+                State!.Write<int>([(int)values[0]], segment.Offset);
+            else
+                State!.Write(values, segment.Offset);
         }
     }
 
@@ -347,7 +424,7 @@ public sealed class Network : IDisposable
     {
         Ensure.Positive(rows, nameof(rows));
         ThrowIfDisposed();
-        using var program = new PredictorProgram(this, Parameters, rows, Task);
+        using var program = new PredictorProgram(this, Parameters, State, rows, Task);
         return program.Native.Describe();
     }
 
@@ -358,12 +435,27 @@ public sealed class Network : IDisposable
         {
             _disposed = true;
             Parameters.Dispose();
+            State?.Dispose();
         }
     }
 
     /// <summary>The network in one line.</summary>
     public override string ToString() =>
         string.Create(CultureInfo.InvariantCulture, $"{Inputs} -> {string.Join(" -> ", Layers.Select(l => l.Summary()))}");
+
+    /// <summary>Reads parameters and, behind them, the state. The caller holds the gate.</summary>
+    internal void ReadContents(Span<float> values)
+    {
+        Parameters.Read(values[..Graph.Elements]);
+        State?.Read(values[Graph.Elements..]);
+    }
+
+    /// <summary>Writes what <see cref="ReadContents"/> read. The caller holds the gate.</summary>
+    internal void WriteContents(ReadOnlySpan<float> values)
+    {
+        Parameters.Write(values[..Graph.Elements]);
+        State?.Write(values[Graph.Elements..]);
+    }
 
     internal bool IsDisposed => _disposed;
 
@@ -391,6 +483,14 @@ public sealed class Network : IDisposable
 
     private Node NodeOf(string layer) => Graph.FindNode(Ensure.NotNull(layer)) ?? throw new ArgumentException(
         $"There is no layer '{layer}'; there are {string.Join(", ", Graph.Nodes.Select(n => n.Name))}.", nameof(layer));
+
+    private StateSegment StateSegment(string name, int length, string argument)
+    {
+        StateSegment segment = Graph.FindState(Ensure.NotNull(name)) ?? throw new ArgumentException(
+            $"There is no state '{name}'; there is {(Graph.States.Length == 0 ? "none" : string.Join(", ", Graph.States.Select(s => s.Name)))}.", nameof(name));
+        Ensure.Length(length, segment.Length, argument, $"{name} has {segment.Length}");
+        return segment;
+    }
 
     internal ParameterSegment Segment(string name, int length, string argument)
     {

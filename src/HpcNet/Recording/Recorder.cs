@@ -371,6 +371,106 @@ internal sealed unsafe class Recorder : IDisposable
         Status.Check(Native.hpc_record_recurrent_backward(lease.Pointer, &copy));
     }
 
+    public void BatchNormForward(
+        Value x, Value weight, Value bias, Value runningMean, Value runningVariance, Value y, Value statistics, float epsilon)
+    {
+        var arguments = new hpc_batch_norm_forward
+        {
+            x = x.Id,
+            weight = weight.Id,
+            bias = bias.Id,
+            running_mean = runningMean.Id,
+            running_variance = runningVariance.Id,
+            y = y.Id,
+            statistics = statistics.Id,
+            epsilon = epsilon,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_batch_norm_forward(lease.Pointer, &arguments));
+    }
+
+    public void BatchNormBackward(
+        Value x, Value dy, Value weight, Value statistics, Value dx, Value dweight, Value dbias, bool constantStatistics)
+    {
+        var arguments = new hpc_batch_norm_backward
+        {
+            x = x.Id,
+            dy = dy.Id,
+            weight = weight.Id,
+            statistics = statistics.Id,
+            dx = dx.Id,
+            dweight = dweight.Id,
+            dbias = dbias.Id,
+            constant_statistics = constantStatistics ? 1 : 0,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_batch_norm_backward(lease.Pointer, &arguments));
+    }
+
+    /// <summary>Without a momentum: the plain average over all batches.</summary>
+    public void BatchNormUpdate(Value statistics, Value runningMean, Value runningVariance, Value batches, float? momentum)
+    {
+        var arguments = new hpc_batch_norm_update
+        {
+            statistics = statistics.Id,
+            running_mean = runningMean.Id,
+            running_variance = runningVariance.Id,
+            batches = batches.Id,
+            cumulative = momentum is null ? 1 : 0,
+            momentum = ((Scalar)(momentum ?? 0f)).Native,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_batch_norm_update(lease.Pointer, &arguments));
+    }
+
+    public void LayerNormForward(Value x, Value weight, Value bias, Value y, Value statistics, int size, float epsilon)
+    {
+        var arguments = new hpc_layer_norm_forward
+        {
+            x = x.Id,
+            weight = weight.Id,
+            bias = bias.Id,
+            y = y.Id,
+            statistics = statistics.Id,
+            size = (uint)size,
+            epsilon = epsilon,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_layer_norm_forward(lease.Pointer, &arguments));
+    }
+
+    public void LayerNormBackward(Value x, Value dy, Value weight, Value statistics, Value dx, Value dweight, Value dbias, int size)
+    {
+        var arguments = new hpc_layer_norm_backward
+        {
+            x = x.Id,
+            dy = dy.Id,
+            weight = weight.Id,
+            statistics = statistics.Id,
+            dx = dx.Id,
+            dweight = dweight.Id,
+            dbias = dbias.Id,
+            size = (uint)size,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_layer_norm_backward(lease.Pointer, &arguments));
+    }
+
+    public void EmbeddingForward(Value table, Value indices, Value y)
+    {
+        var arguments = new hpc_embedding_forward { table = table.Id, indices = indices.Id, y = y.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_embedding_forward(lease.Pointer, &arguments));
+    }
+
+    /// <summary>The row <paramref name="padding"/> gets no gradient; −1: all do.</summary>
+    public void EmbeddingBackward(Value indices, Value dy, Value dtable, int padding)
+    {
+        var arguments = new hpc_embedding_backward { indices = indices.Id, dy = dy.Id, dtable = dtable.Id, padding = padding };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_embedding_backward(lease.Pointer, &arguments));
+    }
+
     private Value Declare(
         hpc_value_kind kind, hpc_dtype type, hpc_lead lead, long count, int columns, DeviceBuffer? buffer, long offset, string name)
     {

@@ -7,7 +7,9 @@ namespace HpcNet;
 
 internal sealed unsafe class EvaluationProgram : IDisposable
 {
-    private const int MostRows = 256;
+    /// <summary>Rows of a run at most.</summary>
+    public const int MostRows = 256;
+
 
     private readonly Network _network;
     private readonly Loss _loss;
@@ -25,7 +27,7 @@ internal sealed unsafe class EvaluationProgram : IDisposable
         using var recorder = new Recorder(network.Device, capacity);
         var graph = new GraphRecorder(
             network.Graph, recorder, network.Parameters, null,
-            new RecordingPurpose { Trains = static _ => false, RandomStream = static _ => 0UL },
+            new RecordingPurpose { Trains = static _ => false, State = network.State, RandomStream = static _ => 0UL },
             hpc_value_kind.HPC_VALUE_OUTPUT);
         _x = recorder.RowsValue(hpc_value_kind.HPC_VALUE_INPUT, network.Inputs, "x");
         _target = labels
@@ -45,6 +47,7 @@ internal sealed unsafe class EvaluationProgram : IDisposable
     public static EvaluationProgram For(Network network, Loss loss, Dataset data, string argument)
     {
         DataChecks.Fits(network, loss, data, argument);
+        DataChecks.EnoughRows(network, data.Count, MostRows, training: false, argument);
         return new EvaluationProgram(network, loss, Math.Min(MostRows, data.Count), data.IsClassification);
     }
 
@@ -123,6 +126,8 @@ internal static class DataChecks
     public static void Fits(Network network, Loss loss, Dataset data, string argument)
     {
         Inputs(network, data.FeatureCount, argument);
+        if (network.Preprocessing is null)
+            Indices(network, data.Features, argument);
         if (data.IsClassification)
         {
             TakesLabels(loss, argument);
@@ -159,6 +164,39 @@ internal static class DataChecks
             scratch = GC.AllocateUninitializedArray<float>(x.Length);
         preprocessing.Apply(x, scratch.AsSpan(0, x.Length));
         return scratch.AsSpan(0, x.Length);
+    }
+
+    /// <summary>Whether every run of at most <paramref name="batch"/> rows has as many as the layers need: more than one where
+    /// statistics are the batch's.</summary>
+    public static void EnoughRows(Network network, int rows, int batch, bool training, string argument)
+    {
+        int least = training ? network.LeastTrainingRows : network.LeastEvaluationRows;
+        if (least <= 1)
+            return;
+        int last = rows % batch == 0 ? Math.Min(batch, rows) : rows % batch;
+        if (last >= least)
+            return;
+        network.Graph.LeastRows(training, out Node layer);
+        throw new ArgumentException(
+            $"{layer.Layer.Summary()} '{layer.Name}' takes mean and variance of the batch and needs more than 1 value per channel; "
+            + $"{argument} {(rows <= batch ? $"has {rows} row" : $"has {rows} rows, in batches of {batch} the last one has {last}")}.", argument);
+    }
+
+    /// <summary>Whether what a first layer looks up are indices that it has.</summary>
+    public static void Indices(Network network, ReadOnlySpan<float> x, string argument)
+    {
+        Node first = network.Graph.Nodes[0];
+        int count = first.Layer.IndexCount;
+        if (count == 0)
+            return;
+        for (int i = 0; i < x.Length; i++)
+        {
+            if (!(x[i] >= 0 && x[i] < count) || x[i] != MathF.Floor(x[i]))
+            {
+                throw new ArgumentOutOfRangeException(
+                    argument, x[i], $"{argument}[{i}] is {x[i]}; {Reader(network)} expects whole numbers from 0 to {count - 1}.");
+            }
+        }
     }
 
     private static void Inputs(Network network, int columns, string argument)

@@ -97,6 +97,8 @@ public static unsafe class GradientCheck
         Action<float[]>? mutate)
     {
         network.ThrowIfDisposed();
+        DataChecks.EnoughRows(network, rows, rows, training: true, nameof(x));
+        DataChecks.Indices(network, x, nameof(x));
         NetworkGraph graph = network.Graph;
         using var program = new CheckedProgram(network, loss, rows, labels, seed, plain, target, targetElements);
         float[] inputs = x.ToArray();
@@ -118,6 +120,9 @@ public static unsafe class GradientCheck
                 return result;
             }));
         }
+        // What is looked up has no derivative.
+        if (graph.Nodes[0].Layer.IndexCount > 0)
+            return new GradientCheckReport(entries);
         entries.Add(Compare("input", inputs.ToArray(), inputGradient, (i, value) =>
         {
             float old = inputs[i];
@@ -183,6 +188,7 @@ public static unsafe class GradientCheck
     {
         private readonly DeviceBuffer _parameters;
         private readonly DeviceBuffer _gradients;
+        private readonly DeviceBuffer? _state;
         private readonly NativeProgram _program;
         private readonly Value _x;
         private readonly Value _target;
@@ -201,10 +207,12 @@ public static unsafe class GradientCheck
             _targetElements = targetElements;
             _parameters = new DeviceBuffer(network.Device, network.Graph.Elements);
             _gradients = new DeviceBuffer(network.Device, network.Graph.Elements);
+            _state = network.State is null ? null : new DeviceBuffer(network.Device, network.Graph.StateElements);
             lock (network.Gate)
             {
                 network.ThrowIfDisposed();
                 network.Parameters.CopyTo(_parameters);
+                network.State?.CopyTo(_state!);
             }
             using var recorder = new Recorder(network.Device, rows, plain);
             var graph = new GraphRecorder(
@@ -215,6 +223,7 @@ public static unsafe class GradientCheck
                     Backward = true,
                     InputGradient = true,
                     Trains = static _ => true,
+                    State = _state,
                     Seed = seed,
                     RandomStream = static node => RandomStreams.Dropout(node),
                 },
@@ -263,6 +272,7 @@ public static unsafe class GradientCheck
             _program.Dispose();
             _parameters.Dispose();
             _gradients.Dispose();
+            _state?.Dispose();
         }
 
         private static float[] Read(DeviceBuffer buffer)

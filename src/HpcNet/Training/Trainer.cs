@@ -212,6 +212,9 @@ public sealed unsafe class Trainer : IDisposable
         Ensure.Positive(batchSize, nameof(batchSize));
         if (validation is not null)
             DataChecks.Fits(Network, Loss, validation, nameof(validation));
+        DataChecks.EnoughRows(Network, train.Count, Math.Min(batchSize, train.Count), training: true, nameof(train));
+        if (validation is not null)
+            DataChecks.EnoughRows(Network, validation.Count, EvaluationProgram.MostRows, training: false, nameof(validation));
         Enter();
         try
         {
@@ -306,6 +309,8 @@ public sealed unsafe class Trainer : IDisposable
             var cells = new ulong[program.SlotCount];
             program.FillSlots(cells, 0, Optimizer.LearningRate, (ulong)_ruleSteps + 1, (ulong)_randomSteps, MomentumOfStep);
             DeviceBuffer[] buffers = [Network.Parameters, _state.Gradients, .. _state.Moments];
+            if (Network.State is { } running)
+                buffers = [.. buffers, running];
             lock (Network.Gate)
             {
                 Network.ThrowIfDisposed();
@@ -354,7 +359,8 @@ public sealed unsafe class Trainer : IDisposable
             ? null
             : EvaluationProgram.For(Network, Loss, validation, nameof(validation));
         DeviceBuffer? best = EarlyStopping is null ? null : new DeviceBuffer(Network.Device, Network.Graph.Elements);
-        var run = new FitRun(this, session, train, epochs, validation, evaluation, progress, best);
+        DeviceBuffer? bestState = best is null || Network.State is null ? null : new DeviceBuffer(Network.Device, Network.Graph.StateElements);
+        var run = new FitRun(this, session, train, epochs, validation, evaluation, progress, best, bestState);
         try
         {
             return run.Execute(cancellation);
@@ -362,6 +368,7 @@ public sealed unsafe class Trainer : IDisposable
         finally
         {
             best?.Dispose();
+            bestState?.Dispose();
         }
     }
 
@@ -419,9 +426,13 @@ public sealed unsafe class Trainer : IDisposable
     private int Rows(ReadOnlySpan<float> x)
     {
         int inputs = Network.Inputs;
-        if (x.Length > 0 && x.Length % inputs == 0)
-            return x.Length / inputs;
-        return Ensure.WholeRows(x.Length, inputs, nameof(x), DataChecks.Reader(Network));
+        int rows = x.Length > 0 && x.Length % inputs == 0
+            ? x.Length / inputs
+            : Ensure.WholeRows(x.Length, inputs, nameof(x), DataChecks.Reader(Network));
+        DataChecks.EnoughRows(Network, rows, rows, training: true, nameof(x));
+        if (Network.Preprocessing is null)
+            DataChecks.Indices(Network, x, nameof(x));
+        return rows;
     }
 
     private TrainingProgram StepProgram(int rows, bool labels)
@@ -529,7 +540,7 @@ public sealed unsafe class Trainer : IDisposable
     /// <summary>One call of Fit.</summary>
     private sealed class FitRun(
         Trainer trainer, FitSession session, Dataset train, int epochs, Dataset? validation, EvaluationProgram? evaluation,
-        IProgress<TrainingProgress>? progress, DeviceBuffer? best)
+        IProgress<TrainingProgress>? progress, DeviceBuffer? best, DeviceBuffer? bestState)
     {
         private readonly Network _network = trainer.Network;
         private readonly List<EpochRecord> _records = [];
@@ -676,7 +687,7 @@ public sealed unsafe class Trainer : IDisposable
             lock (_network.Gate)
             {
                 _network.ThrowIfDisposed();
-                _network.Parameters.Read<float>(trainer._current);
+                _network.ReadContents(trainer._current);
             }
             return Numbers.FirstNotFinite(trainer._current) < 0;
         }
@@ -689,7 +700,7 @@ public sealed unsafe class Trainer : IDisposable
             lock (_network.Gate)
             {
                 _network.ThrowIfDisposed();
-                _network.Parameters.Write<float>(trainer._finite);
+                _network.WriteContents(trainer._finite);
             }
             trainer._state.Clear();
             trainer._ruleSteps = 0;
@@ -721,7 +732,7 @@ public sealed unsafe class Trainer : IDisposable
 
         private void KeepFinite()
         {
-            int elements = _network.Graph.Elements;
+            int elements = _network.ContentElements;
             if (trainer._finite.Length != elements)
                 (trainer._finite, trainer._current) = (new float[elements], new float[elements]);
             if (ParametersAreFinite())
@@ -741,6 +752,7 @@ public sealed unsafe class Trainer : IDisposable
                 {
                     _network.ThrowIfDisposed();
                     _network.Parameters.CopyTo(best!);
+                    _network.State?.CopyTo(bestState!);
                 }
             }
             return epoch - _bestEpoch >= stopping.Patience;
@@ -752,8 +764,10 @@ public sealed unsafe class Trainer : IDisposable
                 return;
             lock (_network.Gate)
             {
-                if (!_network.IsDisposed)
-                    best.CopyTo(_network.Parameters);
+                if (_network.IsDisposed)
+                    return;
+                best.CopyTo(_network.Parameters);
+                bestState?.CopyTo(_network.State!);
             }
         }
 

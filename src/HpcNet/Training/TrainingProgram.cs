@@ -122,6 +122,7 @@ internal sealed unsafe class TrainingProgram : IDisposable
             Training = true,
             Backward = true,
             Trains = network.Trains,
+            State = network.State,
             Seed = seed,
             RandomStream = node => DeclareSlot(
                 recorder, rules, new SlotRule(SlotSource.RandomStream, Base: RandomStreams.Dropout(node)),
@@ -136,6 +137,7 @@ internal sealed unsafe class TrainingProgram : IDisposable
         loss.RecordForward(recorder, output, Target);
         loss.RecordBackward(recorder, output, Target, gradient);
         graph.Backward(gradient);
+        graph.UpdateState();
         RecordUpdate(recorder, rules, network, optimizer, state, step, seed, movesMomentum);
 
         Native = recorder.Finish();

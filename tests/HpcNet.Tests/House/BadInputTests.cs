@@ -86,6 +86,29 @@ public sealed class BadInputTests
         ["infinite slope"] = Row<ArgumentOutOfRangeException>(
             () => Initializer.He(InitializerDistribution.Normal, negativeSlope: double.PositiveInfinity), "negativeSlope"),
         ["infinite orthogonal gain"] = Row<ArgumentOutOfRangeException>(() => Initializer.Orthogonal(float.NaN), "gain is NaN"),
+        ["batch norm with negative momentum"] = Row<ArgumentOutOfRangeException>(() => new BatchNorm(-0.1f), "momentum is -0.1"),
+        ["batch norm with momentum above 1"] = Row<ArgumentOutOfRangeException>(() => new BatchNorm(1.5f), "momentum is 1.5"),
+        ["batch norm with NaN momentum"] = Row<ArgumentOutOfRangeException>(() => new BatchNorm(float.NaN), "momentum is NaN"),
+        ["batch norm with epsilon 0"] = Row<ArgumentOutOfRangeException>(() => new BatchNorm(epsilon: 0f), "epsilon is 0"),
+        ["batch norm of no features"] = Row<ArgumentOutOfRangeException>(() => new BatchNorm(features: 0), "features is 0"),
+        ["batch norm of other features"] = Row<ArgumentException>(
+            () => new Network(Device.Default, 4, new BatchNorm(features: 5), new Dense(2)), "'batchnorm1'", "expects 5 features, got 4"),
+        ["layer norm with negative epsilon"] = Row<ArgumentOutOfRangeException>(() => new LayerNorm(epsilon: -1f), "epsilon is -1"),
+        ["layer norm of no dimensions"] = Row<ArgumentOutOfRangeException>(() => new LayerNorm(0), "dimensions is 0"),
+        ["layer norm of more dimensions than there are"] = Row<ArgumentException>(
+            () => new Network(Device.Default, 4, new LayerNorm(2), new Dense(2)), "'layernorm1'", "2 dimensions"),
+        ["embedding of nothing"] = Row<ArgumentOutOfRangeException>(() => new Embedding(0, 2), "count is 0"),
+        ["embedding beyond exact floats"] = Row<ArgumentOutOfRangeException>(() => new Embedding((1 << 24) + 1, 1), "16777217"),
+        ["embedding without a dimension"] = Row<ArgumentOutOfRangeException>(() => new Embedding(2, 0), "dimension is 0"),
+        ["embedding with a padding that is no row"] = Row<ArgumentOutOfRangeException>(() => new Embedding(2, 2, paddingIndex: 2), "paddingIndex is 2"),
+        ["unknown state"] = OnNetwork<ArgumentException>(n => n.GetState("bn.running_mean", new float[1]), "'bn.running_mean'", "none"),
+        ["negative variance"] = Row<ArgumentException>(
+            () =>
+            {
+                using var network = new Network(Device.Default, 2, new BatchNorm(), new Dense(1));
+                network.SetState("batchnorm1.running_var", [1f, -1f]);
+            },
+            "values[1] is -1", "0 or more"),
         ["infinite constant"] = Row<ArgumentOutOfRangeException>(() => Initializer.Constant(float.NegativeInfinity), "value"),
 
         // Devices.

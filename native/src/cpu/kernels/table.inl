@@ -54,5 +54,14 @@ static constexpr Kernels make_kernels(const char* isa) {
         {HPC_CELLS(HPC_ROW)},
 #undef HPC_ROW
         fma_loop,
+        batch_moments,
+        batch_norm_sums,
+        batch_statistics,
+        running_statistics,
+        combine_channel_sums,
+        batch_normalize,
+        batch_norm_gradient,
+        layer_norm_forward,
+        layer_norm_backward,
     };
 }
