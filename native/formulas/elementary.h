@@ -106,8 +106,14 @@ HPC_FORMULA F hpc_expm1(F x) {
     return SEL(LT(ABS(x), K(1e-8f)), x, y + y);
 }
 
+// log(1 + e) for 0 <= e <= 1: 1 + e is 1 + f, or above sqrt(2) - 1 it is 2 (1 + f) with f = (e - 1) / 2.
+HPC_FORMULA F log1p_unit(F e) {
+    F f = SEL(LT(K(0.414213562f), e), FMA(K(0.5f), e, K(-0.5f)), e);
+    return log_reduced(f, SEL(LT(K(0.414213562f), e), K(1.0f), K(0.0f)));
+}
+
 // log(1 + e^x)
-HPC_FORMULA F hpc_softplus(F x) { return MAXK(x, K(0.0f)) + hpc_log1p(hpc_exp(K(0.0f) - ABS(x))); }
+HPC_FORMULA F hpc_softplus(F x) { return MAXK(x, K(0.0f)) + log1p_unit(hpc_exp(K(0.0f) - ABS(x))); }
 
 // 1 / (1 + e^-x) from e = e^-|x| and d = 1 / (1 + e): neither side cancels or overflows.
 HPC_FORMULA F sigmoid_of(F x, F e, F d) { return SEL(LT(x, K(0.0f)), e * d, d); }
