@@ -324,7 +324,7 @@ private:
         const uint32_t all_gradients = flat(HPC_VALUE_GRADIENT, gradients);
         if (shape.clip) {
             const uint32_t norm = program.value(HPC_VALUE_TEMPORARY, HPC_FLOAT32, HPC_LEAD_FIXED, 1, 1);
-            hpc_norm measure{all_gradients, norm};
+            hpc_norm measure{all_gradients, norm, 2, 0};
             HPC_EXPECT(hpc_record_norm(p, &measure));
             hpc_clip_by_norm clip{all_gradients, norm, {0.1f, 0}};
             HPC_EXPECT(hpc_record_clip_by_norm(p, &clip));

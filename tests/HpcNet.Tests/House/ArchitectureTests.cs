@@ -25,6 +25,9 @@ public sealed unsafe class ArchitectureTests
                 // A caller's OpenCL handles are raw nint, as every .NET OpenCL binding gives them: these two doors and no others.
                 bool takesHandles = member is MethodInfo { Name: nameof(Device.OpenCl), DeclaringType.Name: nameof(Device) }
                     or ConstructorInfo { DeclaringType.Name: nameof(OpenClMemory) };
+                // The runtime's own constructor of a delegate.
+                if (type.IsAssignableTo(typeof(Delegate)) && member is ConstructorInfo)
+                    continue;
                 foreach (Type used in Signature(member))
                 {
                     if (takesHandles && used == typeof(nint))
@@ -86,7 +89,12 @@ public sealed unsafe class ArchitectureTests
     [Fact]
     public void Every_native_rule_has_its_optimizer_with_its_hyperparameters()
     {
-        Optimizer[] optimizers = [new Sgd(0.1f), new Sgd(0.1f, 0.9f), new Adam()];
+        Optimizer[] optimizers =
+        [
+            new Sgd(0.1f), new Sgd(0.1f, 0.9f), new Adam(), new Adagrad(), new RmsProp(), new RmsProp(momentum: 0.9f), new RmsProp(centered: true),
+            new RmsProp(momentum: 0.9f, centered: true), new Adadelta(), new Adam(amsGrad: true), new Adamax(), new NAdam(), new RAdam(), new Rprop(),
+            new AveragedSgd(),
+        ];
         Assert.Equal(Enum.GetValues<hpc_rule>(), optimizers.Select(o => o.Rule));
         foreach (Optimizer optimizer in optimizers)
         {
@@ -102,7 +110,7 @@ public sealed unsafe class ArchitectureTests
         }
         Assert.All(
             typeof(Optimizer).Assembly.GetTypes().Where(t => t.IsSubclassOf(typeof(Optimizer))),
-            t => Assert.Contains(optimizers, o => o.GetType() == t));
+            t => Assert.Contains(optimizers, o => t.IsAssignableTo(o.GetType())));
     }
 
     [Fact]
