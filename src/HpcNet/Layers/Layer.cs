@@ -74,7 +74,7 @@ public abstract record Layer
         "dense" => Dense.Read(json),
         "dropout" => Dropout.Read(json),
         "activation" => ActivationLayer.Read(json),
-        "simple_rnn" => SimpleRnn.Read(json),
+        "rnn" => SimpleRnn.Read(json),
         "lstm" => Lstm.Read(json),
         "gru" => Gru.Read(json),
         _ => null,
