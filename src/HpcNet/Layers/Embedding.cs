@@ -35,8 +35,7 @@ public sealed record Embedding : Layer
                 nameof(paddingIndex), padding, $"paddingIndex is {padding}; expected 0 to {count - 1}, a row of the table.");
         }
         PaddingIndex = paddingIndex;
-        // Variance count / fan in, the fan in being the rows of the table.
-        WeightInitializer = weightInitializer ?? new NormalInitializer("StandardNormal", count, WithFanOut: false);
+        WeightInitializer = weightInitializer ?? Initializer.Normal(0f, 1f);
     }
 
     /// <summary>Rows of the table.</summary>

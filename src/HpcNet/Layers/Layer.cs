@@ -86,7 +86,7 @@ public abstract record Layer
         "dropout" => Dropout.Read(json),
         "activation" => ActivationLayer.Read(json),
         "prelu" => PRelu.Read(json),
-        "simple_rnn" => SimpleRnn.Read(json),
+        "rnn" => SimpleRnn.Read(json),
         "lstm" => Lstm.Read(json),
         "gru" => Gru.Read(json),
         "batchnorm" => BatchNorm.Read(json),

@@ -33,7 +33,7 @@ public sealed record SimpleRnn : RecurrentLayer
     /// <summary>The function f.</summary>
     public Activation Activation { get; }
 
-    internal override string Kind => "simple_rnn";
+    internal override string Kind => "rnn";
 
     private protected override hpc_cell Cell =>
         Activation.Name == Activation.ReLU.Name ? hpc_cell.HPC_CELL_RNN_RELU : hpc_cell.HPC_CELL_RNN_TANH;

@@ -371,6 +371,7 @@ public sealed record Lbfgs
                     Training = true,
                     Backward = true,
                     Trains = network.Trains,
+                    State = network.State,
                     RandomStream = static node => RandomStreams.Dropout(node),
                 },
                 hpc_value_kind.HPC_VALUE_TEMPORARY);
