@@ -751,7 +751,7 @@ public:
         return {[=, &x, limits = limits_, n = n, from = place(n.x), weight = place(n.weight), bias = place(n.bias), y = place(n.y),
                  statistics = place(n.statistics)](const Run& run, Step& step) {
             const cl_ulong size = n.size, groups = x.elements(run.extents) / size;
-            step.use(gather_launch(groups, size, limits), [&] { return layer_norm_forward_kernel(size, limits); });
+            step.use(layer_norm_launch(groups, size, limits), [&] { return layer_norm_forward_kernel(size, limits); });
             step.operand(from);
             step.operand(weight);
             step.operand(bias);
@@ -772,7 +772,7 @@ public:
         if (n.dx)
             steps.push_back([=, &x, limits = limits_, n = n, weight = place(n.weight), dx = place(n.dx)](const Run& run, Step& step) {
                 const cl_ulong groups = x.elements(run.extents) / size;
-                step.use(gather_launch(groups, size, limits), [&] { return layer_norm_gradient_kernel(size, limits); });
+                step.use(layer_norm_launch(groups, size, limits), [&] { return layer_norm_gradient_kernel(size, limits); });
                 step.operand(from);
                 step.operand(dy);
                 step.operand(weight);

@@ -613,14 +613,18 @@ inline Kernel batch_normalize_kernel() { return {&kNormalizationSource, "", "bat
 inline Kernel batch_norm_gradient_kernel() { return {&kNormalizationSource, "", "batch_norm_gradient"}; }
 // Arguments: metrics, guard, statistics, mean, variance, batches; channels (ulong); cumulative (uint); momentum. Launch: one_group.
 inline Kernel batch_norm_update_kernel() { return {&kNormalizationSource, "", "batch_norm_update"}; }
-// Arguments: metrics, guard, x, weight, bias, y, statistics; groups, size (ulong); epsilon; what (uint). Launch:
-// gather_launch(groups, size).
-inline Kernel layer_norm_forward_kernel(uint64_t size, const Limits& limits) {
-    return {&kNormalizationSource, define("HPC_ROW_LANES", row_lanes(size, limits)), "layer_norm_forward"};
+// Work-items that share a group.
+inline uint64_t layer_norm_lanes(uint64_t size, const Limits& limits) { return std::min<uint64_t>(row_lanes(size, limits), 32); }
+inline Launch layer_norm_launch(uint64_t groups, uint64_t size, const Limits& limits) {
+    return {blocks_of(groups, limits.group / layer_norm_lanes(size, limits)), limits.group};
 }
-// Arguments: metrics, guard, x, dy, weight, statistics, dx; groups, size (ulong); what (uint). Launch: gather_launch(groups, size).
+// Arguments: metrics, guard, x, weight, bias, y, statistics; groups, size (ulong); epsilon; what (uint). Launch: layer_norm_launch.
+inline Kernel layer_norm_forward_kernel(uint64_t size, const Limits& limits) {
+    return {&kNormalizationSource, define("HPC_ROW_LANES", layer_norm_lanes(size, limits)), "layer_norm_forward"};
+}
+// Arguments: metrics, guard, x, dy, weight, statistics, dx; groups, size (ulong); what (uint). Launch: layer_norm_launch.
 inline Kernel layer_norm_gradient_kernel(uint64_t size, const Limits& limits) {
-    return {&kNormalizationSource, define("HPC_ROW_LANES", row_lanes(size, limits)), "layer_norm_gradient"};
+    return {&kNormalizationSource, define("HPC_ROW_LANES", layer_norm_lanes(size, limits)), "layer_norm_gradient"};
 }
 
 // ---- Embedding (embedding.cl) ---------------------------------------------------------------------------------------

@@ -49,10 +49,17 @@ public sealed class NormalizationTests : IDisposable
     [MemberData(nameof(Gradients))]
     public void Gradients_agree_with_differences(string target, string kind, int width, int rows)
     {
-        // Saturated at 2 rows: there a batch's values become about +-1, whatever they are.
-        using var network = new Network(Targets.Open(target), width, seed: 3, [.. Kinds[kind], new Dense(2)]);
+        // Two rows of a batch become about +-1, whatever they are, and differences see nothing but noise: not so with a large epsilon.
+        Layer layer = rows == 2 && Kinds[kind][0] is BatchNorm batch
+            ? new BatchNorm(batch.Momentum, 0.5f, batch.Affine, batch.TrackRunningStatistics)
+            : Kinds[kind][0];
+        using var network = new Network(Targets.Open(target), width, seed: 3, layer, new Dense(2));
         Perturb(network);
-        GradientCheckReport report = GradientCheck.Run(network, Loss.MeanSquaredError, Samples.Uniform(rows * width, 11), Samples.Uniform(rows * 2, 12));
+        // Rows of a column stand apart, so that none change places within a step.
+        float[] x = Samples.Uniform(rows * width, 11);
+        for (int i = 0; i < x.Length; i++)
+            x[i] += i / width % 2 * 2.5f;
+        GradientCheckReport report = GradientCheck.Run(network, Loss.MeanSquaredError, x, Samples.Uniform(rows * 2, 12));
         Assert.True(report.Passes(3e-2), report.ToString());
     }
 

@@ -42,7 +42,10 @@ embedding_backward(HPC_HEAD, global const uint* indices, ulong indices_at, globa
     global const uint* index = indices + indices_at;
     long row = row_of(index[place], whole, table_rows);
     uint earlier = row < 0 || row == (long)padding;
-    for (ulong i = id; i < place && !earlier; i += HPC_GROUP) earlier = row_of(index[i], whole, table_rows) == row;
+    // All work-items take every turn, so that the loop ends for all of them at once.
+    for (ulong start = 0; start < place; start += HPC_GROUP) {
+        if (start + id < place && row_of(index[start + id], whole, table_rows) == row) earlier = 1;
+    }
     if (group_or(found, earlier, HPC_GROUP)) return;
     for (ulong from = 0; from < dimension; from += HPC_GROUP) {
         ulong j = from + id;

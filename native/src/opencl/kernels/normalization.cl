@@ -95,30 +95,26 @@ HPC_FORMULA void combine_two(global const ulong* from, ulong parts, ulong channe
     }
 }
 
-// What is made of a shift, and of the means of d = x - shift and d^2.
-typedef struct moments {
-    float mean, rest, scale, variance;
-} moments;
-
-HPC_FORMULA moments moments_of(float shift, sum_t m, sum_t squares, float epsilon) {
-    moments result;
+// The mean, what rounding took from it, the scale and the variance, made of a shift and of the means of d = x - shift and d^2.
+HPC_FORMULA float4 moments_of(float shift, sum_t m, sum_t squares, float epsilon) {
+    float4 result;
 #if defined(HPC_FP64)
     double exact = (double)shift + m, v = squares - m * m;
     // What is below 0 is rounding; a NaN stays.
     v = v < 0.0 ? 0.0 : v;
-    result.mean = (float)exact;
-    result.rest = (float)(exact - (double)result.mean);
-    result.scale = (float)(1.0 / sqrt(v + (double)epsilon));
-    result.variance = (float)v;
+    result.s0 = (float)exact;
+    result.s1 = (float)(exact - (double)result.s0);
+    result.s2 = (float)(1.0 / sqrt(v + (double)epsilon));
+    result.s3 = (float)v;
 #else
     sum_t exact = sum_add(sum_of(shift), m);
     float p = m.x * m.x;
     sum_t v = sum_add(squares, (float2)(-p, -(fma(m.x, m.x, -p) + 2.0f * (m.x * m.y))));
     if (v.x < 0.0f) v = sum_of(0.0f);
-    result.mean = exact.x;
-    result.rest = exact.y;
-    result.scale = 1.0f / sqrt(sum_add(v, sum_of(epsilon)).x);
-    result.variance = v.x;
+    result.s0 = exact.x;
+    result.s1 = exact.y;
+    result.s2 = 1.0f / sqrt(sum_add(v, sum_of(epsilon)).x);
+    result.s3 = v.x;
 #endif
     return result;
 }
@@ -132,12 +128,12 @@ batch_statistics(HPC_HEAD, global const float* x, ulong x_at, global const uint*
     if (channel >= channels) return;
     sum_t a, b;
     combine_two((global const ulong*)(parts + parts_at) + channel, count, channels, &a, &b);
-    moments m = moments_of(x[x_at + channel * length], sum_over(a, values), sum_over(b, values), epsilon);
+    float4 m = moments_of(x[x_at + channel * length], sum_over(a, values), sum_over(b, values), epsilon);
     global float* s = statistics + statistics_at + channel;
-    s[0] = m.mean;
-    s[channels] = m.rest;
-    s[2 * channels] = m.scale;
-    s[3 * channels] = m.variance * unbias;
+    s[0] = m.s0;
+    s[channels] = m.s1;
+    s[2 * channels] = m.s2;
+    s[3 * channels] = m.s3 * unbias;
 }
 
 // The same from running statistics.
@@ -260,6 +256,17 @@ batch_norm_update(HPC_HEAD, global const float* statistics, ulong statistics_at,
 // ---- Layer normalization: HPC_ROW_LANES neighbours share a group of `size` -----------------------------------------------
 #if defined(HPC_ROW_LANES)
 
+// The sum over the neighbours that share a group, in their order; all of them get it. Few neighbours: each adds for itself.
+HPC_INLINE sum_t shared_sum(local sum_t* cells, sum_t value) {
+    uint id = (uint)get_local_id(0), first = id & ~(uint)(HPC_ROW_LANES - 1);
+    cells[id] = value;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    sum_t sum = cells[first];
+    for (uint k = 1; k < HPC_ROW_LANES; ++k) sum = sum_add(sum, cells[first + k]);
+    barrier(CLK_LOCAL_MEM_FENCE);
+    return sum;
+}
+
 HPC_KERNEL(HPC_GROUP)
 layer_norm_forward(HPC_HEAD, global const float* x, ulong x_at, global const float* weight, ulong weight_at, global const float* bias,
                    ulong bias_at, global float* y, ulong y_at, global float* statistics, ulong statistics_at, ulong groups, ulong size,
@@ -268,28 +275,33 @@ layer_norm_forward(HPC_HEAD, global const float* x, ulong x_at, global const flo
     HPC_GUARD();
     uint id = (uint)get_local_id(0), lane = id & (HPC_ROW_LANES - 1);
     ulong group = get_group_id(0) * (HPC_GROUP / HPC_ROW_LANES) + id / HPC_ROW_LANES;
-    // Work-items without a group go along to the barriers.
+    // Work-items without a group go along to the barriers, and all take every turn of a loop.
     ulong width = group < groups ? size : 0;
     global const float* from = x + x_at + (group < groups ? group * size : 0);
     global float* to = y + y_at + (group < groups ? group * size : 0);
     float shift = from[0];
     sum_t a = sum_of(0.0f), b = sum_of(0.0f);
-    for (ulong j = lane; j < width; j += HPC_ROW_LANES) {
+    for (ulong start = 0; start < size; start += HPC_ROW_LANES) {
+        ulong j = start + lane;
+        if (j >= width) continue;
         float d = from[j] - shift;
         a = sum_add(a, sum_of(d));
         b = sum_add(b, sum_of_product(d, d));
     }
-    a = group_sum(cells, a, HPC_ROW_LANES);
-    b = group_sum(cells, b, HPC_ROW_LANES);
-    moments m = moments_of(shift, sum_over(a, size), sum_over(b, size), epsilon);
+    a = shared_sum(cells, a);
+    b = shared_sum(cells, b);
+    float4 m = moments_of(shift, sum_over(a, size), sum_over(b, size), epsilon);
+    float mean = m.s0, rest = m.s1, scale = m.s2;
     if (width > 0 && lane == 0) {
         global float* s = statistics + statistics_at + group * 3;
-        s[0] = m.mean;
-        s[1] = m.rest;
-        s[2] = m.scale;
+        s[0] = mean;
+        s[1] = rest;
+        s[2] = scale;
     }
-    for (ulong j = lane; j < width; j += HPC_ROW_LANES) {
-        float n = normalized_value(from[j], m.mean, m.rest, m.scale);
+    for (ulong start = 0; start < size; start += HPC_ROW_LANES) {
+        ulong j = start + lane;
+        if (j >= width) continue;
+        float n = normalized_value(from[j], mean, rest, scale);
         to[j] = affine_value(n, what & 1 ? weight[weight_at + j] : 1.0f, what & 2 ? bias[bias_at + j] : 0.0f);
     }
 }
@@ -309,15 +321,19 @@ layer_norm_gradient(HPC_HEAD, global const float* x, ulong x_at, global const fl
     global const float* s = statistics + statistics_at + known * 3;
     float mean = s[0], rest = s[1], scale = s[2];
     sum_t a = sum_of(0.0f), b = sum_of(0.0f);
-    for (ulong j = lane; j < width; j += HPC_ROW_LANES) {
+    for (ulong start = 0; start < size; start += HPC_ROW_LANES) {
+        ulong j = start + lane;
+        if (j >= width) continue;
         float g = what & 1 ? incoming[j] * weight[weight_at + j] : incoming[j];
         a = sum_add(a, sum_of(g));
         b = sum_add(b, sum_of_product(g, normalized_value(from[j], mean, rest, scale)));
     }
-    a = group_sum(cells, a, HPC_ROW_LANES);
-    b = group_sum(cells, b, HPC_ROW_LANES);
+    a = shared_sum(cells, a);
+    b = shared_sum(cells, b);
     float mean_g = sum_to_float(sum_over(a, size)), mean_gn = sum_to_float(sum_over(b, size));
-    for (ulong j = lane; j < width; j += HPC_ROW_LANES) {
+    for (ulong start = 0; start < size; start += HPC_ROW_LANES) {
+        ulong j = start + lane;
+        if (j >= width) continue;
         float g = what & 1 ? incoming[j] * weight[weight_at + j] : incoming[j];
         to[j] = normalized_gradient(g, normalized_value(from[j], mean, rest, scale), mean_g, mean_gn, scale);
     }
