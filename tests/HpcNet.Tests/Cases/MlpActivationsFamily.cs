@@ -53,6 +53,7 @@ internal sealed unsafe class MlpActivationsFamily : IFamily
             network.Graph, recorder, network.Parameters, gradients,
             new RecordingPurpose
             {
+                State = network.State,
                 Training = true,
                 Backward = true,
                 InputGradient = true,
