@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "728ad2fafc9582fe4c499a9fbf14066ca35ef72985129d0cb862f392c1faa2d2";
+    public const string Sha256 = "14f94b715c4fc92273adf7d691248d3a446db0b7b780dd53ce120a723b22c009";
 }

@@ -825,7 +825,7 @@ void check_cross_entropy(const Limits& limits, const CrossEntropyCase& c, const 
     }
 
     std::vector<float> expected(count);
-    cpu::SoftmaxCrossEntropyRows rows{c.logits.data(),
+    cpu::ClassLossRows rows{c.logits.data(),
                                       what.labels ? c.labels.data() : nullptr,
                                       what.labels ? nullptr : c.probabilities.data(),
                                       expected.data(),
@@ -836,7 +836,7 @@ void check_cross_entropy(const Limits& limits, const CrossEntropyCase& c, const 
                                       0,
                                       0,
                                       0};
-    oracle().softmax_cross_entropy(rows);
+    oracle().class_loss[what.loss](rows);
     if (what.gradient) {
         const std::vector<float> actual = in_place ? x.read() : gradient.read();
         std::vector<double> truth(c.classes), bound(c.classes, 1e-30);

@@ -19,6 +19,17 @@ const char* activation_name(int32_t activation) {
     return info ? info->name : "?";
 }
 
+const char* class_loss_name(int32_t loss) {
+    switch (loss) {
+        case HPC_CLASS_LOSS_NEGATIVE_LOG_LIKELIHOOD:
+            return "negative_log_likelihood";
+        case HPC_CLASS_LOSS_MULTI_MARGIN:
+            return "multi_margin";
+        default:
+            return "softmax_cross_entropy";
+    }
+}
+
 uint64_t at_least_zero(const std::vector<Value>& values, ValueId id, const Extents& at) {
     return id ? values[id - 1].elements(at) : 0;
 }
@@ -76,11 +87,14 @@ std::vector<Operand> operands(const Payload& payload) {
                    [&](const LossNode& n) {
                        read(n.prediction, "prediction");
                        read(n.target, "target");
+                       read(n.weights, "weights");
+                       read(n.alphas, "alphas");
                        write(n.gradient, "gradient");
                    },
-                   [&](const SoftmaxCrossEntropyNode& n) {
-                       read(n.logits, "logits");
+                   [&](const ClassLossNode& n) {
+                       read(n.scores, "scores");
                        read(n.target, "target");
+                       read(n.class_weights, "class_weights");
                        write(n.gradient, "gradient");
                        write(n.sums, "sums");
                    },
@@ -147,11 +161,11 @@ std::string name_of(const Payload& payload) {
                                                              : "loss_backward ") +
                        (info ? info->name : "?");
             },
-            [](const SoftmaxCrossEntropyNode& n) {
-                std::string name = n.adds_loss && n.gradient ? "softmax_cross_entropy_forward + backward"
-                                   : n.adds_loss             ? "softmax_cross_entropy_forward"
-                                                             : "softmax_cross_entropy_backward";
-                return n.sums ? name + " + column_sums" : name;
+            [](const ClassLossNode& n) {
+                std::string name = class_loss_name(n.loss);
+                name += n.adds_loss && n.gradient ? "_forward + backward" : n.adds_loss ? "_forward" : "_backward";
+                if (n.sums) name += " + column_sums";
+                return name;
             },
             [](const hpc_softmax&) -> std::string { return "softmax"; },
             [](const hpc_update& n) {
@@ -177,7 +191,7 @@ bool overlap(const std::vector<Value>& values, ValueId a, ValueId b, const Exten
 }
 
 bool touches_metrics(const Payload& payload) {
-    return std::holds_alternative<LossNode>(payload) || std::holds_alternative<SoftmaxCrossEntropyNode>(payload) ||
+    return std::holds_alternative<LossNode>(payload) || std::holds_alternative<ClassLossNode>(payload) ||
            std::holds_alternative<hpc_norm>(payload) || std::holds_alternative<hpc_gather_rows>(payload);
 }
 
@@ -211,7 +225,7 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
                                 [&](const hpc_activation_forward& n) { return elements(n.x); },
                                 [&](const ActivationBackwardNode& n) { return elements(n.dx) * (n.sums ? 2 : 1); },
                                 [&](const LossNode& n) { return elements(n.prediction) * 3; },
-                                [&](const SoftmaxCrossEntropyNode& n) { return elements(n.logits) * (n.sums ? 6 : 5); },
+                                [&](const ClassLossNode& n) { return elements(n.scores) * (n.sums ? 6 : 5); },
                                 [&](const hpc_softmax& n) { return elements(n.x) * 4; },
                                 [&](const hpc_update& n) {
                                     return elements(n.parameters) * (n.rule == HPC_RULE_ADAM ? 12 : 4);
