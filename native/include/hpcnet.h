@@ -385,7 +385,7 @@ HPC_API hpc_status hpc_record_loss_backward(hpc_program* program, const hpc_loss
    Cross-entropy is -sum t log softmax(scores) with t = class_weights * ((1 - alpha) target + alpha / classes), the negative
    log-likelihood -class_weights[label] scores[label], multi-margin class_weights[label] / classes * the sum over the other
    classes of max(0, alpha - scores[label] + scores[i])^beta. class_weights is [1 x classes] or 0: all 1. With `ignores` = 1
-   rows whose label is `ignored` do not count.
+   rows whose label is `ignored` do not count; without labels that says nothing.
 
    HPC_REDUCTION_MEAN divides by the sum of the class weights of the labels of the rows that count, if there are labels,
    else by the number of rows; multi-margin always by the number of rows. A mean over nothing is 0, as is its gradient. */

@@ -323,7 +323,7 @@ public:
         what.loss = n.loss;
         what.mixed = n.mixes() || n.loss == HPC_CLASS_LOSS_MULTI_MARGIN;
         what.class_weights = n.class_weights != 0;
-        what.ignores = n.ignores;
+        what.ignores = n.ignores && labels;
         what.weighs = n.weighs(labels);
         std::vector<Prepare> steps;
         if (what.weighs)
@@ -362,7 +362,7 @@ public:
         if (n.adds_loss)
             steps.push_back([=, &scores, limits = limits_, n = n](const Run& run, Step& step) {
                 const cl_ulong rows = scores.rows(run.extents);
-                combine_losses(step, partials, cross_entropy_parts(rows, classes, limits), rows, 1, run.scalar(n.weight), n.ignores,
+                combine_losses(step, partials, cross_entropy_parts(rows, classes, limits), rows, 1, run.scalar(n.weight), what.ignores,
                                what.weighs, limits);
             });
         return steps;

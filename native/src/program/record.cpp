@@ -344,7 +344,7 @@ void Program::check_class_loss(ClassLossNode& node, const char* instruction) {
         if (scores.columns > INT32_MAX) fail(HPC_INVALID_ARGUMENT, "%s: too many classes", instruction);
     } else {
         same_shape(instruction, "target", target, "scores", scores);
-        if (node.loss != HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY || node.ignores)
+        if (node.loss != HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY)
             fail(HPC_INVALID_ARGUMENT, "%s: target '%s' holds float32: expected int32 labels", instruction, target.name.c_str());
     }
     if (node.class_weights) is_row(instruction, "class_weights", floats(node.class_weights, "class_weights"), scores.columns);
