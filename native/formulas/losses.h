@@ -128,8 +128,8 @@ HPC_FORMULA F kl_divergence_log_derivative(F p, F t, F alpha, F beta) {
 // Stirling's approximation of log t!, t log t - t + log(2 pi t) / 2, from above 1 on; else 0.
 HPC_FORMULA F stirling(F t) {
     F log_t = hpc_log(t);
-    F half = FMA(K(0.5f), log_t, K(0.918938533204672742f));
-    return SEL(LE(t, K(1.0f)), K(0.0f), FMA(t, log_t - K(1.0f), half));
+    F root = FMA(K(0.5f), log_t, K(0.918938533204672742f));
+    return SEL(LE(t, K(1.0f)), K(0.0f), FMA(t, log_t - K(1.0f), root));
 }
 
 // e^p - t p, and alpha times Stirling's term.
