@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "dbd27d2e8f082b55fcb6f8c953d34539d881f5b6e761c3f5d74f919017ac2def";
+    public const string Sha256 = "e9639555f042f7876022c5dc785a95a29e392d8e0118665fed058b9e9cde4d44";
 }

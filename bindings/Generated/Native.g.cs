@@ -72,6 +72,25 @@ internal unsafe partial struct hpc_activation_info
 internal enum hpc_loss
 {
     HPC_LOSS_SQUARED_ERROR = 0,
+    HPC_LOSS_ABSOLUTE_ERROR = 1,
+    HPC_LOSS_HUBER = 2,
+    HPC_LOSS_SMOOTH_L1 = 3,
+    HPC_LOSS_SIGMOID_CROSS_ENTROPY = 4,
+    HPC_LOSS_BINARY_CROSS_ENTROPY = 5,
+    HPC_LOSS_KL_DIVERGENCE = 6,
+    HPC_LOSS_KL_DIVERGENCE_LOG = 7,
+    HPC_LOSS_POISSON_LOG = 8,
+    HPC_LOSS_POISSON = 9,
+    HPC_LOSS_HINGE = 10,
+    HPC_LOSS_SOFT_MARGIN = 11,
+}
+
+[NativeTypeName("unsigned int")]
+internal enum hpc_class_loss_kind
+{
+    HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY = 0,
+    HPC_CLASS_LOSS_NEGATIVE_LOG_LIKELIHOOD = 1,
+    HPC_CLASS_LOSS_MULTI_MARGIN = 2,
 }
 
 internal unsafe partial struct hpc_loss_info
@@ -91,6 +110,7 @@ internal enum hpc_reduction
 {
     HPC_REDUCTION_MEAN = 0,
     HPC_REDUCTION_SUM = 1,
+    HPC_REDUCTION_BATCH_MEAN = 2,
 }
 
 [NativeTypeName("unsigned int")]
@@ -474,6 +494,12 @@ internal partial struct hpc_loss_forward
     public float beta;
 
     public hpc_scalar weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint weights;
+
+    [NativeTypeName("uint32_t")]
+    public uint alphas;
 }
 
 internal partial struct hpc_loss_backward
@@ -501,32 +527,57 @@ internal partial struct hpc_loss_backward
     public float beta;
 
     public hpc_scalar weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint weights;
+
+    [NativeTypeName("uint32_t")]
+    public uint alphas;
 }
 
-internal partial struct hpc_softmax_cross_entropy_forward
+internal partial struct hpc_class_loss_forward
 {
+    [NativeTypeName("int32_t")]
+    public int loss;
+
     [NativeTypeName("int32_t")]
     public int reduction;
 
     [NativeTypeName("uint32_t")]
-    public uint logits;
+    public uint scores;
 
     [NativeTypeName("uint32_t")]
     public uint target;
 
+    public hpc_scalar weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint class_weights;
+
+    [NativeTypeName("uint32_t")]
+    public uint ignores;
+
+    [NativeTypeName("int32_t")]
+    public int ignored;
+
+    public float alpha;
+
+    public float beta;
+
     [NativeTypeName("uint32_t")]
     public uint reserved;
-
-    public hpc_scalar weight;
 }
 
-internal partial struct hpc_softmax_cross_entropy_backward
+internal partial struct hpc_class_loss_backward
 {
+    [NativeTypeName("int32_t")]
+    public int loss;
+
     [NativeTypeName("int32_t")]
     public int reduction;
 
     [NativeTypeName("uint32_t")]
-    public uint logits;
+    public uint scores;
 
     [NativeTypeName("uint32_t")]
     public uint target;
@@ -534,7 +585,20 @@ internal partial struct hpc_softmax_cross_entropy_backward
     [NativeTypeName("uint32_t")]
     public uint gradient;
 
+    [NativeTypeName("uint32_t")]
+    public uint class_weights;
+
     public hpc_scalar weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint ignores;
+
+    [NativeTypeName("int32_t")]
+    public int ignored;
+
+    public float alpha;
+
+    public float beta;
 }
 
 internal partial struct hpc_softmax
@@ -1081,6 +1145,8 @@ internal partial struct hpc_metrics
 {
     public double loss;
 
+    public double weight;
+
     public double gradient_norm;
 
     [NativeTypeName("uint64_t")]
@@ -1277,10 +1343,10 @@ internal static unsafe partial class Native
     public static extern hpc_status hpc_record_loss_backward(hpc_program* program, [NativeTypeName("const hpc_loss_backward *")] hpc_loss_backward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-    public static extern hpc_status hpc_record_softmax_cross_entropy_forward(hpc_program* program, [NativeTypeName("const hpc_softmax_cross_entropy_forward *")] hpc_softmax_cross_entropy_forward* arguments);
+    public static extern hpc_status hpc_record_class_loss_forward(hpc_program* program, [NativeTypeName("const hpc_class_loss_forward *")] hpc_class_loss_forward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-    public static extern hpc_status hpc_record_softmax_cross_entropy_backward(hpc_program* program, [NativeTypeName("const hpc_softmax_cross_entropy_backward *")] hpc_softmax_cross_entropy_backward* arguments);
+    public static extern hpc_status hpc_record_class_loss_backward(hpc_program* program, [NativeTypeName("const hpc_class_loss_backward *")] hpc_class_loss_backward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_softmax(hpc_program* program, [NativeTypeName("const hpc_softmax *")] hpc_softmax* arguments);

@@ -119,8 +119,26 @@ HPC_API hpc_status hpc_get_activation_info(int32_t activation, hpc_activation_in
 
 /* Elementwise losses of a prediction and a target of the same shape; formulas in native/formulas/losses.h. */
 typedef enum hpc_loss {
-    HPC_LOSS_SQUARED_ERROR = 0 /* (p - t)^2; with HPC_REDUCTION_MEAN the mean squared error */
+    HPC_LOSS_SQUARED_ERROR = 0, /* (p - t)^2; with HPC_REDUCTION_MEAN the mean squared error */
+    HPC_LOSS_ABSOLUTE_ERROR = 1,       /* |p - t| */
+    HPC_LOSS_HUBER = 2,                /* alpha: delta */
+    HPC_LOSS_SMOOTH_L1 = 3,            /* alpha: beta of the literature */
+    HPC_LOSS_SIGMOID_CROSS_ENTROPY = 4,/* p is a logit; alpha multiplies what positive targets add */
+    HPC_LOSS_BINARY_CROSS_ENTROPY = 5, /* p is a probability */
+    HPC_LOSS_KL_DIVERGENCE = 6,        /* p is a log-probability, t a probability */
+    HPC_LOSS_KL_DIVERGENCE_LOG = 7,    /* both are log-probabilities */
+    HPC_LOSS_POISSON_LOG = 8,          /* p is the logarithm of a rate; alpha = 1 adds Stirling's term */
+    HPC_LOSS_POISSON = 9,              /* p is a rate; alpha as above, beta: epsilon */
+    HPC_LOSS_HINGE = 10,               /* t is 1 or -1; alpha: margin */
+    HPC_LOSS_SOFT_MARGIN = 11          /* t is 1 or -1 */
 } hpc_loss;
+
+/* Losses of whole rows of scores, one for each class, against the row's class. */
+typedef enum hpc_class_loss_kind {
+    HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY = 0, /* of logits; labels or probabilities; alpha: label smoothing */
+    HPC_CLASS_LOSS_NEGATIVE_LOG_LIKELIHOOD = 1, /* of log-probabilities; labels */
+    HPC_CLASS_LOSS_MULTI_MARGIN = 2 /* of scores; labels; alpha: margin, beta: power, 1 or 2 */
+} hpc_class_loss_kind;
 
 typedef struct hpc_loss_info {
     const char* name;
@@ -131,8 +149,9 @@ typedef struct hpc_loss_info {
 HPC_API hpc_status hpc_get_loss_info(int32_t loss, hpc_loss_info* info);
 
 typedef enum hpc_reduction {
-    HPC_REDUCTION_MEAN = 0, /* elementwise losses: over all elements; cross-entropy: over rows */
-    HPC_REDUCTION_SUM = 1
+    HPC_REDUCTION_MEAN = 0, /* elementwise losses: over all elements; class losses: over rows, see hpc_class_loss_forward */
+    HPC_REDUCTION_SUM = 1,
+    HPC_REDUCTION_BATCH_MEAN = 2 /* the sum over the number of rows */
 } hpc_reduction;
 
 /* Optimizer rules; formulas in native/formulas/rules.h. */
@@ -367,13 +386,16 @@ typedef struct hpc_activation_backward {
 } hpc_activation_backward;
 HPC_API hpc_status hpc_record_activation_backward(hpc_program* program, const hpc_activation_backward* arguments);
 
-/* Adds the loss of prediction[r x n] against target[r x n] to the metrics. `weight` multiplies loss and gradient. */
+/* Adds the loss of prediction[r x n] against target[r x n] to the metrics. `weight` multiplies loss and gradient; so do
+   `weights`[1 x n], each in its column (a mean is over the elements all the same), and `alphas`[1 x n] stand for alpha in
+   theirs; both may be 0. */
 typedef struct hpc_loss_forward {
     int32_t loss;      /* hpc_loss */
     int32_t reduction; /* hpc_reduction */
     uint32_t prediction, target;
     float alpha, beta;
     hpc_scalar weight;
+    uint32_t weights, alphas;
 } hpc_loss_forward;
 HPC_API hpc_status hpc_record_loss_forward(hpc_program* program, const hpc_loss_forward* arguments);
 
@@ -384,28 +406,46 @@ typedef struct hpc_loss_backward {
     uint32_t prediction, target, gradient, reserved;
     float alpha, beta;
     hpc_scalar weight;
+    uint32_t weights, alphas;
 } hpc_loss_backward;
 HPC_API hpc_status hpc_record_loss_backward(hpc_program* program, const hpc_loss_backward* arguments);
 
-/* Softmax cross-entropy of logits[r x classes] against target: int32 [r x 1] class indices or float32 [r x classes]
-   probabilities. Adds loss and correct count (arg max of the logits against the label or the target's arg max) to the
-   metrics. A label out of range counts as class 0 and sets HPC_FLAG_LABEL. */
-typedef struct hpc_softmax_cross_entropy_forward {
-    int32_t reduction;
-    uint32_t logits, target, reserved;
-    hpc_scalar weight;
-} hpc_softmax_cross_entropy_forward;
-HPC_API hpc_status hpc_record_softmax_cross_entropy_forward(hpc_program* program,
-                                                            const hpc_softmax_cross_entropy_forward* arguments);
+/* A class loss of scores[r x classes] against target: int32 [r x 1] class indices or, for cross-entropy, float32
+   [r x classes] probabilities. Adds loss and correct count (arg max of the scores against the label or the target's arg
+   max) to the metrics. A label out of range counts as class 0 and sets HPC_FLAG_LABEL.
 
-/* gradient = weight * (softmax(logits) * sum(target) - target), divided by the rows for HPC_REDUCTION_MEAN */
-typedef struct hpc_softmax_cross_entropy_backward {
+   Cross-entropy is -sum t log softmax(scores) with t = class_weights * ((1 - alpha) target + alpha / classes), the negative
+   log-likelihood -class_weights[label] scores[label], multi-margin class_weights[label] / classes * the sum over the other
+   classes of max(0, alpha - scores[label] + scores[i])^beta. class_weights is [1 x classes] or 0: all 1. With `ignores` = 1
+   rows whose label is `ignored` do not count; without labels that says nothing.
+
+   HPC_REDUCTION_MEAN divides by the sum of the class weights of the labels of the rows that count, if there are labels,
+   else by the number of rows; multi-margin always by the number of rows. A mean over nothing is 0, as is its gradient. */
+typedef struct hpc_class_loss_forward {
+    int32_t loss; /* hpc_class_loss_kind */
     int32_t reduction;
-    uint32_t logits, target, gradient;
+    uint32_t scores, target;
     hpc_scalar weight;
-} hpc_softmax_cross_entropy_backward;
-HPC_API hpc_status hpc_record_softmax_cross_entropy_backward(hpc_program* program,
-                                                             const hpc_softmax_cross_entropy_backward* arguments);
+    uint32_t class_weights;
+    uint32_t ignores; /* 0 or 1 */
+    int32_t ignored;
+    float alpha, beta;
+    uint32_t reserved;
+} hpc_class_loss_forward;
+HPC_API hpc_status hpc_record_class_loss_forward(hpc_program* program, const hpc_class_loss_forward* arguments);
+
+/* gradient = d(weight * reduced loss)/d(scores) */
+typedef struct hpc_class_loss_backward {
+    int32_t loss;
+    int32_t reduction;
+    uint32_t scores, target, gradient;
+    uint32_t class_weights;
+    hpc_scalar weight;
+    uint32_t ignores;
+    int32_t ignored;
+    float alpha, beta;
+} hpc_class_loss_backward;
+HPC_API hpc_status hpc_record_class_loss_backward(hpc_program* program, const hpc_class_loss_backward* arguments);
 
 /* y = softmax over the columns of x; x and y may be the same value. */
 typedef struct hpc_softmax {
@@ -665,9 +705,10 @@ typedef enum hpc_flag {
 /* Accumulated on the device since they were last fetched. A set flag turns all following updates of the program into
    no-ops until the metrics are fetched. */
 typedef struct hpc_metrics {
-    double loss;          /* sum over runs of (reduced loss * rows), or of the loss for HPC_REDUCTION_SUM */
+    double loss;          /* sum over runs of (reduced loss * weight), or of the loss for HPC_REDUCTION_SUM */
+    double weight;        /* what loss is to be divided by for the mean: the rows, or what HPC_REDUCTION_MEAN divides by */
     double gradient_norm; /* of the last run that had a norm instruction */
-    uint64_t rows;        /* run through a loss */
+    uint64_t rows;        /* run through a loss; those that it ignores do not count */
     uint64_t correct;     /* of them, rows classified correctly */
     uint64_t runs;
     uint64_t first_flagged_run; /* 1-based among `runs`; 0: none */

@@ -212,9 +212,9 @@ std::vector<Row> rows() {
                                              return hpc_softmax_backward{y, y5(p), y, 0};
                                          })},
         {"garbage loss", HPC_INVALID_ARGUMENT, "loss is 50",
-         recording<hpc_loss_forward>(hpc_record_loss_forward, [](Program& p) { return hpc_loss_forward{50, 0, y5(p), y5(p), 0, 0, {1, 0}}; })},
+         recording<hpc_loss_forward>(hpc_record_loss_forward, [](Program& p) { return hpc_loss_forward{50, 0, y5(p), y5(p), 0, 0, {1, 0}, 0, 0}; })},
         {"garbage reduction", HPC_INVALID_ARGUMENT, "reduction",
-         recording<hpc_loss_forward>(hpc_record_loss_forward, [](Program& p) { return hpc_loss_forward{0, 9, y5(p), y5(p), 0, 0, {1, 0}}; })},
+         recording<hpc_loss_forward>(hpc_record_loss_forward, [](Program& p) { return hpc_loss_forward{0, 9, y5(p), y5(p), 0, 0, {1, 0}, 0, 0}; })},
         {"garbage rule", HPC_INVALID_ARGUMENT, "rule is 66",
          recording<hpc_update>(hpc_record_update,
                                [](Program&) {

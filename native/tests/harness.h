@@ -281,14 +281,16 @@ private:
 
         uint32_t d = program.rows(HPC_VALUE_TEMPORARY, shape.widths.back());
         if (shape.classes) {
-            hpc_softmax_cross_entropy_forward forward{HPC_REDUCTION_MEAN, x, target, 0, {1, 0}};
-            HPC_EXPECT(hpc_record_softmax_cross_entropy_forward(p, &forward));
-            hpc_softmax_cross_entropy_backward backward{HPC_REDUCTION_MEAN, x, target, d, {1, 0}};
-            HPC_EXPECT(hpc_record_softmax_cross_entropy_backward(p, &backward));
+            hpc_class_loss_forward forward{};
+            forward.scores = x, forward.target = target, forward.weight = {1, 0};
+            HPC_EXPECT(hpc_record_class_loss_forward(p, &forward));
+            hpc_class_loss_backward backward{};
+            backward.scores = x, backward.target = target, backward.gradient = d, backward.weight = {1, 0};
+            HPC_EXPECT(hpc_record_class_loss_backward(p, &backward));
         } else {
-            hpc_loss_forward forward{HPC_LOSS_SQUARED_ERROR, HPC_REDUCTION_MEAN, x, target, 0, 0, {1, 0}};
+            hpc_loss_forward forward{HPC_LOSS_SQUARED_ERROR, HPC_REDUCTION_MEAN, x, target, 0, 0, {1, 0}, 0, 0};
             HPC_EXPECT(hpc_record_loss_forward(p, &forward));
-            hpc_loss_backward backward{HPC_LOSS_SQUARED_ERROR, HPC_REDUCTION_MEAN, x, target, d, 0, 0, 0, {1, 0}};
+            hpc_loss_backward backward{HPC_LOSS_SQUARED_ERROR, HPC_REDUCTION_MEAN, x, target, d, 0, 0, 0, {1, 0}, 0, 0};
             HPC_EXPECT(hpc_record_loss_backward(p, &backward));
         }
         for (size_t i = layers.size(); i-- > 0;) {

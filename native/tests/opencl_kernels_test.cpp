@@ -778,7 +778,7 @@ TEST_F(OpenClKernels, MetricsCountRowsRunsAndFlags) {
             double total = 0;
             uint64_t correct = 0;
             for (uint64_t i = 0; i < parts; i++) {
-                loss_partial partial{0, static_cast<uint32_t>(i % 5), 0};
+                loss_partial partial{0, static_cast<uint32_t>(i % 5), 0, 0, 0};
                 const double loss = static_cast<double>(i) + 0.5;
                 if (limits.fp64) {
                     std::memcpy(&partial.loss, &loss, 8);
@@ -792,21 +792,23 @@ TEST_F(OpenClKernels, MetricsCountRowsRunsAndFlags) {
             }
             const Words partials(words);
             const device_metrics before = bench.metrics();
-            bench.run(combine_losses_kernel(), one_group(limits), partials, parts, uint64_t{77}, uint64_t{4}, 0.5f);
+            bench.run(combine_losses_kernel(), one_group(limits), partials, parts, uint64_t{77}, uint64_t{4}, 0.5f,
+                      uint32_t{0}, uint32_t{0});
             const device_metrics after = bench.metrics();
             EXPECT_DOUBLE_EQ(bench.sum(after.loss) - bench.sum(before.loss), total * 0.5 / 4);
             EXPECT_EQ(after.rows - before.rows, 77u);
+            EXPECT_EQ(bench.sum(after.weight) - bench.sum(before.weight), 77);
             EXPECT_EQ(after.correct - before.correct, correct);
             EXPECT_EQ(after.flags, 0u);
             if (parts == 300) {
-                loss_partial partial{0, 1, HPC_FLAG_LABEL};
+                loss_partial partial{0, 1, HPC_FLAG_LABEL, 0, 0};
                 const double infinite = HUGE_VAL;
                 const float pair[2] = {kInfinity, 0};
                 std::memcpy(&partial.loss,
                             limits.fp64 ? static_cast<const void*>(&infinite) : static_cast<const void*>(pair), 8);
                 std::memcpy(&words[257 * sizeof(loss_partial) / 4], &partial, sizeof partial);
                 bench.run(combine_losses_kernel(), one_group(limits), Words(words), parts, uint64_t{1}, uint64_t{1},
-                          1.0f);
+                          1.0f, uint32_t{0}, uint32_t{0});
                 EXPECT_EQ(bench.metrics().flags, static_cast<uint32_t>(HPC_FLAG_LABEL | HPC_FLAG_NONFINITE));
                 EXPECT_EQ(bench.sum(bench.metrics().loss), HUGE_VAL);
             }
@@ -827,7 +829,13 @@ TEST_F(OpenClKernels, ElementwiseLosses) {
                 for (int what = 1; what < 4; what++) {
                     const bool adds = what & 1, gradient = what & 2;
                     Bench bench(limits);
-                    const Floats p(random_floats(count, 13), count % 2), t(random_floats(count, 14));
+                    // Probabilities: every loss takes them.
+                    const auto probabilities = [&](uint64_t seed) {
+                        std::vector<float> x = random_floats(count, seed);
+                        for (float& v : x) v = 0.02f + std::fabs(v) / (1.1f + std::fabs(v));
+                        return x;
+                    };
+                    const Floats p(probabilities(13), count % 2), t(probabilities(14));
                     Floats g = Floats::empty(count, 1);
                     std::vector<float> expected(count);
                     cpu::LossElements e{p.values().data(),
@@ -851,7 +859,7 @@ TEST_F(OpenClKernels, ElementwiseLosses) {
                     partials.read();
                     if (!adds) continue;
                     bench.run(combine_losses_kernel(), one_group(limits), partials, launch.groups, uint64_t{3},
-                              uint64_t{1}, 1.0f);
+                              uint64_t{1}, 1.0f, uint32_t{0}, uint32_t{0});
                     EXPECT_NEAR(bench.sum(bench.metrics().loss), e.loss, 1e-12 * std::fabs(e.loss));
                     EXPECT_EQ(bench.metrics().flags, 0u);
                 }
@@ -1009,7 +1017,7 @@ void check_cross_entropy(const Limits& limits, const CrossEntropyCase& c, const 
     }
 
     std::vector<float> expected(count);
-    cpu::SoftmaxCrossEntropyRows rows{c.logits.data(),
+    cpu::ClassLossRows rows{c.logits.data(),
                                       what.labels ? c.labels.data() : nullptr,
                                       what.labels ? nullptr : c.probabilities.data(),
                                       expected.data(),
@@ -1020,7 +1028,7 @@ void check_cross_entropy(const Limits& limits, const CrossEntropyCase& c, const 
                                       0,
                                       0,
                                       0};
-    oracle().softmax_cross_entropy(rows);
+    oracle().class_loss[what.loss](rows);
     if (what.gradient) {
         const std::vector<float> actual = in_place ? x.read() : gradient.read();
         std::vector<double> truth(c.classes), bound(c.classes, 1e-30);
@@ -1043,7 +1051,8 @@ void check_cross_entropy(const Limits& limits, const CrossEntropyCase& c, const 
     sum_parts.read();
     sums.read();
     if (!what.adds_loss) return;
-    bench.run(combine_losses_kernel(), one_group(limits), partials, parts, c.rows, uint64_t{1}, 1.0f);
+    bench.run(combine_losses_kernel(), one_group(limits), partials, parts, c.rows, uint64_t{1}, 1.0f, uint32_t{what.ignores},
+              uint32_t{what.weighs});
     const device_metrics metrics = bench.metrics();
     EXPECT_EQ(metrics.flags, rows.flags) << name;
     EXPECT_EQ(metrics.rows, c.rows);

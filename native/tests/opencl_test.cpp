@@ -552,9 +552,9 @@ struct TwoChanges {
         const uint32_t x = value(HPC_VALUE_INPUT, HPC_LEAD_ROWS, nullptr, 0), target = value(HPC_VALUE_TARGET, HPC_LEAD_ROWS, nullptr, 0);
         const uint32_t d = value(HPC_VALUE_TEMPORARY, HPC_LEAD_ROWS, nullptr, 0);
         const uint32_t p = value(HPC_VALUE_PARAMETER, HPC_LEAD_FIXED, memory, 0), g = value(HPC_VALUE_GRADIENT, HPC_LEAD_FIXED, memory, 32);
-        hpc_loss_forward forward{HPC_LOSS_SQUARED_ERROR, HPC_REDUCTION_MEAN, x, target, 0, 0, {1, 0}};
+        hpc_loss_forward forward{HPC_LOSS_SQUARED_ERROR, HPC_REDUCTION_MEAN, x, target, 0, 0, {1, 0}, 0, 0};
         HPC_EXPECT(hpc_record_loss_forward(program, &forward));
-        hpc_loss_backward backward{HPC_LOSS_SQUARED_ERROR, HPC_REDUCTION_MEAN, x, target, d, 0, 0, 0, {1, 0}};
+        hpc_loss_backward backward{HPC_LOSS_SQUARED_ERROR, HPC_REDUCTION_MEAN, x, target, d, 0, 0, 0, {1, 0}, 0, 0};
         HPC_EXPECT(hpc_record_loss_backward(program, &backward));
         hpc_column_sums sums{d, g};
         HPC_EXPECT(hpc_record_column_sums(program, &sums));

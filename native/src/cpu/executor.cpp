@@ -53,10 +53,10 @@ int64_t padded(int64_t count) { return blocks_of(count, kAlign) * kAlign; }
 
 // Sums of one tile of a loss.
 struct LossPartial {
-    double loss;
-    uint64_t correct;
+    double loss, weight;
+    uint64_t rows, correct;
     uint32_t flags;
-    uint32_t padding[11];  // a cache line of its own
+    uint32_t padding[7];  // a cache line of its own
 };
 static_assert(sizeof(LossPartial) == 64);
 
@@ -76,10 +76,11 @@ struct Phase {
 struct Lowered {
     std::vector<Phase> phases;
     std::string picked;
+    size_t main = 0;  // the phase that does most of the work
 };
 
 struct MetricState {
-    double loss = 0, gradient_norm = 0;
+    double loss = 0, weight = 0, gradient_norm = 0;
     uint64_t rows = 0, correct = 0, runs = 0, first_flagged_run = 0;
     std::atomic<uint32_t> flags{0};
 };
@@ -152,9 +153,10 @@ uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, c
     }
     if (const auto* n = std::get_if<LossNode>(&payload))
         return sizeof(LossPartial) * static_cast<uint64_t>(blocks_of(rows(n->prediction), row_block(columns(n->prediction))));
-    if (const auto* n = std::get_if<SoftmaxCrossEntropyNode>(&payload)) {
-        const int64_t parts = blocks_of(rows(n->logits), row_block(columns(n->logits)));
-        return sizeof(LossPartial) * static_cast<uint64_t>(parts) + (n->sums ? sums_bytes(parts, columns(n->logits)) : 0);
+    if (const auto* n = std::get_if<ClassLossNode>(&payload)) {
+        // The sum of the labels' weights has the first place.
+        const int64_t parts = blocks_of(rows(n->scores), row_block(columns(n->scores)));
+        return sizeof(LossPartial) * static_cast<uint64_t>(1 + parts) + (n->sums ? sums_bytes(parts, columns(n->scores)) : 0);
     }
     if (const auto* n = std::get_if<hpc_batch_norm_forward>(&payload)) {
         if (n->running_mean) return 0;
@@ -352,10 +354,13 @@ public:
         auto kernel = kernels_.loss[n.loss];
         const float* p = floats(n.prediction);
         const float* t = floats(n.target);
+        const float* weights = n.weights ? floats(n.weights) : nullptr;
+        const float* alphas = n.alphas ? floats(n.alphas) : nullptr;
         float* gradient = n.gradient ? floats(n.gradient) : nullptr;
         auto pass = std::make_shared<RowPass>();
         LossPartial* partials = scratch<LossPartial>();
         const LossNode node = n;
+        const int64_t averaged = n.reduction == HPC_REDUCTION_MEAN ? width : 1;
         Lowered lowered;
         lowered.phases.push_back({[=, &prediction](const Extents& at) {
                                       pass->plan(static_cast<int64_t>(prediction.rows(at)), width);
@@ -363,50 +368,73 @@ public:
                                   },
                                   [=](int64_t tile, const Worker& w) {
                                       const int64_t at = pass->first(tile) * width;
-                                      const float scale = loss_scale(node.reduction, w.run.scalar(node.weight), pass->rows * width);
+                                      const float scale = loss_scale(node.reduction, w.run.scalar(node.weight), static_cast<double>(pass->rows * averaged));
                                       LossElements elements{p + at, t + at, gradient ? gradient + at : nullptr,
-                                                            pass->count(tile) * width, scale, node.alpha, node.beta, 0};
+                                                            pass->count(tile) * width, scale, node.alpha, node.beta, 0,
+                                                            weights, alphas, width};
                                       kernel(elements);
-                                      partials[tile] = {elements.loss, 0, 0, {}};
+                                      partials[tile] = {elements.loss, static_cast<double>(pass->count(tile)),
+                                                        static_cast<uint64_t>(pass->count(tile)), 0, 0, {}};
                                   }});
-        if (n.adds_loss) lowered.phases.push_back(combine_losses(pass, partials, node.reduction, node.weight, width));
+        if (n.adds_loss) lowered.phases.push_back(combine_losses(pass, partials, node.weight, averaged));
         return lowered;
     }
 
-    Lowered operator()(const SoftmaxCrossEntropyNode& n) {
-        const Value& logits = value(n.logits);
-        const int64_t width = columns(n.logits);
-        const bool labelled = value(n.target).dtype == HPC_INT32;
-        const float* x = floats(n.logits);
+    Lowered operator()(const ClassLossNode& n) {
+        const Value& scores = value(n.scores);
+        const int64_t width = columns(n.scores);
+        const bool labelled = value(n.target).dtype == HPC_INT32, weighs = n.weighs(labelled);
+        const float* x = floats(n.scores);
         const int32_t* labels = labelled ? ints(n.target) : nullptr;
         const float* probabilities = labelled ? nullptr : floats(n.target);
+        const float* class_weights = n.class_weights ? floats(n.class_weights) : nullptr;
         float* gradient = n.gradient ? floats(n.gradient) : nullptr;
         float* sums = n.sums ? floats(n.sums) : nullptr;
         auto pass = std::make_shared<RowPass>();
-        // Scratch: the partial losses of every block, then the partial column sums of every block.
-        LossPartial* partials = scratch<LossPartial>();
-        float* parts = reinterpret_cast<float*>(partials + blocks_of(static_cast<int64_t>(logits.rows(plan_.capacity)), row_block(width)));
+        // Scratch: the sum of the labels' weights, the partial losses of every block, their partial column sums.
+        double* total = scratch<double>();
+        LossPartial* partials = scratch<LossPartial>() + 1;
+        float* parts = reinterpret_cast<float*>(partials + blocks_of(static_cast<int64_t>(scores.rows(plan_.capacity)), row_block(width)));
         const Kernels* kernels = &kernels_;
-        const SoftmaxCrossEntropyNode node = n;
+        auto kernel = kernels_.class_loss[n.loss];
+        const ClassLossNode node = n;
         Lowered lowered;
+        if (weighs) {
+            lowered.main = 1;
+            // The gradient of a mean needs the sum of the weights before its first row: one short pass over the labels.
+            lowered.phases.push_back({[=, &scores](const Extents& at) -> int64_t { return scores.rows(at) > 0 ? 1 : 0; },
+                                      [=, &scores](int64_t, const Worker& w) {
+                                          double sum = 0;
+                                          const int64_t count = static_cast<int64_t>(scores.rows(w.run.extents));
+                                          for (int64_t i = 0; i < count; i++) {
+                                              if (node.ignores && labels[i] == node.ignored) continue;
+                                              const int32_t label = labels[i] < 0 || labels[i] >= width ? 0 : labels[i];
+                                              sum += class_weights ? static_cast<double>(class_weights[label]) : 1;
+                                          }
+                                          *total = sum;
+                                      }});
+        }
         lowered.phases.push_back(
-            {[=, &logits](const Extents& at) {
-                 pass->plan(static_cast<int64_t>(logits.rows(at)), width);
+            {[=, &scores](const Extents& at) {
+                 pass->plan(static_cast<int64_t>(scores.rows(at)), width);
                  return pass->blocks;
              },
              [=](int64_t tile, const Worker& w) {
                  const int64_t first = pass->first(tile), at = first * width;
                  float* part = !sums ? nullptr : pass->blocks == 1 ? sums : parts + tile * padded(width);
                  if (part) std::memset(part, 0, static_cast<size_t>(width) * 4);
-                 SoftmaxCrossEntropyRows rows{x + at, labels ? labels + first : nullptr, probabilities ? probabilities + at : nullptr,
-                                              gradient ? gradient + at : nullptr, part, pass->count(tile), width,
-                                              loss_scale(node.reduction, w.run.scalar(node.weight), pass->rows), 0, 0, 0};
-                 kernels->softmax_cross_entropy(rows);
-                 partials[tile] = {rows.loss, rows.correct, rows.flags, {}};
+                 const double count = weighs ? *total : static_cast<double>(pass->rows);
+                 ClassLossRows rows{x + at, labels ? labels + first : nullptr, probabilities ? probabilities + at : nullptr,
+                                    gradient ? gradient + at : nullptr, part, pass->count(tile), width,
+                                    loss_scale(node.reduction, w.run.scalar(node.weight), count), 0, 0, 0,
+                                    class_weights, node.alpha, node.beta, node.ignored, node.ignores};
+                 kernel(rows);
+                 partials[tile] = {rows.loss, weighs ? rows.weight : static_cast<double>(pass->count(tile)), rows.counted,
+                                   rows.correct, rows.flags, {}};
              }});
         if (sums || n.adds_loss) {
             // One tile sums the columns, another the losses.
-            Phase losses = n.adds_loss ? combine_losses(pass, partials, node.reduction, node.weight, 1) : Phase{};
+            Phase losses = n.adds_loss ? combine_losses(pass, partials, node.weight, 1) : Phase{};
             const bool adds_loss = n.adds_loss;
             lowered.phases.push_back({[=](const Extents&) -> int64_t { return pass->blocks ? 2 : 0; },
                                       [=](int64_t tile, const Worker& w) {
@@ -1094,8 +1122,10 @@ private:
         return reinterpret_cast<T*>(static_cast<const CpuBuffer&>(*plan_.workspace).data() + plan_.scratch[node_]);
     }
 
-    static float loss_scale(int32_t reduction, float weight, int64_t count) {
-        return reduction == HPC_REDUCTION_MEAN ? weight / static_cast<float>(count) : weight;
+    // What multiplies the gradient of a sum. A mean over nothing has none.
+    static float loss_scale(int32_t reduction, float weight, double count) {
+        if (reduction == HPC_REDUCTION_SUM) return weight;
+        return count > 0 ? weight / static_cast<float>(count) : 0;
     }
 
     // One tile of a product, by the provider or the built-in kernels, and its epilogue.
@@ -1230,24 +1260,21 @@ private:
         return lowered;
     }
 
-    // Adds the partial losses, in order, to the metrics. `width`: elements of a row that a mean is taken over.
-    Phase combine_losses(std::shared_ptr<RowPass> pass, const LossPartial* partials, int32_t reduction, hpc_scalar weight,
-                         int64_t width) {
+    // Adds the partial losses, in order, to the metrics. `averaged`: elements of a row that a mean is taken over.
+    Phase combine_losses(std::shared_ptr<RowPass> pass, const LossPartial* partials, hpc_scalar weight, int64_t averaged) {
         return {[=](const Extents&) -> int64_t { return pass->blocks ? 1 : 0; },
                 [=, state = &metrics_](int64_t, const Worker& w) {
                     double loss = 0;
-                    uint64_t correct = 0;
                     uint32_t flags = 0;
                     for (int64_t i = 0; i < pass->blocks; i++) {
                         loss += partials[i].loss;
-                        correct += partials[i].correct;
+                        state->weight += partials[i].weight;
+                        state->rows += partials[i].rows;
+                        state->correct += partials[i].correct;
                         flags |= partials[i].flags;
                     }
                     if (!std::isfinite(loss)) flags |= HPC_FLAG_NONFINITE;
-                    loss *= static_cast<double>(w.run.scalar(weight));
-                    state->loss += reduction == HPC_REDUCTION_MEAN ? loss / static_cast<double>(width) : loss;
-                    state->rows += static_cast<uint64_t>(pass->rows);
-                    state->correct += correct;
+                    state->loss += loss * static_cast<double>(w.run.scalar(weight)) / static_cast<double>(averaged);
                     raise(*state, flags);
                 }};
     }
@@ -1328,13 +1355,14 @@ public:
     void fetch(hpc_metrics& out) override {
         out = {};
         out.loss = metrics_.loss;
+        out.weight = metrics_.weight;
         out.gradient_norm = metrics_.gradient_norm;
         out.rows = metrics_.rows;
         out.correct = metrics_.correct;
         out.runs = metrics_.runs;
         out.first_flagged_run = metrics_.first_flagged_run;
         out.flags = metrics_.flags.exchange(0, std::memory_order_relaxed);
-        metrics_.loss = metrics_.gradient_norm = 0;
+        metrics_.loss = metrics_.weight = metrics_.gradient_norm = 0;
         metrics_.rows = metrics_.correct = metrics_.runs = metrics_.first_flagged_run = 0;
     }
 
@@ -1436,8 +1464,8 @@ private:
             for (Entry& entry : stage.entries) {
                 entry.tiles = tiles_[entry.node][entry.phase];
                 stage.tiles += entry.tiles;
-                // Later phases combine the little that the first left.
-                if (entry.phase == 0 || nodes_[entry.node].phases[entry.phase].whole) seconds += estimate(entry.node, at);
+                // The others prepare little, or combine what it left.
+                if (entry.phase == nodes_[entry.node].main || nodes_[entry.node].phases[entry.phase].whole) seconds += estimate(entry.node, at);
             }
             stage.small = stage.tiles == 1 || seconds < kTeamStageSeconds;
             if (!stage.small) seconds_ += seconds;

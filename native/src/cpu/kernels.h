@@ -26,6 +26,7 @@ constexpr int kLossCount = 0 HPC_LOSSES(HPC_COUNT);
 constexpr int kRuleCount = 0 HPC_RULES(HPC_COUNT);
 constexpr int kCellCount = 0 HPC_CELLS(HPC_COUNT);
 #undef HPC_COUNT
+constexpr int kClassLossCount = HPC_CLASS_LOSS_MULTI_MARGIN + 1;
 
 // The transposition forms of a dense layer. C is always [m x n] row-major.
 enum class Form {
@@ -79,11 +80,11 @@ struct GemmBlocks {
     int64_t tile_m, tile_n;  // the largest tile that `gemm` takes
 };
 
-// softmax and cross-entropy of whole rows
-struct SoftmaxCrossEntropyRows {
-    const float* logits;         // [rows x classes], leading dimension classes
+// A class loss of whole rows
+struct ClassLossRows {
+    const float* logits;         // [rows x classes], leading dimension classes; scores of any kind
     const int32_t* labels;       // [rows], or null
-    const float* probabilities;  // [rows x classes], or null; exactly one of the two
+    const float* probabilities;  // [rows x classes], or null; exactly one of the two. For cross-entropy only
     float* gradient;             // [rows x classes] or null
     float* sums;                 // column sums of the gradient, [classes], added to in row order; or null
     int64_t rows, classes;
@@ -92,6 +93,14 @@ struct SoftmaxCrossEntropyRows {
     double loss;  // unscaled sum over the rows
     uint64_t correct;
     uint32_t flags;
+    // settings, as hpc_class_loss_forward has them
+    const float* class_weights = nullptr;  // [classes], or null: all 1
+    float alpha = 0, beta = 0;
+    int32_t ignored = 0;
+    bool ignores = false;
+    // results, added to: rows that are not ignored, and the sum of their labels' class weights (without labels: the rows)
+    uint64_t counted = 0;
+    double weight = 0;
 };
 
 // One pass over rows of PReLU's gradients.
@@ -114,6 +123,10 @@ struct LossElements {
     float scale;  // multiplies the gradient
     float alpha, beta;
     double loss;  // unscaled sum, added to
+    // Of the columns, where there are any; then count is a multiple of columns.
+    const float* weights = nullptr;  // [columns], multiply value and gradient; or null
+    const float* alphas = nullptr;   // [columns], instead of alpha; or null
+    int64_t columns = 0;
 };
 
 // One rule over a flat piece. `h` are the hyperparameters in the rule's order, already prepared by the rule's
@@ -211,7 +224,7 @@ struct Kernels {
     // sums[j] += sum over the rows, row after row
     void (*column_sums)(const float* x, int64_t ldx, int64_t rows, int64_t columns, float* sums);
 
-    void (*softmax_cross_entropy)(SoftmaxCrossEntropyRows& rows);
+    void (*class_loss[kClassLossCount])(ClassLossRows& rows);
     void (*softmax)(const float* x, float* y, int64_t rows, int64_t classes);
     // dx = y (dy - sum of y dy); dy may equal dx
     void (*softmax_backward)(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes);

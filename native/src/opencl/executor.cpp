@@ -132,8 +132,8 @@ uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, c
     if (const auto* n = std::get_if<PReluBackwardNode>(&payload))
         return prelu_scratch(rows(n->x), columns(n->x), n->dslope != 0, n->sums != 0, limits);
     if (const auto* n = std::get_if<LossNode>(&payload)) return loss_scratch(value(n->prediction).elements(capacity), limits);
-    if (const auto* n = std::get_if<SoftmaxCrossEntropyNode>(&payload))
-        return cross_entropy_scratch(rows(n->logits), columns(n->logits), n->sums != 0, limits);
+    if (const auto* n = std::get_if<ClassLossNode>(&payload))
+        return kShareBytes + cross_entropy_scratch(rows(n->scores), columns(n->scores), n->sums != 0, limits);
     if (const auto* n = std::get_if<hpc_norm>(&payload)) return norm_scratch(value(n->x).elements(capacity), limits);
     if (const auto* n = std::get_if<hpc_recurrent_forward>(&payload)) return recurrent_scratch(rows(n->gates), rows(n->w));
     if (const auto* n = std::get_if<hpc_recurrent_backward>(&payload)) return recurrent_scratch(rows(n->gates), rows(n->w));
@@ -298,40 +298,65 @@ public:
 
     std::vector<Prepare> operator()(const LossNode& n) {
         const Value& prediction = value(n.prediction);
-        const Place p = place(n.prediction), t = place(n.target), gradient = place(n.gradient), partials = scratch();
+        const Place p = place(n.prediction), t = place(n.target), gradient = place(n.gradient), partials = scratch(),
+                    weights = place(n.weights), alphas = place(n.alphas);
+        const uint64_t averaged = n.reduction == HPC_REDUCTION_MEAN ? prediction.columns : 1;
         std::vector<Prepare> steps;
         steps.push_back([=, &prediction, limits = limits_, n = n](const Run& run, Step& step) {
             const cl_ulong count = prediction.elements(run.extents);
-            step.use(loss_launch(count, limits), [&] { return loss_kernel(n.loss, n.adds_loss, n.gradient != 0); });
+            step.use(loss_launch(count, limits), [&] {
+                return loss_kernel(n.loss, n.adds_loss, n.gradient != 0, n.weights != 0, n.alphas != 0);
+            });
             step.operand(p);
             step.operand(t);
             step.operand(gradient);
             step.operand(partials);
             step.value(count);
-            step.value(cl_float{loss_scale(n.reduction, run.scalar(n.weight), count)});
+            step.value(cl_float{loss_scale(n.reduction, run.scalar(n.weight), prediction.rows(run.extents) * averaged)});
             step.value(n.alpha);
             step.value(n.beta);
+            if (!n.weights && !n.alphas) return;
+            step.operand(weights);
+            step.operand(alphas);
+            step.value(cl_ulong{prediction.columns});
         });
         if (n.adds_loss)
             steps.push_back([=, &prediction, limits = limits_, n = n](const Run& run, Step& step) {
                 const uint64_t parts = loss_launch(prediction.elements(run.extents), limits).groups;
-                combine_losses(step, partials, parts, prediction.rows(run.extents),
-                               n.reduction == HPC_REDUCTION_MEAN ? prediction.columns : 1, run.scalar(n.weight), limits);
+                combine_losses(step, partials, parts, prediction.rows(run.extents), averaged, run.scalar(n.weight), false, false, limits);
             });
         return steps;
     }
 
-    std::vector<Prepare> operator()(const SoftmaxCrossEntropyNode& n) {
-        const Value& logits = value(n.logits);
+    std::vector<Prepare> operator()(const ClassLossNode& n) {
+        const Value& scores = value(n.scores);
         const bool labels = value(n.target).dtype == HPC_INT32;
-        const cl_ulong classes = logits.columns;
-        const Place x = place(n.logits), target = place(n.target), gradient = place(n.gradient), sums = place(n.sums), partials = scratch();
+        const cl_ulong classes = scores.columns;
+        const Place x = place(n.scores), target = place(n.target), gradient = place(n.gradient), sums = place(n.sums),
+                    class_weights = place(n.class_weights), share = scratch();
+        Place partials = share;
+        partials.element += kShareBytes / 4;
         Place parts = partials;
-        parts.element += cross_entropy_sums_offset(logits.rows(plan_.capacity), classes, limits_) / 4;
-        const CrossEntropy what{labels, n.adds_loss, n.gradient != 0, n.sums != 0};
+        parts.element += cross_entropy_sums_offset(scores.rows(plan_.capacity), classes, limits_) / 4;
+        CrossEntropy what{labels, n.adds_loss, n.gradient != 0, n.sums != 0};
+        what.loss = n.loss;
+        what.mixed = n.mixes() || n.loss == HPC_CLASS_LOSS_MULTI_MARGIN;
+        what.class_weights = n.class_weights != 0;
+        what.ignores = n.ignores && labels;
+        what.weighs = n.weighs(labels);
         std::vector<Prepare> steps;
-        steps.push_back([=, &logits, limits = limits_, n = n](const Run& run, Step& step) {
-            const cl_ulong rows = logits.rows(run.extents);
+        if (what.weighs)
+            steps.push_back([=, &scores, limits = limits_, n = n](const Run& run, Step& step) {
+                step.use(one_group(limits), [&] { return label_weights_kernel(classes, what, limits); });
+                step.operand(target);
+                step.operand(class_weights);
+                step.operand(share);
+                step.value(cl_ulong{scores.rows(run.extents)});
+                step.value(classes);
+                step.value(cl_int{n.ignored});
+            });
+        steps.push_back([=, &scores, limits = limits_, n = n](const Run& run, Step& step) {
+            const cl_ulong rows = scores.rows(run.extents);
             step.use(cross_entropy_launch(rows, classes, limits), [&] { return cross_entropy_kernel(classes, what, limits); });
             step.operand(x);
             step.operand(target);
@@ -341,16 +366,23 @@ public:
             step.value(rows);
             step.value(classes);
             step.value(cl_ulong{cross_entropy_block(classes, limits)});
-            step.value(cl_float{loss_scale(n.reduction, run.scalar(n.weight), rows)});
+            step.value(cl_float{what.weighs ? run.scalar(n.weight) : loss_scale(n.reduction, run.scalar(n.weight), rows)});
+            if (!what.mixed) return;
+            step.operand(class_weights);
+            step.operand(share);
+            step.value(cl_int{n.ignored});
+            step.value(n.alpha);
+            step.value(n.beta);
         });
         if (n.sums)
-            steps.push_back([=, &logits, limits = limits_](const Run& run, Step& step) {
-                combine(step, cross_entropy_parts(logits.rows(run.extents), classes, limits), classes, parts, sums, limits);
+            steps.push_back([=, &scores, limits = limits_](const Run& run, Step& step) {
+                combine(step, cross_entropy_parts(scores.rows(run.extents), classes, limits), classes, parts, sums, limits);
             });
         if (n.adds_loss)
-            steps.push_back([=, &logits, limits = limits_, n = n](const Run& run, Step& step) {
-                const cl_ulong rows = logits.rows(run.extents);
-                combine_losses(step, partials, cross_entropy_parts(rows, classes, limits), rows, 1, run.scalar(n.weight), limits);
+            steps.push_back([=, &scores, limits = limits_, n = n](const Run& run, Step& step) {
+                const cl_ulong rows = scores.rows(run.extents);
+                combine_losses(step, partials, cross_entropy_parts(rows, classes, limits), rows, 1, run.scalar(n.weight), what.ignores,
+                               what.weighs, limits);
             });
         return steps;
     }
@@ -934,13 +966,15 @@ private:
     }
 
     static void combine_losses(Step& step, const Place& partials, cl_ulong parts, cl_ulong rows, cl_ulong divisor, cl_float weight,
-                               const Limits& limits) {
+                               bool counts_rows, bool weighs, const Limits& limits) {
         step.use(one_group(limits), [] { return combine_losses_kernel(); });
         step.operand(partials);
         step.value(parts);
         step.value(rows);
         step.value(divisor);
         step.value(weight);
+        step.value(cl_uint{counts_rows});
+        step.value(cl_uint{weighs});
     }
 
     // C[m x width] = A B or A B^T with its epilogue, and what is left of column sums; m is as many rows of `width` as C's value
@@ -1073,6 +1107,7 @@ public:
         const bool fp64 = device_->limits().fp64;
         out = {};
         out.loss = read_sum(found.loss, fp64);
+        out.weight = read_sum(found.weight, fp64);
         out.gradient_norm = read_sum(found.gradient_norm, fp64);
         out.rows = found.rows;
         out.correct = found.correct;

@@ -424,6 +424,10 @@ struct CrossEntropy {
     bool adds_loss;  // HPC_ADDS_LOSS
     bool gradient;   // HPC_GRADIENT
     bool sums;       // HPC_SUMS: column sums of the gradient
+    int32_t loss = HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY;  // HPC_CLASS_LOSS
+    // HPC_MIXED, with more arguments: class weights (HPC_CLASS_WEIGHTS), a label that does not count (HPC_IGNORES), alpha
+    // and beta; HPC_WEIGHS: the mean is over the weights of the labels, which label_weights added up before.
+    bool mixed = false, class_weights = false, ignores = false, weighs = false;
 };
 // Rows of a work-group.
 inline uint64_t cross_entropy_block(uint64_t classes, const Limits& limits) {
@@ -433,15 +437,23 @@ inline uint64_t cross_entropy_parts(uint64_t rows, uint64_t classes, const Limit
     return blocks_of(rows, cross_entropy_block(classes, limits));
 }
 // Arguments: metrics, guard, logits, target, gradient, sums, partials; rows, classes, block (ulong); scale (float, see
-// loss_scale: multiplies the gradient).
+// loss_scale: multiplies the gradient); if mixed also class_weights, share (operands), ignored (int), alpha, beta.
 //   sums      [parts][classes]: scratch if parts > 1, then column_sums with plan_combine; else the sums themselves
 //   partials  scratch, loss_partial[parts]; read by combine_losses, which follows if adds_loss
+//   share     scratch, one float: what label_weights wrote, if it was launched
+inline std::string cross_entropy_options(uint64_t classes, const CrossEntropy& what, const Limits& limits) {
+    return define("HPC_ROW_LANES", row_lanes(classes, limits)) + define("HPC_LABELS", what.labels) +
+           define("HPC_ADDS_LOSS", what.adds_loss) + define("HPC_GRADIENT", what.gradient) + define("HPC_SUMS", what.sums) +
+           define("HPC_CLASS_LOSS", static_cast<uint64_t>(what.loss)) + define("HPC_MIXED", what.mixed) +
+           define("HPC_CLASS_WEIGHTS", what.class_weights) + define("HPC_IGNORES", what.ignores) + define("HPC_WEIGHS", what.weighs);
+}
 inline Kernel cross_entropy_kernel(uint64_t classes, const CrossEntropy& what, const Limits& limits) {
-    return {&kCrossEntropySource,
-            define("HPC_ROW_LANES", row_lanes(classes, limits)) + define("HPC_LABELS", what.labels) +
-                define("HPC_ADDS_LOSS", what.adds_loss) + define("HPC_GRADIENT", what.gradient) +
-                define("HPC_SUMS", what.sums),
-            "cross_entropy"};
+    return {&kCrossEntropySource, cross_entropy_options(classes, what, limits), "cross_entropy"};
+}
+// Goes before it if what.weighs. Launch: one_group.
+// Arguments: metrics, guard, labels, class_weights, share; rows, classes (ulong); ignored (int).
+inline Kernel label_weights_kernel(uint64_t classes, const CrossEntropy& what, const Limits& limits) {
+    return {&kCrossEntropySource, cross_entropy_options(classes, what, limits), "label_weights"};
 }
 inline Launch cross_entropy_launch(uint64_t rows, uint64_t classes, const Limits& limits) {
     return {cross_entropy_parts(rows, classes, limits), limits.group};
@@ -454,21 +466,24 @@ inline uint64_t cross_entropy_scratch(uint64_t rows, uint64_t classes, bool sums
     return cross_entropy_sums_offset(rows, classes, limits) +
            (sums ? cross_entropy_parts(rows, classes, limits) * classes * 4 : 0);
 }
+// With what.weighs the scratch begins with the share; all the rest lies this many bytes behind it.
+inline constexpr uint64_t kShareBytes = 64;
 
 // ---- Elementwise losses (loss.cl) -----------------------------------------------------------------------------------
 
 // What multiplies the gradient: `count` is the number of rows (cross-entropy) or elements that a mean is taken over.
 inline float loss_scale(int32_t reduction, float weight, uint64_t count) {
-    return reduction == HPC_REDUCTION_MEAN ? weight / static_cast<float>(static_cast<int64_t>(count)) : weight;
+    return reduction == HPC_REDUCTION_SUM ? weight : weight / static_cast<float>(static_cast<int64_t>(count));
 }
 inline uint64_t reduction_block(const Limits& limits) { return limits.group * kReductionVectors * 4; }
 
-// Arguments: metrics, guard, prediction, target, gradient, partials; count (ulong); scale, alpha, beta.
+// Arguments: metrics, guard, prediction, target, gradient, partials; count (ulong); scale, alpha, beta; with weights or
+// alphas also weights, alphas (operands), columns (ulong).
 //   partials  scratch, loss_partial[groups of the launch]; read by combine_losses, which follows if adds_loss
-inline Kernel loss_kernel(int32_t loss, bool adds_loss, bool gradient) {
+inline Kernel loss_kernel(int32_t loss, bool adds_loss, bool gradient, bool weights = false, bool alphas = false) {
     return {&kLossSource,
             formula("HPC_LOSS", loss_info(loss)->name) + define("HPC_ADDS_LOSS", adds_loss) +
-                define("HPC_GRADIENT", gradient),
+                define("HPC_GRADIENT", gradient) + define("HPC_WEIGHTS", weights) + define("HPC_ALPHAS", alphas),
             "elementwise_loss"};
 }
 inline Launch loss_launch(uint64_t count, const Limits& limits) {
@@ -483,7 +498,8 @@ inline uint64_t loss_scratch(uint64_t count, const Limits& limits) {
 inline Launch one_group(const Limits& limits) { return {1, limits.group}; }
 
 // Adds the partial losses to the metrics, and sets flags. Launch: one_group.
-// Arguments: metrics, guard, partials; parts, rows, divisor (ulong); weight (float).
+// Arguments: metrics, guard, partials; parts, rows, divisor (ulong); weight (float); counts_rows, weighs (uint, 0 or 1:
+// rows and weight of the metrics are the sums of the parts', else `rows`).
 //   divisor   the columns for an elementwise loss with HPC_REDUCTION_MEAN, else 1
 inline Kernel combine_losses_kernel() { return {&kReduceSource, "", "combine_losses"}; }
 

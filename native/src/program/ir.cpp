@@ -27,6 +27,17 @@ std::string recurrent_name(const char* instruction, int32_t cell, int32_t revers
     return name;
 }
 
+const char* class_loss_name(int32_t loss) {
+    switch (loss) {
+        case HPC_CLASS_LOSS_NEGATIVE_LOG_LIKELIHOOD:
+            return "negative_log_likelihood";
+        case HPC_CLASS_LOSS_MULTI_MARGIN:
+            return "multi_margin";
+        default:
+            return "softmax_cross_entropy";
+    }
+}
+
 uint64_t at_least_zero(const std::vector<Value>& values, ValueId id, const Extents& at) {
     return id ? values[id - 1].elements(at) : 0;
 }
@@ -84,11 +95,14 @@ std::vector<Operand> operands(const Payload& payload) {
                    [&](const LossNode& n) {
                        read(n.prediction, "prediction");
                        read(n.target, "target");
+                       read(n.weights, "weights");
+                       read(n.alphas, "alphas");
                        write(n.gradient, "gradient");
                    },
-                   [&](const SoftmaxCrossEntropyNode& n) {
-                       read(n.logits, "logits");
+                   [&](const ClassLossNode& n) {
+                       read(n.scores, "scores");
                        read(n.target, "target");
+                       read(n.class_weights, "class_weights");
                        write(n.gradient, "gradient");
                        write(n.sums, "sums");
                    },
@@ -263,11 +277,11 @@ std::string name_of(const Payload& payload) {
                                                              : "loss_backward ") +
                        (info ? info->name : "?");
             },
-            [](const SoftmaxCrossEntropyNode& n) {
-                std::string name = n.adds_loss && n.gradient ? "softmax_cross_entropy_forward + backward"
-                                   : n.adds_loss             ? "softmax_cross_entropy_forward"
-                                                             : "softmax_cross_entropy_backward";
-                return n.sums ? name + " + column_sums" : name;
+            [](const ClassLossNode& n) {
+                std::string name = class_loss_name(n.loss);
+                name += n.adds_loss && n.gradient ? "_forward + backward" : n.adds_loss ? "_forward" : "_backward";
+                if (n.sums) name += " + column_sums";
+                return name;
             },
             [](const hpc_softmax&) -> std::string { return "softmax"; },
             [](const hpc_softmax_backward&) -> std::string { return "softmax_backward"; },
@@ -313,7 +327,7 @@ bool overlap(const std::vector<Value>& values, ValueId a, ValueId b, const Exten
 }
 
 bool touches_metrics(const Payload& payload) {
-    return std::holds_alternative<LossNode>(payload) || std::holds_alternative<SoftmaxCrossEntropyNode>(payload) ||
+    return std::holds_alternative<LossNode>(payload) || std::holds_alternative<ClassLossNode>(payload) ||
            std::holds_alternative<hpc_norm>(payload) || std::holds_alternative<hpc_clip_by_norm>(payload) ||
            std::holds_alternative<hpc_gather_rows>(payload) || std::holds_alternative<hpc_embedding_forward>(payload);
 }
@@ -352,7 +366,7 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
                                 [&](const hpc_activation_forward& n) { return elements(n.x); },
                                 [&](const ActivationBackwardNode& n) { return elements(n.dx) * (n.sums ? 2 : 1); },
                                 [&](const LossNode& n) { return elements(n.prediction) * 3; },
-                                [&](const SoftmaxCrossEntropyNode& n) { return elements(n.logits) * (n.sums ? 6 : 5); },
+                                [&](const ClassLossNode& n) { return elements(n.scores) * (n.sums ? 6 : 5); },
                                 [&](const hpc_softmax& n) { return elements(n.x) * 4; },
                                 [&](const hpc_softmax_backward& n) { return elements(n.y) * 4; },
                                 [&](const hpc_log_softmax& n) { return elements(n.x) * 4; },

@@ -45,8 +45,8 @@ public:
     void record(const hpc_activation_backward& arguments);
     void record(const hpc_loss_forward& arguments);
     void record(const hpc_loss_backward& arguments);
-    void record(const hpc_softmax_cross_entropy_forward& arguments);
-    void record(const hpc_softmax_cross_entropy_backward& arguments);
+    void record(const hpc_class_loss_forward& arguments);
+    void record(const hpc_class_loss_backward& arguments);
     void record(const hpc_softmax& arguments);
     void record(const hpc_softmax_backward& arguments);
     void record(const hpc_log_softmax& arguments);
@@ -94,6 +94,8 @@ private:
     void check_scalar(const hpc_scalar& scalar, const char* role) const;
     void check_counter(const hpc_counter& counter, const char* role) const;
     void check_writable(uint32_t id, const char* role) const;
+    void check_loss(LossNode& node, const char* instruction);
+    void check_class_loss(ClassLossNode& node, const char* instruction);
     void check_recording() const;
     void check_run(uint64_t rows, uint64_t steps, const uint64_t* slots, uint32_t slot_count) const;
     void append(Payload payload);

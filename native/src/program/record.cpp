@@ -297,75 +297,91 @@ void Program::record(const hpc_activation_backward& arguments) {
     append(node);
 }
 
-void Program::record(const hpc_loss_forward& arguments) {
-    check_recording();
-    LossNode node{arguments.loss, arguments.reduction, arguments.prediction, arguments.target, 0, true,
-                  arguments.alpha, arguments.beta, arguments.weight};
-    if (!loss_info(node.loss)) fail(HPC_INVALID_ARGUMENT, "loss is %d: there is none of that number", node.loss);
-    check_range(node.reduction, HPC_REDUCTION_SUM + 1, "reduction");
-    same_shape("loss_forward", "prediction", floats(node.prediction, "prediction"), "target", floats(node.target, "target"));
+void Program::check_loss(LossNode& node, const char* instruction) {
+    const hpc_loss_info* info = loss_info(node.loss);
+    if (!info) fail(HPC_INVALID_ARGUMENT, "loss is %d: there is none of that number", node.loss);
+    check_range(node.reduction, HPC_REDUCTION_BATCH_MEAN + 1, "reduction");
+    const Value& prediction = floats(node.prediction, "prediction");
+    same_shape(instruction, "prediction", prediction, "target", floats(node.target, "target"));
+    if (node.weights) is_row(instruction, "weights", floats(node.weights, "weights"), prediction.columns);
+    if (node.alphas) {
+        is_row(instruction, "alphas", floats(node.alphas, "alphas"), prediction.columns);
+        if (info->parameters < 1) fail(HPC_INVALID_ARGUMENT, "%s: %s reads no alpha: pass 0 for alphas", instruction, info->name);
+    }
+    if (node.gradient) {
+        same_shape(instruction, "prediction", prediction, "gradient", floats(node.gradient, "gradient"));
+        check_writable(node.gradient, "gradient");
+        for (ValueId other : {node.prediction, node.target, node.weights, node.alphas}) different(instruction, node.gradient, other);
+    }
     check_scalar(node.weight, "weight");
     finite(node.alpha, "alpha");
     finite(node.beta, "beta");
+}
+
+void Program::record(const hpc_loss_forward& arguments) {
+    check_recording();
+    LossNode node{arguments.loss,  arguments.reduction, arguments.prediction, arguments.target,  0, true,
+                  arguments.alpha, arguments.beta,      arguments.weight,     arguments.weights, arguments.alphas};
+    check_loss(node, "loss_forward");
     append(node);
 }
 
 void Program::record(const hpc_loss_backward& arguments) {
     check_recording();
     check_reserved(arguments.reserved);
-    LossNode node{arguments.loss, arguments.reduction, arguments.prediction, arguments.target, arguments.gradient, false,
-                  arguments.alpha, arguments.beta, arguments.weight};
-    if (!loss_info(node.loss)) fail(HPC_INVALID_ARGUMENT, "loss is %d: there is none of that number", node.loss);
-    check_range(node.reduction, HPC_REDUCTION_SUM + 1, "reduction");
-    const Value& prediction = floats(node.prediction, "prediction");
-    same_shape("loss_backward", "prediction", prediction, "target", floats(node.target, "target"));
-    same_shape("loss_backward", "prediction", prediction, "gradient", floats(node.gradient, "gradient"));
-    check_writable(node.gradient, "gradient");
-    different("loss_backward", node.gradient, node.prediction);
-    different("loss_backward", node.gradient, node.target);
+    LossNode node{arguments.loss,  arguments.reduction, arguments.prediction, arguments.target,  arguments.gradient, false,
+                  arguments.alpha, arguments.beta,      arguments.weight,     arguments.weights, arguments.alphas};
+    if (!node.gradient) resolve(node.gradient, "gradient");
+    check_loss(node, "loss_backward");
+    append(node);
+}
+
+void Program::check_class_loss(ClassLossNode& node, const char* instruction) {
+    check_range(node.loss, HPC_CLASS_LOSS_MULTI_MARGIN + 1, "loss");
+    check_range(node.reduction, HPC_REDUCTION_BATCH_MEAN + 1, "reduction");
+    const Value& scores = floats(node.scores, "scores");
+    const Value& target = resolve(node.target, "target");
+    if (target.dtype == HPC_INT32) {
+        if (!same_lead(scores, target) || target.columns != 1) shapes_differ(instruction, "labels", target, "scores", scores);
+        if (scores.columns > INT32_MAX) fail(HPC_INVALID_ARGUMENT, "%s: too many classes", instruction);
+    } else {
+        same_shape(instruction, "target", target, "scores", scores);
+        if (node.loss != HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY)
+            fail(HPC_INVALID_ARGUMENT, "%s: target '%s' holds float32: expected int32 labels", instruction, target.name.c_str());
+    }
+    if (node.class_weights) is_row(instruction, "class_weights", floats(node.class_weights, "class_weights"), scores.columns);
+    if (node.gradient) {
+        same_shape(instruction, "scores", scores, "gradient", floats(node.gradient, "gradient"));
+        check_writable(node.gradient, "gradient");
+        for (ValueId other : {node.scores, node.target, node.class_weights}) different(instruction, node.gradient, other);
+    }
     check_scalar(node.weight, "weight");
     finite(node.alpha, "alpha");
-    finite(node.beta, "beta");
-    append(node);
+    if (node.loss == HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY && !(node.alpha >= 0 && node.alpha < 1))
+        fail(HPC_INVALID_ARGUMENT, "%s: alpha is %g: expected a smoothing from 0 to below 1", instruction, static_cast<double>(node.alpha));
+    if (node.loss == HPC_CLASS_LOSS_MULTI_MARGIN && node.beta != 1 && node.beta != 2)
+        fail(HPC_INVALID_ARGUMENT, "%s: beta is %g: expected a power of 1 or 2", instruction, static_cast<double>(node.beta));
 }
 
-namespace {
-
-void check_class_target(const Value& logits, const Value& target) {
-    if (target.dtype == HPC_INT32) {
-        if (!same_lead(logits, target) || target.columns != 1)
-            shapes_differ("softmax_cross_entropy", "labels", target, "logits", logits);
-        if (logits.columns > INT32_MAX) fail(HPC_INVALID_ARGUMENT, "softmax_cross_entropy: too many classes");
-    } else {
-        same_shape("softmax_cross_entropy", "target", target, "logits", logits);
-    }
-}
-
-}  // namespace
-
-void Program::record(const hpc_softmax_cross_entropy_forward& arguments) {
+void Program::record(const hpc_class_loss_forward& arguments) {
     check_recording();
     check_reserved(arguments.reserved);
-    SoftmaxCrossEntropyNode node{arguments.reduction, arguments.logits, arguments.target, 0, true, arguments.weight};
-    check_range(node.reduction, HPC_REDUCTION_SUM + 1, "reduction");
-    const Value& logits = floats(node.logits, "logits");
-    check_class_target(logits, resolve(node.target, "target"));
-    check_scalar(node.weight, "weight");
+    check_range(static_cast<int32_t>(arguments.ignores), 2, "ignores");
+    ClassLossNode node{arguments.loss,    arguments.reduction,      arguments.scores,       arguments.target,  0,
+                       true,              arguments.weight,         arguments.class_weights, arguments.ignores != 0,
+                       arguments.ignored, arguments.alpha,          arguments.beta};
+    check_class_loss(node, "class_loss_forward");
     append(node);
 }
 
-void Program::record(const hpc_softmax_cross_entropy_backward& arguments) {
+void Program::record(const hpc_class_loss_backward& arguments) {
     check_recording();
-    SoftmaxCrossEntropyNode node{arguments.reduction, arguments.logits, arguments.target, arguments.gradient, false,
-                                 arguments.weight};
-    check_range(node.reduction, HPC_REDUCTION_SUM + 1, "reduction");
-    const Value& logits = floats(node.logits, "logits");
-    check_class_target(logits, resolve(node.target, "target"));
-    same_shape("softmax_cross_entropy_backward", "logits", logits, "gradient", floats(node.gradient, "gradient"));
-    check_writable(node.gradient, "gradient");
-    different("softmax_cross_entropy_backward", node.gradient, node.logits);
-    different("softmax_cross_entropy_backward", node.gradient, node.target);
-    check_scalar(node.weight, "weight");
+    check_range(static_cast<int32_t>(arguments.ignores), 2, "ignores");
+    ClassLossNode node{arguments.loss,    arguments.reduction,      arguments.scores,       arguments.target,  arguments.gradient,
+                       false,             arguments.weight,         arguments.class_weights, arguments.ignores != 0,
+                       arguments.ignored, arguments.alpha,          arguments.beta};
+    if (!node.gradient) resolve(node.gradient, "gradient");
+    check_class_loss(node, "class_loss_backward");
     append(node);
 }
 

@@ -55,8 +55,8 @@ public sealed class Predictor : IDisposable
     public IReadOnlyList<string>? ClassNames { get; }
 
     /// <summary>
-    /// Answers for one row or many: probabilities (softmax of the logits) for a classification, the outputs themselves for a
-    /// regression.
+    /// Answers for one row or many: probabilities for a classification (softmax of the logits) and for a multi-label one (sigmoid of
+    /// each logit), the outputs themselves for a regression.
     /// </summary>
     /// <param name="x">[rows × inputs], row-major; at least one row.</param>
     /// <param name="y">Receives [rows × outputs].</param>
@@ -64,7 +64,7 @@ public sealed class Predictor : IDisposable
     /// <exception cref="ObjectDisposedException">The predictor was disposed.</exception>
     public void Predict(ReadOnlySpan<float> x, Span<float> y) => Run(x, y, logits: false);
 
-    /// <summary>The outputs of the last layer as they are: the logits of a classification.</summary>
+    /// <summary>The outputs of the last layer as they are: the logits of a classification, multi-label or not.</summary>
     /// <param name="x">[rows × inputs], row-major; at least one row.</param>
     /// <param name="y">Receives [rows × outputs].</param>
     /// <exception cref="ArgumentException">A span has another length; the message tells what was expected.</exception>
@@ -216,7 +216,7 @@ internal sealed unsafe class PredictorProgram : IDisposable
         Network network, DeviceBuffer parameters, DeviceBuffer? state, int capacity, NetworkTask task, DeviceBuffer? input = null,
         DeviceBuffer? output = null)
     {
-        bool probabilities = task == NetworkTask.Classification;
+        bool probabilities = task != NetworkTask.Regression;
         _inputs = network.Inputs;
         _outputs = network.Outputs;
         using var recorder = new Recorder(network.Device, capacity);
@@ -238,7 +238,10 @@ internal sealed unsafe class PredictorProgram : IDisposable
         if (probabilities)
         {
             _answer = recorder.RowsValue(hpc_value_kind.HPC_VALUE_OUTPUT, _outputs, "probabilities", buffer: output);
-            recorder.Softmax(_logits, _answer);
+            if (task == NetworkTask.Classification)
+                recorder.Softmax(_logits, _answer);
+            else
+                recorder.ActivationForward((int)hpc_activation.HPC_ACTIVATION_SIGMOID, _logits, _answer, Value.None, 0f, 0f);
         }
         Native = recorder.Finish();
     }

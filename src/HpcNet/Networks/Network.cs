@@ -160,13 +160,14 @@ public sealed class Network : IDisposable
     public long ParameterCount => Graph.ParameterCount;
 
     /// <summary>
-    /// What the output means. A <see cref="Trainer"/> sets it from its loss; predictors of a classification give probabilities.
+    /// What the output means. A <see cref="Trainer"/> sets it from its loss; predictors of a classification and of a
+    /// multi-label one give probabilities.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is no member of the enumeration.</exception>
     public NetworkTask Task
     {
         get;
-        set => field = value is NetworkTask.Regression or NetworkTask.Classification
+        set => field = value is NetworkTask.Regression or NetworkTask.Classification or NetworkTask.MultiLabel
             ? value
             : throw new ArgumentOutOfRangeException(nameof(value), value, $"There is no task {(int)value}.");
     }
@@ -373,18 +374,24 @@ public sealed class Network : IDisposable
         return new Predictor(this, batchSize);
     }
 
-    /// <summary>Loss, accuracy and confusion matrix on a data set, with <see cref="Preprocessing"/> applied and without dropout.</summary>
+    /// <summary>Loss, accuracy and what else the task tells on a data set, with <see cref="Preprocessing"/> applied and without dropout.</summary>
     /// <param name="data">The data, as they come.</param>
-    /// <param name="loss">The loss; null: softmax cross-entropy for a classification, else the mean squared error.</param>
+    /// <param name="loss">The loss; null: softmax cross-entropy for a classification, sigmoid cross-entropy for a multi-label one, else the
+    /// mean squared error.</param>
     /// <exception cref="ArgumentException">The data do not fit the network or the loss.</exception>
     /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
     public Evaluation Evaluate(Dataset data, Loss? loss = null)
     {
         Ensure.NotNull(data);
         ThrowIfDisposed();
-        loss ??= Task == NetworkTask.Classification ? Loss.SoftmaxCrossEntropy : Loss.MeanSquaredError;
+        loss ??= Task switch
+        {
+            NetworkTask.Classification => Loss.SoftmaxCrossEntropy,
+            NetworkTask.MultiLabel => Loss.SigmoidCrossEntropy,
+            _ => Loss.MeanSquaredError,
+        };
         using var program = EvaluationProgram.For(this, loss, data, nameof(data));
-        return program.Evaluate(data, confusion: true);
+        return program.Evaluate(data, details: true);
     }
 
     /// <summary>A table of the layers with their shapes and parameters.</summary>

@@ -132,7 +132,8 @@ internal static class NetworkFile
             {
                 "regression" => NetworkTask.Regression,
                 "classification" => NetworkTask.Classification,
-                var other => throw new DataFormatException($"there is no task {Excerpt.Of(other)}; expected regression or classification."),
+                "multilabel" => NetworkTask.MultiLabel,
+                var other => throw new DataFormatException($"there is no task {Excerpt.Of(other)}; expected regression, classification or multilabel."),
             };
             NetworkGraph graph = NetworkGraph.Chain(InputShape(root, inputs), Layers(root));
             CheckTensors(file, graph);
@@ -252,7 +253,7 @@ internal static class NetworkFile
                     json.WriteNumberValue(dimension);
                 json.WriteEndArray();
             }
-            json.WriteString("task", network.Task == NetworkTask.Classification ? "classification" : "regression");
+            json.WriteString("task", network.Task.ToString().ToLowerInvariant());
             json.WriteStartArray("layers");
             foreach (Node node in network.Graph.Nodes)
             {

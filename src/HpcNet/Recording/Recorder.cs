@@ -41,10 +41,19 @@ internal readonly record struct Counter(ulong Constant, Slot Slot)
     internal hpc_counter Native => new() { constant = Constant, slot = Slot.Id };
 }
 
+/// <summary>What an elementwise loss is: a row of the native table, its constants, and what its columns have of their own.</summary>
+internal readonly record struct LossTerms(int Loss, float Alpha = 0f, float Beta = 0f, Value Weights = default, Value Alphas = default);
+
+/// <summary>What a class loss is, with its settings.</summary>
+internal readonly record struct ClassLossTerms(
+    hpc_class_loss_kind Kind, float Alpha = 0f, float Beta = 0f, Value ClassWeights = default, int? Ignored = null);
+
 /// <summary>Records one program; <see cref="Finish"/> hands it out.</summary>
 internal sealed unsafe class Recorder : IDisposable
 {
     private readonly ProgramHandle _program;
+    private readonly Device _device;
+    private readonly Dictionary<float[], Value> _constants = [];
     private readonly int _rows;
     private uint _slots;
     private bool _finished;
@@ -52,6 +61,7 @@ internal sealed unsafe class Recorder : IDisposable
     /// <summary>An empty program for up to <paramref name="rows"/> rows.</summary>
     public Recorder(Device device, int rows, bool plain = false)
     {
+        _device = device;
         _rows = rows;
         _program = ProgramHandle.Create(device.Handle, new hpc_program_options
         {
@@ -86,6 +96,21 @@ internal sealed unsafe class Recorder : IDisposable
     public Value FixedValue(
         hpc_value_kind kind, long rows, int columns, DeviceBuffer? buffer, long offset, string name, hpc_dtype type = hpc_dtype.HPC_FLOAT32) =>
         Declare(kind, type, hpc_lead.HPC_LEAD_FIXED, rows, columns, buffer, offset, name);
+
+    /// <summary>[1 × length] of fixed numbers. The same array is the same value, and the program keeps the memory; null is none.</summary>
+    public Value Constant(float[]? data, string name)
+    {
+        if (data is null)
+            return Value.None;
+        if (!_constants.TryGetValue(data, out Value value))
+        {
+            using var buffer = new DeviceBuffer(_device, data.Length);
+            buffer.Write<float>(data);
+            value = FixedValue(hpc_value_kind.HPC_VALUE_PERSISTENT, 1, data.Length, buffer, 0, name);
+            _constants.Add(data, value);
+        }
+        return value;
+    }
 
     public Slot FloatSlot(string name) => DeclareSlot(hpc_slot_type.HPC_SLOT_FLOAT, name);
 
@@ -162,65 +187,80 @@ internal sealed unsafe class Recorder : IDisposable
         Status.Check(Native.hpc_record_activation_backward(lease.Pointer, &arguments));
     }
 
-    public void LossForward(int loss, Reduction reduction, Value prediction, Value target, float alpha, float beta, Scalar weight)
+    public void LossForward(in LossTerms terms, Reduction reduction, Value prediction, Value target, Scalar weight)
     {
         var arguments = new hpc_loss_forward
         {
-            loss = loss,
+            loss = terms.Loss,
             reduction = (int)reduction,
             prediction = prediction.Id,
             target = target.Id,
-            alpha = alpha,
-            beta = beta,
+            alpha = terms.Alpha,
+            beta = terms.Beta,
             weight = weight.Native,
+            weights = terms.Weights.Id,
+            alphas = terms.Alphas.Id,
         };
         using var lease = _program.Lease();
         Status.Check(Native.hpc_record_loss_forward(lease.Pointer, &arguments));
     }
 
-    public void LossBackward(
-        int loss, Reduction reduction, Value prediction, Value target, Value gradient, float alpha, float beta, Scalar weight)
+    public void LossBackward(in LossTerms terms, Reduction reduction, Value prediction, Value target, Value gradient, Scalar weight)
     {
         var arguments = new hpc_loss_backward
         {
-            loss = loss,
+            loss = terms.Loss,
             reduction = (int)reduction,
             prediction = prediction.Id,
             target = target.Id,
             gradient = gradient.Id,
-            alpha = alpha,
-            beta = beta,
+            alpha = terms.Alpha,
+            beta = terms.Beta,
             weight = weight.Native,
+            weights = terms.Weights.Id,
+            alphas = terms.Alphas.Id,
         };
         using var lease = _program.Lease();
         Status.Check(Native.hpc_record_loss_backward(lease.Pointer, &arguments));
     }
 
-    public void SoftmaxCrossEntropyForward(Reduction reduction, Value logits, Value target, Scalar weight)
+    public void ClassLossForward(in ClassLossTerms terms, Reduction reduction, Value scores, Value target, Scalar weight)
     {
-        var arguments = new hpc_softmax_cross_entropy_forward
+        var arguments = new hpc_class_loss_forward
         {
+            loss = (int)terms.Kind,
             reduction = (int)reduction,
-            logits = logits.Id,
+            scores = scores.Id,
             target = target.Id,
             weight = weight.Native,
+            class_weights = terms.ClassWeights.Id,
+            ignores = terms.Ignored is null ? 0u : 1u,
+            ignored = terms.Ignored ?? 0,
+            alpha = terms.Alpha,
+            beta = terms.Beta,
         };
         using var lease = _program.Lease();
-        Status.Check(Native.hpc_record_softmax_cross_entropy_forward(lease.Pointer, &arguments));
+        Status.Check(Native.hpc_record_class_loss_forward(lease.Pointer, &arguments));
     }
 
-    public void SoftmaxCrossEntropyBackward(Reduction reduction, Value logits, Value target, Value gradient, Scalar weight)
+    public void ClassLossBackward(in ClassLossTerms terms, Reduction reduction, Value scores, Value target, Value gradient, Scalar weight)
     {
-        var arguments = new hpc_softmax_cross_entropy_backward
+        var arguments = new hpc_class_loss_backward
         {
+            loss = (int)terms.Kind,
             reduction = (int)reduction,
-            logits = logits.Id,
+            scores = scores.Id,
             target = target.Id,
             gradient = gradient.Id,
             weight = weight.Native,
+            class_weights = terms.ClassWeights.Id,
+            ignores = terms.Ignored is null ? 0u : 1u,
+            ignored = terms.Ignored ?? 0,
+            alpha = terms.Alpha,
+            beta = terms.Beta,
         };
         using var lease = _program.Lease();
-        Status.Check(Native.hpc_record_softmax_cross_entropy_backward(lease.Pointer, &arguments));
+        Status.Check(Native.hpc_record_class_loss_backward(lease.Pointer, &arguments));
     }
 
     public void Softmax(Value x, Value y)

@@ -55,7 +55,7 @@ public static unsafe class GradientCheck
     /// <param name="network">The network; <see cref="Network.Preprocessing"/> is not applied.</param>
     /// <param name="loss">The loss.</param>
     /// <param name="x">[rows × inputs], row-major; values of about 1.</param>
-    /// <param name="labels">[rows], each from 0 to outputs − 1.</param>
+    /// <param name="labels">[rows], each from 0 to outputs − 1, or the one that the loss ignores.</param>
     /// <param name="seed">The seed of the dropout masks.</param>
     /// <exception cref="ArgumentException">A span has another length, or the loss does not take labels.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A label is no class.</exception>
@@ -65,7 +65,7 @@ public static unsafe class GradientCheck
         int rows = Ensure.WholeRows(x.Length, Ensure.NotNull(network).Inputs, nameof(x), DataChecks.Reader(network));
         DataChecks.TakesLabels(Ensure.NotNull(loss), nameof(labels));
         Ensure.Length(labels.Length, rows, nameof(labels), "one for each row");
-        Ensure.Labels(labels, network.Outputs, nameof(labels));
+        Ensure.Labels(labels, network.Outputs, nameof(labels), loss.Ignored);
         fixed (int* target = labels)
             return Run(network, loss, x, rows, target, rows, labels: true, seed, plain: false, mutate: null);
     }
@@ -76,7 +76,7 @@ public static unsafe class GradientCheck
     /// <param name="x">[rows × inputs], row-major; values of about 1.</param>
     /// <param name="targets">[rows × outputs], row-major.</param>
     /// <param name="seed">The seed of the dropout masks.</param>
-    /// <exception cref="ArgumentException">A span has another length.</exception>
+    /// <exception cref="ArgumentException">A span has another length, or the loss takes labels only.</exception>
     /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
     public static GradientCheckReport Run(Network network, Loss loss, ReadOnlySpan<float> x, ReadOnlySpan<float> targets, ulong seed = 0) =>
         Run(network, loss, x, targets, seed, plain: false, mutate: null);
@@ -86,7 +86,7 @@ public static unsafe class GradientCheck
         Network network, Loss loss, ReadOnlySpan<float> x, ReadOnlySpan<float> targets, ulong seed, bool plain, Action<float[]>? mutate)
     {
         int rows = Ensure.WholeRows(x.Length, Ensure.NotNull(network).Inputs, nameof(x), DataChecks.Reader(network));
-        Ensure.NotNull(loss);
+        DataChecks.TakesTargets(Ensure.NotNull(loss), nameof(targets));
         Ensure.Matrix(targets.Length, rows, network.Outputs, nameof(targets));
         fixed (float* target = targets)
             return Run(network, loss, x, rows, target, targets.Length, labels: false, seed, plain, mutate);
@@ -99,6 +99,7 @@ public static unsafe class GradientCheck
         network.ThrowIfDisposed();
         DataChecks.EnoughRows(network, rows, rows, training: true, nameof(x));
         DataChecks.Indices(network, x, nameof(x));
+        loss.CheckOutputs(network.Outputs, nameof(loss));
         NetworkGraph graph = network.Graph;
         using var program = new CheckedProgram(network, loss, rows, labels, seed, plain, target, targetElements);
         float[] inputs = x.ToArray();
@@ -264,7 +265,7 @@ public static unsafe class GradientCheck
                 ];
                 _program.RunWith(_rows, [], inputGradient is null ? transfers[..2] : transfers, &metrics);
             }
-            return _loss.Reduction == Reduction.Sum ? metrics.loss : metrics.loss / _rows;
+            return _loss.Reduced(metrics.loss, metrics.weight);
         }
 
         public void Dispose()

@@ -36,6 +36,7 @@ public sealed unsafe class Trainer : IDisposable
     /// <param name="loss">What training makes small.</param>
     /// <param name="optimizer">How gradients change parameters.</param>
     /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <exception cref="ArgumentException">The loss has weights for another number of outputs.</exception>
     /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
     public Trainer(Network network, Loss loss, Optimizer optimizer)
     {
@@ -43,6 +44,7 @@ public sealed unsafe class Trainer : IDisposable
         Loss = Ensure.NotNull(loss);
         Optimizer = Ensure.NotNull(optimizer);
         network.ThrowIfDisposed();
+        loss.CheckOutputs(network.Outputs, nameof(loss));
         _state = new OptimizerState(network, optimizer);
         network.Task = loss.Task;
     }
@@ -229,8 +231,8 @@ public sealed unsafe class Trainer : IDisposable
 
     /// <summary>One training step on class labels.</summary>
     /// <param name="x">[rows × inputs], row-major; at least one row.</param>
-    /// <param name="labels">[rows], each from 0 to outputs − 1.</param>
-    /// <returns>The loss before the step: the mean over the rows, or the sum for <see cref="Reduction.Sum"/>.</returns>
+    /// <param name="labels">[rows], each from 0 to outputs − 1, or the one that the loss ignores.</param>
+    /// <returns>The loss before the step, reduced as <see cref="Loss.Reduction"/> says.</returns>
     /// <exception cref="ArgumentException">A span has another length, or the loss does not take labels.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A label is no class.</exception>
     /// <exception cref="InvalidOperationException">The trainer is working on another thread, or every layer is frozen.</exception>
@@ -241,7 +243,7 @@ public sealed unsafe class Trainer : IDisposable
         int rows = Rows(x);
         DataChecks.TakesLabels(Loss, nameof(labels));
         Ensure.Length(labels.Length, rows, nameof(labels), "one for each row");
-        Ensure.Labels(labels, Network.Outputs, nameof(labels));
+        Ensure.Labels(labels, Network.Outputs, nameof(labels), Loss.Ignored);
         fixed (int* target = labels)
             return StepChecked(x, rows, target, rows, labels: true);
     }
@@ -249,14 +251,15 @@ public sealed unsafe class Trainer : IDisposable
     /// <summary>One training step on targets: values for a regression, probabilities for a classification.</summary>
     /// <param name="x">[rows × inputs], row-major; at least one row.</param>
     /// <param name="targets">[rows × outputs], row-major.</param>
-    /// <returns>The loss before the step: the mean over the rows, or the sum for <see cref="Reduction.Sum"/>.</returns>
-    /// <exception cref="ArgumentException">A span has another length.</exception>
+    /// <returns>The loss before the step, reduced as <see cref="Loss.Reduction"/> says.</returns>
+    /// <exception cref="ArgumentException">A span has another length, or the loss takes labels only.</exception>
     /// <exception cref="InvalidOperationException">The trainer is working on another thread, or every layer is frozen.</exception>
     /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
     /// <exception cref="NonFiniteLossException">The loss was NaN or infinite; the parameters are as before the step.</exception>
     public float Step(ReadOnlySpan<float> x, ReadOnlySpan<float> targets)
     {
         int rows = Rows(x);
+        DataChecks.TakesTargets(Loss, nameof(targets));
         Ensure.Matrix(targets.Length, rows, Network.Outputs, nameof(targets));
         fixed (float* target = targets)
             return StepChecked(x, rows, target, targets.Length, labels: false);
@@ -401,7 +404,7 @@ public sealed unsafe class Trainer : IDisposable
                 throw Flagged(metrics, x, _steps + 1, _randomSteps - 1, "the parameters are as before the step");
             _steps++;
             _ruleSteps++;
-            return (float)(Loss.Reduction == Reduction.Sum ? metrics.loss : metrics.loss / rows);
+            return (float)Loss.Reduced(metrics.loss, metrics.weight);
         }
         finally
         {
@@ -584,7 +587,7 @@ public sealed unsafe class Trainer : IDisposable
                 KeepFinite();
                 if (evaluation is not null)
                 {
-                    Evaluation result = evaluation.Evaluate(validation!, confusion: false);
+                    Evaluation result = evaluation.Evaluate(validation!, details: false);
                     (_validationLoss, _validationAccuracy) = (result.Loss, result.Accuracy);
                 }
                 _records.Add(new EpochRecord(

@@ -77,7 +77,10 @@ public sealed unsafe class ArchitectureTests
     public void Every_native_loss_has_its_member()
     {
         hpc_loss[] native = Enum.GetValues<hpc_loss>();
-        Assert.Equal(native, Loss.All.OfType<ElementwiseLoss>().Select(l => l.NativeId));
+        IEnumerable<ElementwiseLoss> elementwise =
+            [.. Loss.All.OfType<ElementwiseLoss>(), Loss.KlDivergence with { LogTarget = true }, Loss.Poisson with { LogInput = false }];
+        Assert.Equal(native, elementwise.Select(l => l.NativeId).Distinct().Order());
+        Assert.Equal(Enum.GetValues<hpc_class_loss_kind>(), Loss.All.OfType<ClassLoss>().Select(l => l.Kind).Order());
         foreach (Loss loss in Loss.All)
         {
             Assert.Same(loss, Loss.Parse(loss.Name.ToLowerInvariant()));

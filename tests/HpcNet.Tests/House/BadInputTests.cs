@@ -109,6 +109,48 @@ public sealed class BadInputTests
                 network.SetState("batchnorm1.running_var", [1f, -1f]);
             },
             "values[1] is -1", "0 or more"),
+        ["huber of 0"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.Huber with { Delta = 0f }, "Delta is 0"),
+        ["huber of NaN"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.Huber with { Delta = float.NaN }, "Delta is NaN"),
+        ["negative beta"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.SmoothL1 with { Beta = -1f }, "Beta is -1"),
+        ["smoothing of 1"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.SoftmaxCrossEntropy with { LabelSmoothing = 1f }, "LabelSmoothing is 1"),
+        ["negative class weight"] = Row<ArgumentOutOfRangeException>(
+            () => _ = Loss.SoftmaxCrossEntropy with { ClassWeights = [1f, -2f] }, "ClassWeights[1] is -2"),
+        ["infinite weight"] = Row<ArgumentOutOfRangeException>(
+            () => _ = Loss.MeanSquaredError with { Weights = [float.PositiveInfinity] }, "Weights[0]"),
+        ["no positive weights"] = Row<ArgumentException>(() => _ = Loss.SigmoidCrossEntropy with { PositiveWeights = [] }, "PositiveWeights is empty"),
+        ["epsilon of 0 for Poisson"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.Poisson with { Epsilon = 0f }, "Epsilon is 0"),
+        ["NaN margin"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.Hinge with { Margin = float.NaN }, "Margin is NaN"),
+        ["power of 3"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.MultiMargin with { Power = 3 }, "Power is 3"),
+        ["weights for other outputs"] = OnNetwork<ArgumentException>(
+            n => _ = new Trainer(n, Loss.MeanSquaredError with { Weights = [1f, 2f] }, new Adam()), "MeanSquaredError has 2 Weights", "3 outputs"),
+        ["class weights for other outputs"] = OnNetwork<ArgumentException>(
+            n => n.Evaluate(Samples.Blobs(5, 64, 3, 1), Loss.SoftmaxCrossEntropy with { ClassWeights = [1f] }), "1 ClassWeights"),
+        ["positive weights for other outputs"] = OnNetwork<ArgumentException>(
+            n => GradientCheck.Run(n, Loss.SigmoidCrossEntropy with { PositiveWeights = [1f] }, new float[64], new float[3]), "1 PositiveWeights"),
+        ["targets for a loss of labels"] = OnNetwork<ArgumentException>(
+            n =>
+            {
+                using var trainer = new Trainer(n, Loss.NegativeLogLikelihood, new Adam());
+                trainer.Step(new float[64], new float[3]);
+            }, "NegativeLogLikelihood expects a class label"),
+        ["regression data for a loss of labels"] = OnNetwork<ArgumentException>(
+            n => n.Evaluate(Samples.Waves(5, 64, 3, 1), Loss.MultiMargin), "MultiMargin expects a class label"),
+        ["label that another loss ignores"] = OnTrainer<ArgumentOutOfRangeException>(t => t.Step(new float[64], new[] { -100 }), "labels[0] is -100"),
+
+        // Metrics.
+        ["accuracy of nothing"] = Row<ArgumentException>(() => Metrics.Accuracy([], []), "predicted is empty"),
+        ["accuracy of other lengths"] = Row<ArgumentException>(() => Metrics.Accuracy([1], [1, 2]), "actual holds 2 elements; expected 1"),
+        ["top 0"] = Row<ArgumentOutOfRangeException>(() => Metrics.TopKAccuracy([1f, 2f], [0], 0), "k is 0"),
+        ["top 3 of 2"] = Row<ArgumentOutOfRangeException>(() => Metrics.TopKAccuracy([1f, 2f], [0], 3), "expected 1 to 2"),
+        ["scores of no whole rows"] = Row<ArgumentException>(() => Metrics.TopKAccuracy([1f, 2f, 3f], [0, 1], 1), "3 scores for 2 labels"),
+        ["label beyond the scores"] = Row<ArgumentOutOfRangeException>(() => Metrics.Perplexity([0.5f, 0.5f], [2]), "labels[0] is 2"),
+        ["AUC of three classes"] = Row<ArgumentOutOfRangeException>(() => Metrics.RocAuc([1f, 2f], [0, 2]), "labels[1] is 2"),
+        ["AUC of NaN"] = Row<ArgumentException>(() => Metrics.RocAuc([1f, float.NaN], [0, 1]), "scores[1] is NaN"),
+        ["R2 of no columns"] = Row<ArgumentOutOfRangeException>(() => Metrics.RSquared([1f], [1f], 0), "columns is 0"),
+        ["R2 of no whole rows"] = Row<ArgumentException>(() => Metrics.RSquared([1f, 2f, 3f], [1f, 2f, 3f], 2), "whole rows of 2"),
+        ["confusion of no classes"] = Row<ArgumentOutOfRangeException>(() => Metrics.Confusion([0], [0], 0), "classes is 0"),
+        ["confusion out of range"] = Row<ArgumentOutOfRangeException>(() => Metrics.Confusion([2], [0], 2), "predicted[0] is 2"),
+        ["unknown averaging"] = Row<ArgumentOutOfRangeException>(() => Metrics.Confusion([0], [0], 2).F1((Averaging)7), "7"),
         ["infinite constant"] = Row<ArgumentOutOfRangeException>(() => Initializer.Constant(float.NegativeInfinity), "value"),
 
         // Devices.

@@ -32,7 +32,8 @@ internal sealed class OnnxLosses : IOnnxFamily
     {
         using var bench = new Bench(call.Device, labels.Length);
         Value target = bench.Input(1, labels, hpc_value_kind.HPC_VALUE_TARGET);
-        bench.Recorder.SoftmaxCrossEntropyForward(reduction, OnnxOperators.Data(bench, logits), target, 1f);
+        bench.Recorder.ClassLossForward(
+            new ClassLossTerms(hpc_class_loss_kind.HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY), reduction, OnnxOperators.Data(bench, logits), target, 1f);
         bench.Run();
         Assert.Equal(0u, bench.Metrics.flags);
         // The metrics hold a mean times its rows.

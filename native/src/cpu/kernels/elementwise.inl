@@ -290,38 +290,88 @@ static void sum_parts(const float* partials, int64_t parts, int64_t ldp, float* 
 
 // ---- Losses ---------------------------------------------------------------------------------------------------------
 
-template <class L, bool has_gradient>
-static HPC_INLINE void loss_elements(LossElements& e) {
+// Elements [first, end) of one run of columns, or of all where there are none: weights and alphas lie side by side with
+// the elements from `first` on.
+template <class L, bool has_gradient, bool has_columns>
+static HPC_INLINE void loss_run(LossElements& e, int64_t first, int64_t end, const float* weights, const float* alphas) {
     const V alpha = V::broadcast(e.alpha), beta = V::broadcast(e.beta), scale = V::broadcast(e.scale);
     // Two chains of additions, by turns.
     DoubleSum even, odd;
-    int64_t i = 0;
+    int64_t i = first;
+    const auto load = [](const float* x, int64_t width) HPC_INLINE_LAMBDA {
+        return width == V::lanes ? V::load(x) : V::load_partial(x, width);
+    };
+    const auto value = [&](int64_t width) HPC_INLINE_LAMBDA {
+        const V p = load(e.prediction + i, width), t = load(e.target + i, width);
+        V a = alpha;
+        if constexpr (has_columns) a = load(alphas + (i - first), width);
+        if constexpr (has_gradient) {
+            V g = L::derivative(p, t, a, beta) * scale;
+            if constexpr (has_columns) g = g * load(weights + (i - first), width);
+            if (width == V::lanes) {
+                g.store(e.gradient + i);
+            } else {
+                g.store_partial(e.gradient + i, width);
+            }
+        }
+        V v = L::value(p, t, a, beta);
+        if constexpr (has_columns) v = v * load(weights + (i - first), width);
+        return v;
+    };
     const auto step = [&](DoubleSum& sum) HPC_INLINE_LAMBDA {
-        const V p = V::load(e.prediction + i), t = V::load(e.target + i);
-        if constexpr (has_gradient) (L::derivative(p, t, alpha, beta) * scale).store(e.gradient + i);
-        sum.add(L::value(p, t, alpha, beta));
+        sum.add(value(V::lanes));
         i += V::lanes;
     };
-    while (i + 2 * V::lanes <= e.count) {
+    while (i + 2 * V::lanes <= end) {
         step(even);
         step(odd);
     }
-    if (i + V::lanes <= e.count) step(even);
-    if (i < e.count) {
-        const int64_t rest = e.count - i;
-        const V p = V::load_partial(e.prediction + i, rest), t = V::load_partial(e.target + i, rest);
-        if constexpr (has_gradient) (L::derivative(p, t, alpha, beta) * scale).store_partial(e.gradient + i, rest);
-        odd.add(first_lanes(L::value(p, t, alpha, beta), rest, V::zero()));
+    if (i + V::lanes <= end) step(even);
+    if (i < end) {
+        const int64_t rest = end - i;
+        odd.add(first_lanes(value(rest), rest, V::zero()));
     }
     e.loss += even.total() + odd.total();
 }
 
+// Narrow rows go together: their weights and alphas are written side by side, once, for up to kRun elements.
+template <class L, bool has_gradient>
+static void loss_columns(LossElements& e) {
+    constexpr int64_t kRun = 512;
+    if (e.columns > kRun) {
+        float ones[kRun], alphas[kRun];
+        for (int64_t i = 0; i < kRun; ++i) ones[i] = 1, alphas[i] = e.alpha;
+        for (int64_t row = 0; row < e.count; row += e.columns) {
+            for (int64_t j = 0; j < e.columns; j += kRun) {
+                const int64_t end = j + kRun < e.columns ? j + kRun : e.columns;
+                loss_run<L, has_gradient, true>(e, row + j, row + end, e.weights ? e.weights + j : ones, e.alphas ? e.alphas + j : alphas);
+            }
+        }
+        return;
+    }
+    float weights[kRun], alphas[kRun];
+    const int64_t run = kRun / e.columns * e.columns;
+    for (int64_t i = 0; i < run; ++i) {
+        weights[i] = e.weights ? e.weights[i % e.columns] : 1;
+        alphas[i] = e.alphas ? e.alphas[i % e.columns] : e.alpha;
+    }
+    for (int64_t i = 0; i < e.count; i += run)
+        loss_run<L, has_gradient, true>(e, i, i + run < e.count ? i + run : e.count, weights, alphas);
+}
+
 template <class L>
 static void loss(LossElements& e) {
+    const bool columns = e.weights != nullptr || e.alphas != nullptr;
     if (e.gradient != nullptr) {
-        loss_elements<L, true>(e);
+        if (columns) {
+            loss_columns<L, true>(e);
+        } else {
+            loss_run<L, true, false>(e, 0, e.count, nullptr, nullptr);
+        }
+    } else if (columns) {
+        loss_columns<L, false>(e);
     } else {
-        loss_elements<L, false>(e);
+        loss_run<L, false, false>(e, 0, e.count, nullptr, nullptr);
     }
 }
 

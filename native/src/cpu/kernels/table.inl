@@ -21,7 +21,7 @@ static constexpr Kernels make_kernels(const char* isa) {
 #undef HPC_ROW
         add_rows,
         column_sums,
-        softmax_cross_entropy,
+        {softmax_cross_entropy, negative_log_likelihood, multi_margin},
         softmax,
         softmax_backward,
         log_softmax,

@@ -1,13 +1,17 @@
-// MlpActivationsFamily.cs: two hidden layers with every activation, forward, loss and backward, with the activation as a layer of its
+// MlpFamily.cs: two hidden layers with any activation and any loss: forward, loss and backward, with the activation as a layer of its
 // own and inside the Dense layers.
 
 using HpcNet.Interop;
 
 namespace HpcNet.Tests.Cases;
 
-internal sealed unsafe class MlpActivationsFamily : IFamily
+internal sealed class MlpActivationsFamily() : MlpFamily("mlp_activations");
+
+internal sealed class MlpLossesFamily() : MlpFamily("mlp_losses");
+
+internal abstract unsafe class MlpFamily(string name) : IFamily
 {
-    public string Name => "mlp_activations";
+    public string Name => name;
 
     public void Run(ReferenceCase reference, Device device)
     {
@@ -38,13 +42,8 @@ internal sealed unsafe class MlpActivationsFamily : IFamily
             if (reference.Has($"alpha{i}"))
                 network.SetParameter($"act{i}.slope", reference.In($"alpha{i}"));
         }
-        Loss loss = reference.Get("loss", "") switch
-        {
-            "mse_mean" => Loss.MeanSquaredError,
-            "ce_int_mean" => Loss.SoftmaxCrossEntropy,
-            var other => throw new ArgumentException($"nothing here knows the loss '{other}'"),
-        };
-        bool labels = loss.Task == NetworkTask.Classification;
+        CaseLoss loss = CaseLosses.Of(reference.Get("loss", ""), reference.Parameters.GetProperty("loss_params"));
+        bool labels = loss.Labels(reference);
         float[] x = reference.In("x");
         int rows = x.Length / network.Inputs;
         using var gradients = new DeviceBuffer(network.Device, network.Graph.Elements);
@@ -69,8 +68,9 @@ internal sealed unsafe class MlpActivationsFamily : IFamily
         var outputs = new Value[network.Graph.Nodes.Length];
         Value output = graph.Forward(input, outputs);
         Value outputGradient = recorder.RowsValue(hpc_value_kind.HPC_VALUE_OUTPUT, network.Outputs, "d_y");
-        loss.RecordForward(recorder, output, target);
-        loss.RecordBackward(recorder, output, target, outputGradient);
+        loss.Record(
+            recorder, output, target, outputGradient,
+            () => recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Outputs, "head"));
         Value gradient = graph.Backward(outputGradient);
         Value inputGradient = recorder.RowsValue(hpc_value_kind.HPC_VALUE_OUTPUT, network.Inputs, "d_x");
         recorder.Fill(inputGradient, 0f);
@@ -99,7 +99,7 @@ internal sealed unsafe class MlpActivationsFamily : IFamily
             }
             reference.Check(name, data);
         }
-        reference.Check("loss", metrics.loss / rows);
+        reference.Check("loss", loss.Reduced(metrics));
         var all = new float[network.Graph.Elements];
         gradients.Read<float>(all);
         foreach (ParameterSegment segment in network.Graph.Segments)
