@@ -174,7 +174,6 @@ std::string struct_layouts() {
     LAYOUT(hpc_layer_norm_backward, 8, x, dy, weight, statistics, dx, dweight, dbias, size)
     LAYOUT(hpc_embedding_forward, 4, table, indices, y, reserved)
     LAYOUT(hpc_embedding_backward, 4, indices, dy, dtable, padding)
-    LAYOUT(hpc_metrics, 8, loss, gradient_norm, rows, correct, runs, first_flagged_run, flags, reserved)
     LAYOUT(hpc_metrics, 9, loss, weight, gradient_norm, rows, correct, runs, first_flagged_run, flags, reserved)
     LAYOUT(hpc_transfer, 4, value, reserved, host, bytes)
     LAYOUT(hpc_program_info, 10, recorded_instructions, fused_instructions, values, slots, workspace_bytes, owned_bytes, flops,

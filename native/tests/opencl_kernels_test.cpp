@@ -494,7 +494,7 @@ TEST_F(OpenClKernels, RulesHaveTheBitsOfTheCpu) {
                 std::vector<float> expected = p.values();
                 std::vector<std::vector<float>> kept;
                 for (const Floats& state : states) kept.push_back(state.values());
-                const device_metrics flagged{0, 0, 0, 0, 0, 0, HPC_FLAG_NONFINITE, 0};
+                const device_metrics flagged{0, 0, 0, 0, 0, 0, 0, HPC_FLAG_NONFINITE, 0};
                 for (uint64_t step = 1; step <= 3; step++) {
                     cpu::UpdateElements e{};
                     e.parameters = expected.data();
@@ -1361,7 +1361,7 @@ TEST_F(OpenClKernels, ScratchServesEverySmallerRun) {
 
 TEST_F(OpenClKernels, GuardedProductsAndSumsDoNothingWhileAFlagIsSet) {
     Bench bench(limits());
-    bench.set_metrics({0, 0, 0, 0, 0, 0, HPC_FLAG_LABEL, 0});
+    bench.set_metrics({0, 0, 0, 0, 0, 0, 0, HPC_FLAG_LABEL, 0});
     const uint64_t count = 12;
     const Floats x(random_floats(count, 22));
     Floats y = Floats::empty(count);
