@@ -48,6 +48,10 @@ public static unsafe class GradientCheck
     private const float RelativeStep = 0.01f;
     private const double FloorShare = 0.1;
     private const double SmallestFloor = 1e-3;
+
+    // A loss of size 1 is known to about 2^-23, its difference quotient therefore to 2^-23 / h; a hundred times that is what an
+    // error of 1e-2 can be judged by.
+    private const double Resolution = 100 * 1.1920928955078125e-7 / RelativeStep;
     private const double KinkShare = 2e-3;
     private const double KinkNoise = 5e-5;
 
@@ -140,7 +144,7 @@ public static unsafe class GradientCheck
     {
         var numeric = new double[values.Length];
         var kinks = new double[values.Length];
-        double noise = KinkNoise;
+        double noise = KinkNoise, largestLoss = 0;
         for (int i = 0; i < values.Length; i++)
         {
             double h = RelativeStep * Math.Max(1f, Math.Abs(values[i]));
@@ -150,9 +154,10 @@ public static unsafe class GradientCheck
             numeric[i] = (4 * halfSlope - slope) / 3;
             kinks[i] = Math.Max(Math.Abs(slope - halfSlope), Math.Abs(2 * halfBend - bend) / 2);
             noise = Math.Max(noise, KinkNoise * Math.Abs(middle));
+            largestLoss = Math.Max(largestLoss, Math.Abs(middle));
         }
 
-        double floor = Math.Max(SmallestFloor, FloorShare * numeric.Max(Math.Abs));
+        double floor = Math.Max(Math.Max(SmallestFloor, Resolution * largestLoss), FloorShare * numeric.Max(Math.Abs));
         int worst = -1;
         double worstError = 0;
         int skipped = 0;
