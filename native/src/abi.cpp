@@ -150,8 +150,6 @@ std::string struct_layouts() {
     LAYOUT(hpc_log_softmax_backward, 4, y, dy, dx, reserved)
     LAYOUT(hpc_prelu_forward, 4, x, slope, y, reserved)
     LAYOUT(hpc_prelu_backward, 6, x, slope, dy, dx, dslope, reserved)
-    LAYOUT(hpc_update, 7, rule, parameters, gradients, states, reserved, hyperparameters, step)
-    LAYOUT(hpc_norm, 2, x, norm)
     LAYOUT(hpc_update, 10, rule, parameters, gradients, states, reserved, hyperparameters, step, seed, stream, drop_rate)
     LAYOUT(hpc_norm, 4, x, norm, order, reserved)
     LAYOUT(hpc_clip_by_norm, 3, x, norm, max_norm)

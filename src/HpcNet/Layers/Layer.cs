@@ -92,6 +92,8 @@ public abstract record Layer
         "batchnorm" => BatchNorm.Read(json),
         "layernorm" => LayerNorm.Read(json),
         "embedding" => Embedding.Read(json),
+        "flatten" => new Flatten(),
+        "reshape" => Reshape.Read(json),
         _ => null,
     };
 }

@@ -45,6 +45,21 @@ internal static class JsonFields
             $"there is no activation {Excerpt.Of(text)}; this version has {string.Join(", ", HpcNet.Activation.All.Select(a => a.Name))}.");
     }
 
+    public static Shape Shape(JsonElement json, string name)
+    {
+        JsonElement dimensions = Required(json, name, JsonValueKind.Array);
+        return new Shape([.. dimensions.EnumerateArray().Select(d =>
+            d.ValueKind == JsonValueKind.Number && d.TryGetInt32(out int value) ? value : throw Bad(name, "whole numbers"))]);
+    }
+
+    public static void Write(Utf8JsonWriter json, string name, Shape shape)
+    {
+        json.WriteStartArray(name);
+        foreach (int dimension in shape.Dimensions)
+            json.WriteNumberValue(dimension);
+        json.WriteEndArray();
+    }
+
     private static DataFormatException Bad(string name, string expected) =>
         new($"the member '{name}' of the structure is missing or wrong; expected {expected}.");
 }

@@ -69,7 +69,7 @@ public sealed class NormalizationTests : IDisposable
         foreach (Layer layer in (Layer[])[new BatchNorm(features: 3), new BatchNorm(affine: false), new LayerNorm(), new LayerNorm(2)])
         {
             using var network = new Network(
-                Targets.Open(target), 3, seed: 3, new Embedding(11, 7), layer, new Dense(4, Activation.Tanh), new BatchNorm(), new Dense(2));
+                Targets.Open(target), 3, seed: 3, new Embedding(11, 7), layer, new Flatten(), new Dense(4, Activation.Tanh), new BatchNorm(), new Dense(2));
             Perturb(network);
             float[] x = Array.ConvertAll(Samples.Labels(5 * 3, 11, 4), i => (float)i);
             GradientCheckReport report = GradientCheck.Run(network, Loss.MeanSquaredError, x, Samples.Uniform(5 * 2, 12));
@@ -131,7 +131,7 @@ public sealed class NormalizationTests : IDisposable
         string path = Path.Combine(_folder, "model.safetensors"), again = Path.Combine(_folder, "again.safetensors");
         using var network = new Network(
             Targets.Open(target), 3, seed: 2, new Embedding(11, 4, paddingIndex: 0), new LayerNorm(2, 1e-3f), new BatchNorm(0.3f) { Name = "bn" },
-            new Dense(5), new BatchNorm(null, affine: false), new BatchNorm(trackRunningStatistics: false, features: 5), new Dense(2));
+            new Flatten(), new Dense(5), new BatchNorm(null, affine: false), new BatchNorm(trackRunningStatistics: false, features: 5), new Dense(2));
         using var trainer = new Trainer(network, Loss.MeanSquaredError, new Sgd(0.01f));
         for (int step = 0; step < 3; step++)
             trainer.Step(Array.ConvertAll(Samples.Labels(8 * 3, 11, (ulong)step), i => (float)i), Samples.Uniform(8 * 2, 3));
@@ -229,7 +229,7 @@ public sealed class NormalizationTests : IDisposable
     [SkippableTheory, Targets]
     public void Bad_indices_are_refused(string target)
     {
-        using var network = new Network(Targets.Open(target), 2, new Embedding(5, 3), new Dense(2));
+        using var network = new Network(Targets.Open(target), 2, new Embedding(5, 3), new Flatten(), new Dense(2));
         using var trainer = new Trainer(network, Loss.MeanSquaredError, new Sgd(0.01f));
         foreach (float bad in (float[])[-1f, 5f, 1.5f, float.NaN, 1e20f])
         {
