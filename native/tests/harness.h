@@ -36,12 +36,17 @@ inline std::string kernel_cache() {
     return std::string(folder.begin(), folder.end());
 }
 
-// Why the target cannot serve here; "" if it can. Where HPCNET_REQUIRE_OPENCL is 1, OpenCL must.
+// HPCNET_REQUIRE_OPENCL=1: a machine without OpenCL is a failure, not a skip.
+inline bool opencl_is_required() {
+    const char* required = std::getenv("HPCNET_REQUIRE_OPENCL");
+    return required && std::strcmp(required, "1") == 0;
+}
+
+// Why the target cannot serve here; "" if it can, or must.
 inline std::string missing(const Target& target) {
     if (target.kind == HPC_DEVICE_OPENCL) {
-        const char* required = std::getenv("HPCNET_REQUIRE_OPENCL");
         int32_t count = 0;
-        if ((required && std::strcmp(required, "1") == 0) || (hpc_opencl_device_count(&count) == HPC_OK && count > 0)) return "";
+        if (opencl_is_required() || (hpc_opencl_device_count(&count) == HPC_OK && count > 0)) return "";
         return "no OpenCL device is here";
     }
     hpc_device_options options{};

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "harness.h"
 #include "opencl/api.h"
 #include "opencl/kernels.h"
 #include "opencl/program_cache.h"
@@ -294,7 +295,7 @@ class OpenClKernels : public testing::Test {
 protected:
     void SetUp() override {
         if (Machine::get()) return;
-        if (std::getenv("HPCNET_REQUIRE_OPENCL")) FAIL() << "an OpenCL device is required:\n" << discover().report;
+        if (test::opencl_is_required()) FAIL() << "an OpenCL device is required:\n" << discover().report;
         GTEST_SKIP() << "no OpenCL device";
     }
     static bool slow() { return Machine::get()->slow; }

@@ -96,6 +96,8 @@ private:
     void check_writable(uint32_t id, const char* role) const;
     void check_loss(LossNode& node, const char* instruction);
     void check_class_loss(ClassLossNode& node, const char* instruction);
+    template <class Arguments>
+    void check_normalization_gradients(const char* name, Arguments& node, const Value& x, uint64_t width) const;
     void check_recording() const;
     void check_run(uint64_t rows, uint64_t steps, const uint64_t* slots, uint32_t slot_count) const;
     void append(Payload payload);

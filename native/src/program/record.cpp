@@ -721,6 +721,12 @@ void positive(float value, const char* instruction) {
         fail(HPC_INVALID_ARGUMENT, "%s: epsilon is %g: expected a finite number above 0", instruction, static_cast<double>(value));
 }
 
+void by_channel(const char* instruction, const Value& statistics) {
+    if (statistics.lead != HPC_LEAD_FIXED || statistics.count != 4)
+        fail(HPC_INVALID_ARGUMENT, "%s: statistics '%s' is %s: expected [4 x channels]", instruction, statistics.name.c_str(),
+             shape_of(statistics).c_str());
+}
+
 // How many channels, or the size of a group, a row is divided into.
 void divides(const char* instruction, const Value& x, uint64_t part, const char* what) {
     if (part < 1 || x.columns % part != 0)
@@ -730,15 +736,36 @@ void divides(const char* instruction, const Value& x, uint64_t part, const char*
 
 }  // namespace
 
+// What batch and layer normalization write backward, at least one of them; `width` is that of weight and bias.
+template <class Arguments>
+void Program::check_normalization_gradients(const char* name, Arguments& node, const Value& x, uint64_t width) const {
+    if (!node.dx && !node.dweight && !node.dbias) fail(HPC_INVALID_ARGUMENT, "%s: dx, dweight and dbias are all 0", name);
+    if (node.dx) {
+        same_shape(name, "x", x, "dx", floats(node.dx, "dx"));
+        check_writable(node.dx, "dx");
+        different(name, node.dx, node.x);
+        different(name, node.dx, node.dy);
+    }
+    if (node.dweight) {
+        is_row(name, "dweight", floats(node.dweight, "dweight"), width);
+        check_writable(node.dweight, "dweight");
+        different(name, node.dweight, node.weight);
+    }
+    if (node.dbias) {
+        is_row(name, "dbias", floats(node.dbias, "dbias"), width);
+        check_writable(node.dbias, "dbias");
+        different(name, node.dbias, node.dweight);
+        different(name, node.dbias, node.weight);
+    }
+}
+
 void Program::record(const hpc_batch_norm_forward& arguments) {
     check_recording();
     hpc_batch_norm_forward node = arguments;
     const char* name = "batch_norm_forward";
     const Value& x = floats(node.x, "x");
     const Value& statistics = floats(node.statistics, "statistics");
-    if (statistics.lead != HPC_LEAD_FIXED || statistics.count != 4)
-        fail(HPC_INVALID_ARGUMENT, "%s: statistics '%s' is %s: expected [4 x channels]", name, statistics.name.c_str(),
-             shape_of(statistics).c_str());
+    by_channel(name, statistics);
     divides(name, x, statistics.columns, "channels");
     if (node.weight) is_row(name, "weight", floats(node.weight, "weight"), statistics.columns);
     if (node.bias) is_row(name, "bias", floats(node.bias, "bias"), statistics.columns);
@@ -765,31 +792,12 @@ void Program::record(const hpc_batch_norm_backward& arguments) {
     const char* name = "batch_norm_backward";
     const Value& x = floats(node.x, "x");
     const Value& statistics = floats(node.statistics, "statistics");
-    if (statistics.lead != HPC_LEAD_FIXED || statistics.count != 4)
-        fail(HPC_INVALID_ARGUMENT, "%s: statistics '%s' is %s: expected [4 x channels]", name, statistics.name.c_str(),
-             shape_of(statistics).c_str());
+    by_channel(name, statistics);
     divides(name, x, statistics.columns, "channels");
     same_shape(name, "x", x, "dy", floats(node.dy, "dy"));
     if (node.weight) is_row(name, "weight", floats(node.weight, "weight"), statistics.columns);
-    if (!node.dx && !node.dweight && !node.dbias) fail(HPC_INVALID_ARGUMENT, "%s: dx, dweight and dbias are all 0", name);
     check_range(node.constant_statistics, 2, "constant_statistics");
-    if (node.dx) {
-        same_shape(name, "x", x, "dx", floats(node.dx, "dx"));
-        check_writable(node.dx, "dx");
-        different(name, node.dx, node.x);
-        different(name, node.dx, node.dy);
-    }
-    if (node.dweight) {
-        is_row(name, "dweight", floats(node.dweight, "dweight"), statistics.columns);
-        check_writable(node.dweight, "dweight");
-        different(name, node.dweight, node.weight);
-    }
-    if (node.dbias) {
-        is_row(name, "dbias", floats(node.dbias, "dbias"), statistics.columns);
-        check_writable(node.dbias, "dbias");
-        different(name, node.dbias, node.dweight);
-        different(name, node.dbias, node.weight);
-    }
+    check_normalization_gradients(name, node, x, statistics.columns);
     append(node);
 }
 
@@ -799,9 +807,7 @@ void Program::record(const hpc_batch_norm_update& arguments) {
     const char* name = "batch_norm_update";
     check_reserved(node.reserved);
     const Value& statistics = floats(node.statistics, "statistics");
-    if (statistics.lead != HPC_LEAD_FIXED || statistics.count != 4)
-        fail(HPC_INVALID_ARGUMENT, "%s: statistics '%s' is %s: expected [4 x channels]", name, statistics.name.c_str(),
-             shape_of(statistics).c_str());
+    by_channel(name, statistics);
     is_row(name, "running_mean", floats(node.running_mean, "running_mean"), statistics.columns);
     is_row(name, "running_variance", floats(node.running_variance, "running_variance"), statistics.columns);
     const Value& batches = resolve(node.batches, "batches");
@@ -851,24 +857,7 @@ void Program::record(const hpc_layer_norm_backward& arguments) {
     if (node.weight) is_row(name, "weight", floats(node.weight, "weight"), node.size);
     const Value& statistics = floats(node.statistics, "statistics");
     if (!same_lead(x, statistics) || statistics.columns != x.columns / node.size * 3) shapes_differ(name, "x", x, "statistics", statistics);
-    if (!node.dx && !node.dweight && !node.dbias) fail(HPC_INVALID_ARGUMENT, "%s: dx, dweight and dbias are all 0", name);
-    if (node.dx) {
-        same_shape(name, "x", x, "dx", floats(node.dx, "dx"));
-        check_writable(node.dx, "dx");
-        different(name, node.dx, node.x);
-        different(name, node.dx, node.dy);
-    }
-    if (node.dweight) {
-        is_row(name, "dweight", floats(node.dweight, "dweight"), node.size);
-        check_writable(node.dweight, "dweight");
-        different(name, node.dweight, node.weight);
-    }
-    if (node.dbias) {
-        is_row(name, "dbias", floats(node.dbias, "dbias"), node.size);
-        check_writable(node.dbias, "dbias");
-        different(name, node.dbias, node.dweight);
-        different(name, node.dbias, node.weight);
-    }
+    check_normalization_gradients(name, node, x, node.size);
     append(node);
 }
 

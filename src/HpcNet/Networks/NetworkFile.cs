@@ -148,11 +148,9 @@ internal static class NetworkFile
 
     private static Shape InputShape(JsonElement root, int inputs)
     {
-        if (JsonFields.Optional(root, "inputShape", JsonValueKind.Array) is not { } json)
+        if (JsonFields.Optional(root, "inputShape", JsonValueKind.Array) is null)
             return inputs;
-        var shape = new Shape([.. json.EnumerateArray().Select(d => d.ValueKind == JsonValueKind.Number && d.TryGetInt32(out int value)
-            ? value
-            : throw new DataFormatException("the dimensions of 'inputShape' are not all whole numbers."))]);
+        Shape shape = JsonFields.Shape(root, "inputShape");
         return shape.Elements == inputs
             ? shape
             : throw new DataFormatException($"'inputShape' {shape} has {shape.Elements} elements; 'inputs' says {inputs}.");
@@ -247,12 +245,7 @@ internal static class NetworkFile
             json.WriteNumber("version", Version);
             json.WriteNumber("inputs", network.Inputs);
             if (network.InputShape.Rank > 1)
-            {
-                json.WriteStartArray("inputShape");
-                foreach (int dimension in network.InputShape.Dimensions)
-                    json.WriteNumberValue(dimension);
-                json.WriteEndArray();
-            }
+                JsonFields.Write(json, "inputShape", network.InputShape);
             json.WriteString("task", network.Task.ToString().ToLowerInvariant());
             json.WriteStartArray("layers");
             foreach (Node node in network.Graph.Nodes)

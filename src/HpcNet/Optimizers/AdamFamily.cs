@@ -5,11 +5,36 @@ using HpcNet.Interop;
 
 namespace HpcNet;
 
+/// <summary>What <see cref="Adam"/>, <see cref="AdamW"/>, <see cref="Adamax"/>, <see cref="NAdam"/> and <see cref="RAdam"/> share.</summary>
+public abstract record AdamFamily : Optimizer
+{
+    private protected AdamFamily(float learningRate, float beta1, float beta2, float epsilon)
+        : base(learningRate)
+    {
+        Beta1 = Ensure.BelowOne(beta1, nameof(beta1));
+        Beta2 = Ensure.BelowOne(beta2, nameof(beta2));
+        Epsilon = Ensure.FinitePositive(epsilon, nameof(epsilon));
+    }
+
+    /// <summary>Decay of the first moment.</summary>
+    public float Beta1 { get; }
+
+    /// <summary>Decay of the second moment, or of the largest size.</summary>
+    public float Beta2 { get; }
+
+    /// <summary>Keeps the divisor above 0; each rule's formula tells where it is added.</summary>
+    public float Epsilon { get; }
+
+    internal override float[] Hyperparameters() => [Beta1, Beta2, Epsilon];
+
+    internal sealed override int MomentumIndex => 0;
+}
+
 /// <summary>
 /// Adam (Kingma and Ba 2015): m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², p ← p − lr · m̂ / (√v̂ + ε), with the bias-corrected
 /// m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ). AMSGrad (Reddi, Kale and Kumar 2018) takes the largest v so far.
 /// </summary>
-public record Adam : Optimizer
+public record Adam : AdamFamily
 {
     /// <summary>Describes Adam.</summary>
     /// <param name="learningRate">Finite and above 0.</param>
@@ -19,31 +44,15 @@ public record Adam : Optimizer
     /// <param name="amsGrad">Whether the largest second moment so far counts instead of the last one.</param>
     /// <exception cref="ArgumentOutOfRangeException">A number is outside its range or NaN.</exception>
     public Adam(float learningRate = 1e-3f, float beta1 = 0.9f, float beta2 = 0.999f, float epsilon = 1e-8f, bool amsGrad = false)
-        : base(learningRate)
+        : base(learningRate, beta1, beta2, epsilon)
     {
-        Beta1 = Ensure.BelowOne(beta1, nameof(beta1));
-        Beta2 = Ensure.BelowOne(beta2, nameof(beta2));
-        Epsilon = Ensure.FinitePositive(epsilon, nameof(epsilon));
         AmsGrad = amsGrad;
     }
-
-    /// <summary>Decay of the first moment.</summary>
-    public float Beta1 { get; }
-
-    /// <summary>Decay of the second moment.</summary>
-    public float Beta2 { get; }
-
-    /// <summary>Added to the root of the second moment.</summary>
-    public float Epsilon { get; }
 
     /// <summary>Whether the largest second moment so far counts.</summary>
     public bool AmsGrad { get; }
 
     internal sealed override hpc_rule Rule => AmsGrad ? hpc_rule.HPC_RULE_AMSGRAD : hpc_rule.HPC_RULE_ADAM;
-
-    internal sealed override float[] Hyperparameters() => [Beta1, Beta2, Epsilon];
-
-    internal sealed override int MomentumIndex => 0;
 
     internal override string RuleText() => $"Adam({Text(LearningRate)}{(AmsGrad ? ", AMSGrad" : "")})";
 }
@@ -74,7 +83,7 @@ public sealed record AdamW : Adam
 /// <summary>
 /// Adamax (Kingma and Ba 2015, section 7.1): m ← β₁m + (1 − β₁)g, u ← max(β₂u, |g| + ε), p ← p − lr / (1 − β₁ᵗ) · m / u.
 /// </summary>
-public sealed record Adamax : Optimizer
+public sealed record Adamax : AdamFamily
 {
     /// <summary>Describes Adamax.</summary>
     /// <param name="learningRate">Finite and above 0.</param>
@@ -83,27 +92,11 @@ public sealed record Adamax : Optimizer
     /// <param name="epsilon">Added to the gradient's size; finite and above 0.</param>
     /// <exception cref="ArgumentOutOfRangeException">A number is outside its range or NaN.</exception>
     public Adamax(float learningRate = 2e-3f, float beta1 = 0.9f, float beta2 = 0.999f, float epsilon = 1e-8f)
-        : base(learningRate)
+        : base(learningRate, beta1, beta2, epsilon)
     {
-        Beta1 = Ensure.BelowOne(beta1, nameof(beta1));
-        Beta2 = Ensure.BelowOne(beta2, nameof(beta2));
-        Epsilon = Ensure.FinitePositive(epsilon, nameof(epsilon));
     }
 
-    /// <summary>Decay of the moment.</summary>
-    public float Beta1 { get; }
-
-    /// <summary>Decay of the largest size.</summary>
-    public float Beta2 { get; }
-
-    /// <summary>Added to the gradient's size.</summary>
-    public float Epsilon { get; }
-
     internal override hpc_rule Rule => hpc_rule.HPC_RULE_ADAMAX;
-
-    internal override float[] Hyperparameters() => [Beta1, Beta2, Epsilon];
-
-    internal override int MomentumIndex => 0;
 
     internal override string RuleText() => $"Adamax({Text(LearningRate)})";
 }
@@ -112,7 +105,7 @@ public sealed record Adamax : Optimizer
 /// NAdam (Dozat 2016), Adam with Nesterov's look ahead, as PyTorch has it: μₜ = β₁(1 − ½ · 0.96^(tψ)), p ← p − lr · ((1 − μₜ)g / (1 − Πμ) +
 /// μₜ₊₁m / (1 − Πμ μₜ₊₁)) / (√v̂ + ε). Where a schedule moves β₁, Πμ is that of the β₁ of the step.
 /// </summary>
-public sealed record NAdam : Optimizer
+public sealed record NAdam : AdamFamily
 {
     /// <summary>Describes NAdam.</summary>
     /// <param name="learningRate">Finite and above 0.</param>
@@ -122,22 +115,10 @@ public sealed record NAdam : Optimizer
     /// <param name="momentumDecay">How fast the look ahead grows, ψ; finite, 0 or more.</param>
     /// <exception cref="ArgumentOutOfRangeException">A number is outside its range or NaN.</exception>
     public NAdam(float learningRate = 2e-3f, float beta1 = 0.9f, float beta2 = 0.999f, float epsilon = 1e-8f, float momentumDecay = 4e-3f)
-        : base(learningRate)
+        : base(learningRate, beta1, beta2, epsilon)
     {
-        Beta1 = Ensure.BelowOne(beta1, nameof(beta1));
-        Beta2 = Ensure.BelowOne(beta2, nameof(beta2));
-        Epsilon = Ensure.FinitePositive(epsilon, nameof(epsilon));
         MomentumDecay = Ensure.FiniteNotNegative(momentumDecay, nameof(momentumDecay));
     }
-
-    /// <summary>Decay of the first moment.</summary>
-    public float Beta1 { get; }
-
-    /// <summary>Decay of the second moment.</summary>
-    public float Beta2 { get; }
-
-    /// <summary>Added to the root of the second moment.</summary>
-    public float Epsilon { get; }
 
     /// <summary>How fast the look ahead grows.</summary>
     public float MomentumDecay { get; }
@@ -146,8 +127,6 @@ public sealed record NAdam : Optimizer
 
     internal override float[] Hyperparameters() => [Beta1, Beta2, Epsilon, MomentumDecay];
 
-    internal override int MomentumIndex => 0;
-
     internal override string RuleText() => $"NAdam({Text(LearningRate)})";
 }
 
@@ -155,7 +134,7 @@ public sealed record NAdam : Optimizer
 /// RAdam (Liu et al. 2020): Adam whose adaptive rate is rectified, and left out as long as its variance has no bound (ρₜ ≤ 5); ε is added
 /// to the uncorrected root, as in PyTorch.
 /// </summary>
-public sealed record RAdam : Optimizer
+public sealed record RAdam : AdamFamily
 {
     /// <summary>Describes RAdam.</summary>
     /// <param name="learningRate">Finite and above 0.</param>
@@ -164,27 +143,11 @@ public sealed record RAdam : Optimizer
     /// <param name="epsilon">Added to the root of the second moment; finite and above 0.</param>
     /// <exception cref="ArgumentOutOfRangeException">A number is outside its range or NaN.</exception>
     public RAdam(float learningRate = 1e-3f, float beta1 = 0.9f, float beta2 = 0.999f, float epsilon = 1e-8f)
-        : base(learningRate)
+        : base(learningRate, beta1, beta2, epsilon)
     {
-        Beta1 = Ensure.BelowOne(beta1, nameof(beta1));
-        Beta2 = Ensure.BelowOne(beta2, nameof(beta2));
-        Epsilon = Ensure.FinitePositive(epsilon, nameof(epsilon));
     }
 
-    /// <summary>Decay of the first moment.</summary>
-    public float Beta1 { get; }
-
-    /// <summary>Decay of the second moment.</summary>
-    public float Beta2 { get; }
-
-    /// <summary>Added to the root of the second moment.</summary>
-    public float Epsilon { get; }
-
     internal override hpc_rule Rule => hpc_rule.HPC_RULE_RADAM;
-
-    internal override float[] Hyperparameters() => [Beta1, Beta2, Epsilon];
-
-    internal override int MomentumIndex => 0;
 
     internal override string RuleText() => $"RAdam({Text(LearningRate)})";
 }

@@ -579,7 +579,7 @@ public sealed unsafe class Trainer : IDisposable
         private History TrainEpochs(CancellationToken cancellation)
         {
             bool stopped = false;
-            KeepFinite();
+            KeepFinite(beginning: true);
             for (int epoch = 1; epoch <= epochs && !stopped; epoch++)
             {
                 long ticksBefore = _trainingTicks;
@@ -733,12 +733,13 @@ public sealed unsafe class Trainer : IDisposable
             }
         }
 
-        private void KeepFinite()
+        // What the fit began with is kept as it is: nothing older may come back in its place.
+        private void KeepFinite(bool beginning = false)
         {
             int elements = _network.ContentElements;
             if (trainer._finite.Length != elements)
                 (trainer._finite, trainer._current) = (new float[elements], new float[elements]);
-            if (ParametersAreFinite())
+            if (ParametersAreFinite() || beginning)
                 (trainer._finite, trainer._current) = (trainer._current, trainer._finite);
         }
 

@@ -11,6 +11,20 @@ internal sealed class OnnxActivations : IOnnxFamily
         Elementwise("Relu", _ => Activation.ReLU),
         Elementwise("Sigmoid", _ => Activation.Sigmoid),
         Elementwise("Tanh", _ => Activation.Tanh),
+        Elementwise("Clip", n => Activation.CreateHardTanh(n.Float("min", 0f), n.Float("max", 0f))),
+        Elementwise("Elu", n => Activation.CreateELU(n.Float("alpha", 1f))),
+        Elementwise("Gelu", n => n.Text("approximate", "none") == "tanh" ? Activation.GELUTanh : Activation.GELU),
+        Elementwise("LeakyRelu", n => Activation.CreateLeakyReLU(n.Float("alpha", 0.01f))),
+        Elementwise("Mish", _ => Activation.Mish),
+        Elementwise("Selu", _ => Activation.SELU),
+        Elementwise("Softplus", _ => Activation.CreateSoftplus(1f, float.MaxValue)),
+        Elementwise("Softsign", _ => Activation.Softsign),
+        Elementwise("Swish", _ => Activation.SiLU),
+        AlongAxis("LogSoftmax", (bench, x) =>
+        {
+            bench.Recorder.LogSoftmax(x, x);
+            return x;
+        }),
         AlongAxis("Softmax", (bench, x) =>
         {
             bench.Recorder.Softmax(x, x);

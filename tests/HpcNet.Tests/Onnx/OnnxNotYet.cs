@@ -18,18 +18,11 @@ internal static class OnnxNotYet
     public static readonly OnnxException[] NotYet =
     [
         // OnnxActivations.cs
-        new("Clip", "no hard tanh"),
-        new("Elu", "no ELU"),
-        new("Gelu", "no GELU"),
-        new("HardSigmoid", "no hard sigmoid"),
-        new("LeakyRelu", "no leaky ReLU"),
-        new("LogSoftmax", "no log-softmax"),
-        new("Mish", "no Mish"),
-        new("PRelu", "no PReLU"),
-        new("Selu", "no SELU"),
-        new("Softplus", "no softplus"),
-        new("Softsign", "no softsign"),
-        new("Swish", "no SiLU"),
+        new("Clip", "bounds that are tensors", node => node.HasInput(1) || !node.Has("min") || !node.Has("max")),
+        new("HardSigmoid", "hard sigmoid has the slope 1/6 only"),
+        new("PRelu", "slopes that are broadcast over more than the last axis"),
+        new("Selu", "SELU has its own constants only", node => node.Has("alpha") || node.Has("gamma")),
+        new("Swish", "SiLU has the factor 1 only", node => node.Float("alpha", 1f) != 1f),
 
         // OnnxArithmetic.cs
         new("Abs", "no absolute value of a tensor"),
@@ -56,9 +49,6 @@ internal static class OnnxNotYet
         new("SoftmaxCrossEntropyLoss", "no class weights", node => node.HasInput(2)),
         new("SoftmaxCrossEntropyLoss", "no ignored label", node => node.Has("ignore_index")),
         new("SoftmaxCrossEntropyLoss", "no log-softmax for the second result", node => node.HasOutput(1)),
-
-        // OnnxOptimizers.cs
-        new("ai.onnx.preview.training.Adagrad", "no Adagrad"),
     ];
 
     /// <summary>These have no result that could be held against the core's, whatever it computes.</summary>

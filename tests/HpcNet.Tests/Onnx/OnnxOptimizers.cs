@@ -15,6 +15,9 @@ internal sealed class OnnxOptimizers : IOnnxFamily
     [
         Rule("Momentum", hpc_rule.HPC_RULE_MOMENTUM, states: 1, Momentum),
         Rule("Adam", hpc_rule.HPC_RULE_ADAM, states: 2, Adam),
+        // The core counts from 1 what ONNX counts from 0.
+        Rule("Adagrad", hpc_rule.HPC_RULE_ADAGRAD, states: 1, (node, rate, count) =>
+            ([rate, node.Float("decay_factor", 0f), 0f, node.Float("epsilon", 1e-6f)], (ulong)count + 1)),
     ];
 
     // V' = alpha V + beta G with beta = 1 in the first update. The core's first step would put the gradient in the velocity's place,

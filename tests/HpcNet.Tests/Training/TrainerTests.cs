@@ -147,6 +147,20 @@ public sealed class TrainerTests
     }
 
     [SkippableTheory, Targets]
+    public void A_fit_that_finds_a_broken_network_leaves_it_as_it_was(string target)
+    {
+        Dataset data = Dataset.FromArrays(Samples.Uniform(600, 3).Select(v => 1000 * v).ToArray(), 6, Samples.Labels(100, 3, 3), 3);
+        using var network = new Network(Targets.Open(target), 6, new Dense(20, Activation.ReLU), new Dense(3));
+        using (var sound = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(float.MaxValue)))
+            sound.Step(data.Features, data.Labels);
+        int[] broken = Samples.Bits(Samples.Parameters(network));
+        Assert.Contains(Samples.Parameters(network), p => !float.IsFinite(p));
+        using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(1e-6f));
+        Assert.Throws<NonFiniteLossException>(() => { trainer.Fit(data, 2, 20); });
+        Assert.Equal(broken, Samples.Bits(Samples.Parameters(network)));
+    }
+
+    [SkippableTheory, Targets]
     public void Cancellation_restores_the_best_where_early_stopping_keeps_it(string target)
     {
         Dataset data = Samples.Blobs(100, 6, 3, 2);

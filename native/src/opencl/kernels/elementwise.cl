@@ -47,7 +47,10 @@ clip_by_norm(HPC_HEAD, global float* x, ulong x_at, global const float* norm, ul
     float before = exact < 1e-30 ? 8.673617379884035e-19f : 1.0f;
     float factor = (float)(exact / (double)before);
 #else
-    float factor = max_norm / (fmin(norm[norm_at], FLT_MAX) + 1e-6f);
+    float length = norm[norm_at];
+    // Not by fmin, which would make a number of NaN.
+    if (isinf(length)) length = FLT_MAX;
+    float factor = max_norm / (length + 1e-6f);
     if (!(factor < 1.0f)) return;
     float before = 1.0f;
 #endif

@@ -139,6 +139,17 @@ sum_of_squares(HPC_HEAD, global const float* x, ulong x_at, global uint* partial
     }
 }
 
+// A work-item's share of the parts.
+HPC_INLINE squares squares_of_parts(global const norm_partial* partial, ulong parts, uint id) {
+    squares sums = {sum_of(0.0f), sum_of(0.0f), sum_of(0.0f)};
+    for (ulong i = id; i < parts; i += HPC_GROUP) {
+        sums.large = sum_add(sums.large, from_cell(partial[i].large));
+        sums.middle = sum_add(sums.middle, from_cell(partial[i].middle));
+        sums.small_ = sum_add(sums.small_, from_cell(partial[i].small_));
+    }
+    return sums;
+}
+
 // norm[0] = the root of the sum of all parts; the metrics get it too.
 HPC_KERNEL(HPC_GROUP)
 norm(HPC_HEAD, global const uint* partials, ulong partials_at, global float* result, ulong result_at, ulong parts) {
@@ -146,13 +157,7 @@ norm(HPC_HEAD, global const uint* partials, ulong partials_at, global float* res
     HPC_GUARD();
     uint id = (uint)get_local_id(0);
     global const norm_partial* partial = (global const norm_partial*)(partials + partials_at);
-    squares sums = {sum_of(0.0f), sum_of(0.0f), sum_of(0.0f)};
-    for (ulong i = id; i < parts; i += HPC_GROUP) {
-        sums.large = sum_add(sums.large, from_cell(partial[i].large));
-        sums.middle = sum_add(sums.middle, from_cell(partial[i].middle));
-        sums.small_ = sum_add(sums.small_, from_cell(partial[i].small_));
-    }
-    sums = group_squares(totals, sums);
+    squares sums = group_squares(totals, squares_of_parts(partial, parts, id));
     if (id == 0) {
         sum_t root = root_of(sums);
         metrics->gradient_norm = to_cell(root);
@@ -223,12 +228,7 @@ norm_of_magnitudes(HPC_HEAD, global const uint* partials, ulong partials_at, glo
     HPC_GUARD();
     uint id = (uint)get_local_id(0);
     global const norm_partial* partial = (global const norm_partial*)(partials + partials_at);
-    squares sums = {sum_of(0.0f), sum_of(0.0f), sum_of(0.0f)};
-    for (ulong i = id; i < parts; i += HPC_GROUP) {
-        sums.large = sum_add(sums.large, from_cell(partial[i].large));
-        sums.middle = sum_add(sums.middle, from_cell(partial[i].middle));
-    }
-    sums = group_squares(totals, sums);
+    squares sums = group_squares(totals, squares_of_parts(partial, parts, id));
     if (id == 0) write_norm(metrics, result + result_at, sums.large, sums.middle);
 }
 
@@ -363,7 +363,7 @@ limit_column_norms(HPC_HEAD, global float* x, ulong x_at, ulong rows, ulong colu
 #else
     float factor = root.x > max_norm ? max_norm / (fmin(root.x, FLT_MAX) + 1e-7f) : 1.0f;
 #endif
-    // Every work-item goes round equally often: where they do not, PoCL 3.1 mixes their columns up.
+    // Every work-item goes round equally often. With a bound of each one's own, wrong columns were scaled on PoCL 3.1; why is not known.
     for (ulong first = 0; first < rows; first += HPC_NORM_PARTS) {
         ulong row = first + id / HPC_NORM_COLUMNS;
         if (row < rows && column < columns && factor < 1.0f) x[x_at + row * columns + column] *= factor;
