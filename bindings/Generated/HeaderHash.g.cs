@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "fbc764d27f6f50deffbe14a1f210ed9875c85b90ab2271f463950f03d211df3c";
+    public const string Sha256 = "fd5fc288621b3f946464d9c9b4ec5ae5d023a9bb0ec3a02c29c713c1209dbb52";
 }

@@ -2,12 +2,6 @@
 
 namespace HpcNet;
 
-/// <summary>A function of several variables that tells its value and its gradient.</summary>
-/// <param name="x">Where, [n].</param>
-/// <param name="gradient">Receives the gradient there, [n].</param>
-/// <returns>The value there.</returns>
-public delegate double DifferentiableFunction(ReadOnlySpan<double> x, Span<double> gradient);
-
 /// <summary>How differences are taken.</summary>
 public enum DifferenceMethod
 {

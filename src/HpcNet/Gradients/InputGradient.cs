@@ -30,9 +30,9 @@ public sealed unsafe class InputGradient : IDisposable
 
     /// <summary>The gradient of the loss on class labels.</summary>
     /// <param name="x">[rows × inputs], row-major, as the data come (<see cref="Network.Preprocessing"/> is applied); at least one row.</param>
-    /// <param name="labels">[rows], each from 0 to outputs − 1.</param>
+    /// <param name="labels">[rows], each from 0 to outputs − 1, or the one that the loss ignores.</param>
     /// <param name="gradient">Receives [rows × inputs]: the derivative by each number of <paramref name="x"/>.</param>
-    /// <returns>The loss: the mean over the rows, or the sum for <see cref="Reduction.Sum"/>. It is NaN or infinite where it is.</returns>
+    /// <returns>The loss, reduced as <see cref="Loss.Reduction"/> says. It is NaN or infinite where it is.</returns>
     /// <exception cref="ArgumentException">A span has another length, or the loss does not take labels.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A label is no class.</exception>
     /// <exception cref="InvalidOperationException">This was made without a loss, or another thread is in it.</exception>
@@ -42,7 +42,7 @@ public sealed unsafe class InputGradient : IDisposable
         int rows = Rows(x, gradient);
         DataChecks.TakesLabels(Loss(), nameof(labels));
         Ensure.Length(labels.Length, rows, nameof(labels), "one for each row");
-        Ensure.Labels(labels, _network.Outputs, nameof(labels));
+        Ensure.Labels(labels, _network.Outputs, nameof(labels), _loss!.Ignored);
         fixed (int* target = labels)
             return Run(x, rows, target, rows, labels: true, gradient);
     }
@@ -51,14 +51,14 @@ public sealed unsafe class InputGradient : IDisposable
     /// <param name="x">[rows × inputs], row-major, as the data come (<see cref="Network.Preprocessing"/> is applied); at least one row.</param>
     /// <param name="targets">[rows × outputs], row-major.</param>
     /// <param name="gradient">Receives [rows × inputs]: the derivative by each number of <paramref name="x"/>.</param>
-    /// <returns>The loss: the mean over the rows, or the sum for <see cref="Reduction.Sum"/>. It is NaN or infinite where it is.</returns>
-    /// <exception cref="ArgumentException">A span has another length.</exception>
+    /// <returns>The loss, reduced as <see cref="Loss.Reduction"/> says. It is NaN or infinite where it is.</returns>
+    /// <exception cref="ArgumentException">A span has another length, or the loss takes labels only.</exception>
     /// <exception cref="InvalidOperationException">This was made without a loss, or another thread is in it.</exception>
     /// <exception cref="ObjectDisposedException">This or the network was disposed.</exception>
     public float OfLoss(ReadOnlySpan<float> x, ReadOnlySpan<float> targets, Span<float> gradient)
     {
         int rows = Rows(x, gradient);
-        Loss();
+        DataChecks.TakesTargets(Loss(), nameof(targets));
         Ensure.Matrix(targets.Length, rows, _network.Outputs, nameof(targets));
         fixed (float* target = targets)
             return Run(x, rows, target, targets.Length, labels: false, gradient);
@@ -183,6 +183,7 @@ public sealed unsafe class InputGradient : IDisposable
             ? x.Length / inputs
             : Ensure.WholeRows(x.Length, inputs, nameof(x), DataChecks.Reader(_network));
         Ensure.Length(gradient.Length, x.Length, nameof(gradient), "as many as x");
+        DataChecks.EnoughRows(_network, rows, rows, training: false, nameof(x));
         return rows;
     }
 
@@ -193,7 +194,7 @@ public sealed unsafe class InputGradient : IDisposable
         {
             GradientProgram program = Program(ref _ofLoss, rows, _loss, labels);
             hpc_metrics metrics = Run(program, x, rows, target, targetElements, gradient);
-            return (float)(_loss!.Reduction == Reduction.Sum ? metrics.loss : metrics.loss / rows);
+            return (float)_loss!.Reduced(metrics.loss, metrics.weight);
         }
         finally
         {
@@ -267,6 +268,7 @@ public sealed unsafe class InputGradient : IDisposable
                     Backward = true,
                     InputGradient = true,
                     Trains = static _ => false,
+                    State = network.State,
                     RandomStream = static _ => 0UL,
                 },
                 hpc_value_kind.HPC_VALUE_TEMPORARY);

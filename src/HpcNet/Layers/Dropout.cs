@@ -23,7 +23,7 @@ public sealed record Dropout : Layer
 
     internal override string Kind => "dropout";
 
-    internal override int OutputColumns(int inputs, string name) => inputs;
+    internal override Shape OutputShape(Shape input, string name) => input;
 
     internal override bool IsIdentity(bool training) => !training || Rate == 0f;
 

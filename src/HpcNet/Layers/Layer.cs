@@ -42,13 +42,19 @@ public abstract record Layer
     /// <summary>The kind's name in files and default layer names.</summary>
     internal abstract string Kind { get; }
 
-    /// <summary>Checks the input extent and says how many columns come out.</summary>
-    internal abstract int OutputColumns(int inputs, string name);
+    /// <summary>Checks what comes in and says what goes out, for one row.</summary>
+    internal abstract Shape OutputShape(Shape input, string name);
 
-    /// <summary>Declares the parameters for this many inputs.</summary>
-    internal virtual void DeclareParameters(int inputs, ParameterDeclarations parameters)
+    /// <summary>Declares the parameters for what comes in.</summary>
+    internal virtual void DeclareParameters(Shape input, ParameterDeclarations parameters)
     {
     }
+
+    /// <summary>The fewest rows that a run can have: more than one where a batch's variance is needed.</summary>
+    internal virtual int LeastRows(Shape input, bool training) => 1;
+
+    /// <summary>Where the input is indices: how many there are, each a whole number from 0 on; else 0.</summary>
+    internal virtual int IndexCount => 0;
 
     /// <summary>Whether the layer records nothing and hands on its input.</summary>
     internal virtual bool IsIdentity(bool training) => false;
@@ -62,6 +68,11 @@ public abstract record Layer
     /// </summary>
     internal abstract Value RecordBackward(NodeRecording node, Value dy);
 
+    /// <summary>Records, behind the loss of a training step, what the step does to the layer's state (running statistics).</summary>
+    internal virtual void RecordStateUpdate(NodeRecording node)
+    {
+    }
+
     /// <summary>Writes the members that <see cref="Read"/> needs.</summary>
     internal abstract void Write(Utf8JsonWriter json);
 
@@ -74,6 +85,15 @@ public abstract record Layer
         "dense" => Dense.Read(json),
         "dropout" => Dropout.Read(json),
         "activation" => ActivationLayer.Read(json),
+        "prelu" => PRelu.Read(json),
+        "rnn" => SimpleRnn.Read(json),
+        "lstm" => Lstm.Read(json),
+        "gru" => Gru.Read(json),
+        "batchnorm" => BatchNorm.Read(json),
+        "layernorm" => LayerNorm.Read(json),
+        "embedding" => Embedding.Read(json),
+        "flatten" => new Flatten(),
+        "reshape" => Reshape.Read(json),
         _ => null,
     };
 }

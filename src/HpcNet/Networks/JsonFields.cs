@@ -27,6 +27,9 @@ internal static class JsonFields
             ? value
             : throw Bad(name, "a number that single precision holds");
 
+    public static float Float(JsonElement json, string name, float absent) =>
+        Optional(json, name, JsonValueKind.Number) is null ? absent : Float(json, name);
+
     public static bool Bool(JsonElement json, string name) =>
         json.ValueKind == JsonValueKind.Object && json.TryGetProperty(name, out JsonElement value)
         && value.ValueKind is JsonValueKind.True or JsonValueKind.False
@@ -40,6 +43,21 @@ internal static class JsonFields
         string text = String(json, name);
         return HpcNet.Activation.Find(text) ?? throw new DataFormatException(
             $"there is no activation {Excerpt.Of(text)}; this version has {string.Join(", ", HpcNet.Activation.All.Select(a => a.Name))}.");
+    }
+
+    public static Shape Shape(JsonElement json, string name)
+    {
+        JsonElement dimensions = Required(json, name, JsonValueKind.Array);
+        return new Shape([.. dimensions.EnumerateArray().Select(d =>
+            d.ValueKind == JsonValueKind.Number && d.TryGetInt32(out int value) ? value : throw Bad(name, "whole numbers"))]);
+    }
+
+    public static void Write(Utf8JsonWriter json, string name, Shape shape)
+    {
+        json.WriteStartArray(name);
+        foreach (int dimension in shape.Dimensions)
+            json.WriteNumberValue(dimension);
+        json.WriteEndArray();
     }
 
     private static DataFormatException Bad(string name, string expected) =>

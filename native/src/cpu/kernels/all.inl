@@ -7,13 +7,17 @@
 //
 #include "activations.h"
 #include "adversarial.h"
+#include "cells.h"
 #include "losses.h"
+#include "normalization.h"
 #include "rules.h"
 //
 #include "cpu/kernels/elementwise.inl"
 #include "cpu/kernels/gemm.inl"
+#include "cpu/kernels/normalization.inl"
 #include "cpu/kernels/peak.inl"
 #include "cpu/kernels/random.inl"
+#include "cpu/kernels/recurrent.inl"
 #include "cpu/kernels/rules.inl"
 #include "cpu/kernels/softmax.inl"
 //
