@@ -22,13 +22,15 @@ internal sealed record Demo(string Name, string Summary, Func<Device, DemoResult
         new("surface", "the way down a surface of two variables", SurfaceDemo.Run),
         new("xor", "what no linear model can do, and two ReLU units can", XorDemo.Run),
         new("boxcar", "two sigmoid units make a box, many make any function", BoxcarDemo.Run),
-        new("vanishing", "how gradients fade through deep networks of sigmoid, ReLU and other units", VanishingDemo.Run),
+        new("vanishing", "how gradients fade through ten layers of sigmoids, and do not with ReLU or SELU", VanishingDemo.Run),
         new("descents", "batch, mini-batch and online descent on one problem", DescentsDemo.Run),
         new("adversarial", "digits changed a little fool a network; adversarial training helps", AdversarialDemo.Run),
         new("distill", "a small student with and without a teacher", DistillDemo.Run),
         new("dropout", "dropout on a small slice of the digits", DropoutDemo.Run),
+        new("lrdropout", "learning-rate dropout on a small slice of the digits, beside plainly smaller steps", LearningRateDropoutDemo.Run),
         new("earlystopping", "stopping where the validation loss is least", EarlyStoppingDemo.Run),
         new("augment", "shifted and turned copies in place of more data", AugmentDemo.Run),
+        new("sequence", "a simple recurrent layer, an LSTM and a GRU remember a symbol and forecast a season", SequenceDemo.Run),
     ];
 }
 

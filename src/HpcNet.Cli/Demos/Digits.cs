@@ -13,6 +13,16 @@ internal static class Digits
         return (train.Subset(first), test);
     }
 
+    /// <summary>The same, every fifth row of the slice with a wrong label, as labels made by people in a hurry are.</summary>
+    public static (Dataset Slice, Dataset Test) Mislabelled(int rows, ulong seed = 1)
+    {
+        var (slice, test) = Slice(rows, seed);
+        int[] labels = slice.Labels.ToArray();
+        for (int i = 0; i < labels.Length; i += 5)
+            labels[i] = (labels[i] + 1 + i / 5 % 9) % 10;
+        return (Dataset.FromArrays(slice.Features, 64, labels, 10), test);
+    }
+
     /// <summary>The mean of a result over seeds: one run of a small experiment says little.</summary>
     public static double Mean(int seeds, Func<ulong, double> experiment) =>
         Enumerable.Range(1, seeds).Average(seed => experiment((ulong)seed));

@@ -11,12 +11,7 @@ internal static class DropoutDemo
 
     public static DemoResult Run(Device device)
     {
-        var (slice, test) = Digits.Slice(300);
-        int[] labels = slice.Labels.ToArray();
-        for (int i = 0; i < labels.Length; i += 5)
-            labels[i] = (labels[i] + 1 + i / 5 % 9) % 10;
-        slice = Dataset.FromArrays(slice.Features, 64, labels, 10);
-
+        var (slice, test) = Digits.Mislabelled(300);
         var result = new DemoResult("training", "loss on the 300", "unseen digits: loss", "unseen digits: accuracy");
         var chart = new Chart { Title = "Loss on unseen digits, 300 to learn from, a fifth of them mislabelled", XLabel = "epoch", YLabel = "loss" };
         foreach (var (name, rate) in new[] { ("without", 0f), ("with", 0.5f), ("with much", 0.7f) })

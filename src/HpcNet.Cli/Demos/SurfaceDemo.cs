@@ -20,10 +20,9 @@ internal static class SurfaceDemo
             ["momentum a"] = momentum.Point[0],
             ["momentum b"] = momentum.Point[1],
             Picture = new Chart { Title = "Gradient descent on (a − 8)² + (b − 2)²", XLabel = "a", YLabel = "b" }
-                .Heights((a, b) => Bowl(new RealVector(a, b)).Value, (-12, 32), (-18, 30))
+                .Heights((a, b) => Bowl(new RealVector(a, b)).Value, (-30, 46), (-17, 31))
                 .Curve("with momentum", momentum.Path.Select(p => p[0]), momentum.Path.Select(p => p[1]))
-                .Curve("plain", plain.Path.Select(p => p[0]), plain.Path.Select(p => p[1]))
-                .Points("steps", plain.Path.Select(p => p[0]), plain.Path.Select(p => p[1])),
+                .Points("steps of plain descent", plain.Path.Select(p => p[0]), plain.Path.Select(p => p[1])),
         };
         foreach (int step in new[] { 0, 1, 2, 3, 5, 10, 20, 40, 80 })
         {

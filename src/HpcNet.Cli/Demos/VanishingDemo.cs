@@ -1,5 +1,6 @@
 // Vanishing gradients: ten layers of 64 units, and how large the gradient of each layer's weights is before any training. A sigmoid
-// passes on at most a quarter of what comes back; ReLU with He's initialization keeps it.
+// passes on at most a quarter of what comes back; ReLU with He's initialization keeps it, and so does SELU with LeCun's, which keeps
+// mean and variance of what goes forward as well.
 //
 // The gradients are read off a step of plain descent, which subtracts rate · gradient. The rate is huge only so that small
 // gradients are not lost in single precision; the networks are thrown away.
@@ -20,6 +21,7 @@ internal static class VanishingDemo
             ("sigmoid, Glorot", Activation.Sigmoid, Initializer.GlorotUniform),
             ("tanh, Glorot", Activation.Tanh, Initializer.GlorotUniform),
             ("ReLU, He", Activation.ReLU, Initializer.HeNormal),
+            ("SELU, LeCun", Activation.SELU, Initializer.LeCunNormal),
         ];
         Dataset digits = Dataset.Digits();
         double[][] norms = [.. kinds.Select(kind => GradientNorms(device, digits, kind.Activation, kind.Initializer))];

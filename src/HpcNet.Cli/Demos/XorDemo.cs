@@ -49,6 +49,7 @@ internal static class XorDemo
                     return Math.Clamp(height[0], 0f, 1f);
                 },
                 (-0.5, 1.5), (-0.5, 1.5))
+            .Boundary("answer 0.5", 0.5)
             .Points("a xor b = 0", [0, 1], [0, 1])
             .Points("a xor b = 1", [0, 1], [1, 0]);
         return result;

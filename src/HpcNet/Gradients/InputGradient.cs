@@ -138,6 +138,7 @@ public sealed unsafe class InputGradient : IDisposable
         Ensure.FiniteNotNegative(epsilon, nameof(epsilon));
         AdversarialTraining.Range(low, high);
         const int Batch = 1024;
+        DataChecks.EnoughRows(_network, data.Count, Batch, training: false, nameof(data));
         int inputs = data.FeatureCount;
         var features = new float[data.Features.Length];
         for (int start = 0; start < data.Count; start += Batch)

@@ -378,10 +378,15 @@ public sealed class Network : IDisposable
     /// Makes something that tells gradients with respect to the input: of a loss (also adversarial examples), or of one output.
     /// </summary>
     /// <param name="loss">The loss; null: for gradients of outputs alone.</param>
+    /// <exception cref="ArgumentException">The loss has weights for another number of outputs.</exception>
+    /// <exception cref="InvalidOperationException">The first layer looks up indices, which have no gradient.</exception>
     /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
     public InputGradient CreateInputGradient(Loss? loss = null)
     {
         ThrowIfDisposed();
+        loss?.CheckOutputs(Outputs, nameof(loss));
+        if (Graph.Nodes[0].Layer.IndexCount > 0)
+            throw new InvalidOperationException($"{DataChecks.Reader(this)} looks up indices, which have no gradient.");
         return new InputGradient(this, loss);
     }
 

@@ -34,6 +34,17 @@ public sealed record Distillation
     public float Alpha { get; }
 
     /// <summary>
+    /// The teacher's logits. The student's loss does not tell of one that is not finite, but its gradient would be ruined.
+    /// </summary>
+    internal void Answer(ReadOnlySpan<float> x, Span<float> logits)
+    {
+        Teacher.PredictLogits(x, logits);
+        int bad = Numbers.FirstNotFinite(logits);
+        if (bad >= 0)
+            throw new InvalidOperationException($"The teacher's answer to row {bad / Teacher.Outputs} is {logits[bad]}: nothing can be learned from it.");
+    }
+
+    /// <summary>
     /// A data set whose targets are a teacher's probabilities softmax(z / T), to be learned with
     /// <see cref="Loss.SoftmaxCrossEntropy"/> by itself: distillation without labels.
     /// </summary>
@@ -43,6 +54,7 @@ public sealed record Distillation
     /// <exception cref="ArgumentNullException">An argument is null.</exception>
     /// <exception cref="ArgumentException">The data have another number of features than the teacher.</exception>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="temperature"/> is outside its range or NaN.</exception>
+    /// <exception cref="InvalidOperationException">An answer of the teacher is not finite.</exception>
     /// <exception cref="ObjectDisposedException">The teacher was disposed.</exception>
     public static Dataset SoftTargets(Predictor teacher, Dataset data, float temperature)
     {
@@ -53,7 +65,7 @@ public sealed record Distillation
             throw new ArgumentException($"The teacher expects {teacher.Inputs} inputs, got {data.FeatureCount}.", nameof(data));
         int classes = teacher.Outputs;
         var targets = new float[Ensure.Elements(data.Count, classes, nameof(data), "the targets")];
-        teacher.PredictLogits(data.Features, targets);
+        new Distillation(teacher, temperature).Answer(data.Features, targets);
         for (int row = 0; row < data.Count; row++)
         {
             Span<float> z = targets.AsSpan(row * classes, classes);

@@ -237,6 +237,13 @@ internal static class DataChecks
         }
     }
 
+    /// <summary>Whether the input holds numbers that may change a little, not indices.</summary>
+    public static void Continuous(Network network, string what, string argument)
+    {
+        if (network.Graph.Nodes[0].Layer.IndexCount > 0)
+            throw new ArgumentException($"{what} changes the numbers of the input; {Reader(network)} looks up indices.", argument);
+    }
+
     private static void Inputs(Network network, int columns, string argument)
     {
         if (columns != network.Inputs)

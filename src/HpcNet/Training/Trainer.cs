@@ -91,14 +91,35 @@ public sealed unsafe class Trainer : IDisposable
     /// <summary>
     /// How <see cref="Fit"/> changes the training rows, anew in each epoch; null: not at all. Validation data stay as they are.
     /// </summary>
-    public Augmentation? Augmentation { get; init; }
+    /// <exception cref="ArgumentException">The network's first layer looks up indices.</exception>
+    public Augmentation? Augmentation
+    {
+        get;
+        init
+        {
+            if (value is not null)
+                DataChecks.Continuous(Network, nameof(Augmentation), nameof(Augmentation));
+            field = value;
+        }
+    }
 
     /// <summary>Whether steps are made on adversarial examples; null: they are not.</summary>
-    public AdversarialTraining? AdversarialTraining { get; init; }
+    /// <exception cref="ArgumentException">The network's first layer looks up indices.</exception>
+    public AdversarialTraining? AdversarialTraining
+    {
+        get;
+        init
+        {
+            if (value is not null)
+                DataChecks.Continuous(Network, nameof(AdversarialTraining), nameof(AdversarialTraining));
+            field = value;
+        }
+    }
 
     /// <summary>
     /// Whether the network learns from a teacher as well; null: it does not. In <see cref="Fit"/> the teacher is asked once about the
-    /// rows of the data set as they are, without augmentation.
+    /// rows of the data set as they are, without augmentation. A training step is an <see cref="InvalidOperationException"/> where one of
+    /// its answers is not finite.
     /// </summary>
     /// <exception cref="ArgumentException">The teacher has other inputs or outputs than the network, or the loss knows no classes.</exception>
     public Distillation? Distillation
@@ -470,7 +491,7 @@ public sealed unsafe class Trainer : IDisposable
         int elements = Ensure.Elements(rows, Network.Outputs, nameof(x), "the teacher's answers");
         if (_teacher.Length < elements)
             _teacher = new float[elements];
-        Distillation!.Teacher.PredictLogits(x, _teacher.AsSpan(0, elements));
+        Distillation!.Answer(x, _teacher.AsSpan(0, elements));
         return _teacher.AsSpan(0, elements);
     }
 
@@ -509,7 +530,7 @@ public sealed unsafe class Trainer : IDisposable
         try
         {
             if (Distillation is not null)
-                data.Ask(Distillation.Teacher, Network.Device, train);
+                data.Ask(Distillation, Network.Device, train);
             return _fit = new FitSession(
                 train, Network.Preprocessing, data, Record(batchSize, train.IsClassification, data));
         }

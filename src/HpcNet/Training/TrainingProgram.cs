@@ -40,10 +40,10 @@ internal sealed class ResidentData : IDisposable
     public DeviceBuffer? TeacherLogits { get; private set; }
 
     /// <summary>Asks a teacher about every row.</summary>
-    public void Ask(Predictor teacher, Device device, Dataset data)
+    public void Ask(Distillation distillation, Device device, Dataset data)
     {
-        var logits = new float[Ensure.Elements(data.Count, teacher.Outputs, nameof(data), "the teacher's answers")];
-        teacher.PredictLogits(data.Features, logits);
+        var logits = new float[Ensure.Elements(data.Count, distillation.Teacher.Outputs, nameof(data), "the teacher's answers")];
+        distillation.Answer(data.Features, logits);
         TeacherLogits = new DeviceBuffer(device, logits.Length);
         TeacherLogits.Write<float>(logits);
     }

@@ -74,6 +74,7 @@ public sealed class DemoTests
         {
             Assert.True(r["Sigmoid"] < 1e-4);
             Assert.InRange(r["ReLU"], 0.1, 10);
+            Assert.InRange(r["SELU"], 0.1, 10);
         },
         ["descents"] = r => Assert.True(r["online loss"] < r["mini-batch loss"] && r["mini-batch loss"] < r["batch loss"]),
         ["adversarial"] = r =>
@@ -91,6 +92,24 @@ public sealed class DemoTests
             Assert.Equal(r["best epoch"] + 10, r["epochs"]);
             Assert.Equal(r["lowest"], r["at best"]);
             Assert.True(r["loss with"] < r["loss without"]);
+        },
+        ["lrdropout"] = r =>
+        {
+            Assert.True(r["accuracy with"] > r["accuracy without"] + 0.015 && r["loss with"] < r["loss without"]);
+            Assert.True(r["accuracy with much"] > r["accuracy with"]);
+            // What the demo's conclusion says: no more than smaller steps do.
+            Assert.Equal(r["accuracy half"], r["accuracy with"], 0.015);
+        },
+        ["sequence"] = r =>
+        {
+            foreach (string layer in new[] { "SimpleRnn", "LSTM", "GRU" })
+            {
+                Assert.True(r[$"{layer} short"] > 0.95, layer);
+                Assert.True(r[$"{layer} next"] < 0.9 * r["last year"] && r[$"{layer} ahead"] < 0.9 * r["last year"], layer);
+                Assert.True(r[$"{layer} ahead"] > 0.08, $"{layer} forecasts noise");
+            }
+            Assert.True(r["LSTM long"] > 0.9 && r["GRU long"] > 0.9);
+            Assert.True(r["SimpleRnn long"] < 0.5);
         },
         ["augment"] = r => Assert.True(r["augmented"] > r["plain"] && r["augmented, turned"] > r["plain, turned"] + 0.02),
     };
@@ -154,6 +173,46 @@ public sealed class DemoTests
         {
             Directory.Delete(folder, recursive: true);
         }
+    }
+
+    [Fact]
+    public void An_unknown_demo_is_one_error_with_the_list()
+    {
+        CliProcess.Outcome outcome = CliProcess.Run(Path.GetTempPath(), "demo", "asent");
+        Assert.Equal(2, outcome.ExitCode);
+        Assert.Equal("", outcome.Output);
+        Assert.Single(outcome.Error.TrimEnd().Split('\n'));
+        Assert.StartsWith("hpcnet: There is no demo 'asent'", outcome.Error);
+        Assert.All(Demo.All, d => Assert.Contains(d.Name, outcome.Error));
+    }
+
+    [Fact]
+    public void Boundaries_follow_the_level()
+    {
+        // The circle of radius 2 around (1, 0), drawn in pieces.
+        string svg = new Chart { Title = "t", XLabel = "x", YLabel = "y" }
+            .Heights((x, y) => (x - 1) * (x - 1) + y * y, (-3, 5), (-4, 4)).Boundary("radius 2", 4).ToSvg();
+        Assert.Contains(">radius 2</text>", svg);
+        XElement[] paths = [.. XDocument.Parse(svg).Descendants().Where(e => e.Name.LocalName == "path" && e.Attribute("d")!.Value.Contains('L'))];
+        string[] places = Assert.Single(paths).Attribute("d")!.Value.Split(['M', 'L'], StringSplitOptions.RemoveEmptyEntries);
+        Assert.True(places.Length > 100);
+        double[][] points = [.. places.Select(p => p.Split(' ').Select(n => double.Parse(n, System.Globalization.CultureInfo.InvariantCulture)).ToArray())];
+        double middleX = (points.Min(p => p[0]) + points.Max(p => p[0])) / 2, middleY = (points.Min(p => p[1]) + points.Max(p => p[1])) / 2;
+        double radiusX = points.Max(p => p[0]) - middleX, radiusY = points.Max(p => p[1]) - middleY;
+        Assert.All(points, p => Assert.Equal(1, double.Hypot((p[0] - middleX) / radiusX, (p[1] - middleY) / radiusY), 0.01));
+        Assert.Throws<InvalidOperationException>(() => new Chart { Title = "t", XLabel = "x", YLabel = "y" }.Boundary("none", 0));
+    }
+
+    [Fact]
+    public void Panels_keep_their_names_apart()
+    {
+        Chart New() => new Chart { Title = "t", XLabel = "x", YLabel = "y", LogarithmicX = true }.Curve("c", [0.0, 1, 10, 1000], [1.0, 1, 2, 3]);
+        XElement svg = XDocument.Parse(new Panels(New(), New()) { Title = "both" }.ToSvg()).Root!;
+        string[] names = [.. svg.Descendants().Attributes("id").Select(a => a.Value)];
+        Assert.Equal(4, names.Length);
+        Assert.Equal(names.Length, names.Distinct().Count());
+        Assert.All(svg.Descendants().Attributes("clip-path"), a => Assert.Contains(a.Value[5..^1], names));
+        Assert.DoesNotContain("NaN", svg.ToString());
     }
 
     [Fact]

@@ -183,6 +183,22 @@ public sealed class AugmentationTests
             network.Evaluate(Dataset.FromArrays(rows, Height * Width, data.Labels, 3)).Loss, trainer.Fit(data, 1, 30).Epochs[0].Loss, 1e-5);
     }
 
+    [SkippableTheory, Targets]
+    public void A_loss_that_breaks_on_changed_rows_is_told_as_ever(string target)
+    {
+        Dataset data = Images(30);
+        using var network = new Network(Targets.Open(target), Height * Width, seed: 2, new Dense(6, Activation.ReLU), new Dense(3));
+        using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(0.1f))
+        {
+            Augmentation = Augmentation.Shift(1),
+            Schedule = Schedule.Custom(step => step < 7 ? 1f : 1e30f),
+        };
+        var exception = Assert.Throws<NonFiniteLossException>(() => { trainer.Fit(data, 10, 10); });
+        Assert.InRange(exception.Step, 8, 12);
+        Assert.NotNull(exception.Layer);
+        Assert.All(Samples.Parameters(network), p => Assert.True(float.IsFinite(p)));
+    }
+
     private static Augmentation[] All() =>
     [
         Augmentation.Noise(0.1f), Augmentation.Scale(0.2f), Augmentation.Brightness(0.3f), Augmentation.Contrast(0.4f),

@@ -55,6 +55,39 @@ public sealed class InputGradientTests
     }
 
     [SkippableTheory, Targets]
+    public void Settings_of_the_loss_and_state_of_the_layers_count(string target)
+    {
+        // Normalization uses its running statistics here, and a sequence is walked back to its first step.
+        using var network = new Network(
+            Targets.Open(target), new Shape(4, 2), seed: 2, new Lstm(5, wholeSequence: true), new Flatten(), new BatchNorm(), new Dense(3));
+        float[] x = Samples.Uniform(6 * 8, 3);
+        int[] labels = [0, -7, 2, 1, 0, 2];
+        using (var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(0.1f)))
+        {
+            for (int step = 0; step < 5; step++)
+                trainer.Step(Samples.Uniform(6 * 8, (ulong)(10 + step)), Samples.Labels(6, 3, 5));
+        }
+        float[] state = Samples.State(network);
+        foreach (Reduction reduction in Enum.GetValues<Reduction>())
+        {
+            Loss loss = Loss.SoftmaxCrossEntropy with { ClassWeights = [1, 0.5f, 3], LabelSmoothing = 0.1f, IgnoredLabel = -7, Reduction = reduction };
+            using InputGradient gradient = network.CreateInputGradient(loss);
+            var found = new float[x.Length];
+            float value = gradient.OfLoss(x, labels, found);
+            var scratch = new float[x.Length];
+            for (int i = 0; i < x.Length; i++)
+                Assert.Equal(Difference(x, i, () => gradient.OfLoss(x, labels, scratch)), found[i], 4e-3);
+            Assert.All(found[8..16], v => Assert.Equal(0f, v));
+            int[] counted = [0, 2, 3, 4, 5];
+            Dataset others = Dataset.FromArrays([.. counted.SelectMany(row => x[(8 * row)..(8 * row + 8)])], 8, [.. counted.Select(row => labels[row])], 3);
+            // A mean per row of the batch counts the ignored row, too.
+            double share = reduction == Reduction.BatchMean ? 5 / 6.0 : 1;
+            Assert.Equal(network.Evaluate(others, loss).Loss * share, value, 1e-4);
+        }
+        Assert.Equal(state, Samples.State(network));
+    }
+
+    [SkippableTheory, Targets]
     public void The_fast_gradient_sign_raises_the_loss_within_epsilon(string target)
     {
         Dataset data = Samples.Blobs(50, 5, 3, 4);
@@ -83,7 +116,7 @@ public sealed class InputGradientTests
         int[] labels = Samples.Labels(10, 3, 5);
         foreach (float share in new[] { 1f, 0.3f })
         {
-            using Network inside = Net(target), outside = Net(target);
+            using Network inside = Normalizing(target), outside = Normalizing(target);
             using var hardened = new Trainer(inside, Loss.SoftmaxCrossEntropy, new Sgd(0.5f))
             {
                 AdversarialTraining = new AdversarialTraining(0.1f, share, low: -0.9f, high: 0.9f),
@@ -99,7 +132,26 @@ public sealed class InputGradientTests
                 Assert.Equal(ordinary.Step(moved, labels), hardened.Step(x, labels), 1e-5);
             }
             Samples.Close(Samples.Parameters(outside), Samples.Parameters(inside), 1e-3);
+            // The attack looks at running statistics and leaves them alone: they moved once a step.
+            Samples.Close(Samples.State(outside), Samples.State(inside), 1e-5);
         }
+    }
+
+    [SkippableTheory, Targets]
+    public void A_loss_that_breaks_under_attack_is_told_as_ever(string target)
+    {
+        Dataset data = Samples.Blobs(60, 6, 3, 2);
+        using var network = new Network(Targets.Open(target), 6, new Dense(5, Activation.ReLU) { Name = "first" }, new Dense(3) { Name = "second" });
+        using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(0.1f))
+        {
+            AdversarialTraining = new AdversarialTraining(0.1f),
+            Schedule = Schedule.Custom(step => step < 14 ? 1f : 1e30f),
+        };
+        var exception = Assert.Throws<NonFiniteLossException>(() => { trainer.Fit(data, 10, 10); });
+        Assert.InRange(exception.Step, 15, 20);
+        Assert.NotNull(exception.Layer);
+        Assert.Equal(exception.Step - 1, trainer.Steps);
+        Assert.All(Samples.Parameters(network), p => Assert.True(float.IsFinite(p)));
     }
 
     [SkippableTheory, Targets]
@@ -123,6 +175,9 @@ public sealed class InputGradientTests
 
     private static Network Net(string target) =>
         new(Targets.Open(target), 5, seed: 2, new Dense(7, Activation.Tanh), new Dropout(0.5f), new Dense(6, Activation.Sigmoid), new Dense(3));
+
+    private static Network Normalizing(string target) => new(
+        Targets.Open(target), 5, seed: 2, new Dense(7, Activation.Tanh), new BatchNorm(), new Dense(6, Activation.Sigmoid), new Dense(3));
 
     private static double Difference(float[] x, int i, Func<double> f)
     {

@@ -301,6 +301,19 @@ public sealed class BadInputTests
         ["input gradient of no class"] = OnNetwork<ArgumentOutOfRangeException>(
             n => n.CreateInputGradient(Loss.SoftmaxCrossEntropy).OfLoss(new float[64], new[] { 3 }, new float[64]), "labels[0] is 3"),
         ["gradient of no output"] = OnNetwork<ArgumentOutOfRangeException>(n => n.CreateInputGradient().OfOutput(new float[64], 3, new float[64]), "output is 3", "0 to 2"),
+        ["input gradient of a loss for other outputs"] = OnNetwork<ArgumentException>(
+            n => n.CreateInputGradient(Loss.SoftmaxCrossEntropy with { ClassWeights = [1f, 2f] }), "2 ClassWeights", "3 outputs"),
+        ["input gradient of labels that the loss does not take"] = OnNetwork<ArgumentException>(
+            n => n.CreateInputGradient(Loss.MeanSquaredError).OfLoss(new float[64], new[] { 0 }, new float[64]), "labels holds class labels"),
+        ["input gradient of targets that the loss does not take"] = OnNetwork<ArgumentException>(
+            n => n.CreateInputGradient(Loss.MultiMargin).OfLoss(new float[64], new float[3], new float[64]), "targets holds float targets"),
+        ["input gradient of indices"] = OnIndices<InvalidOperationException>(n => n.CreateInputGradient(), "Embedding 'embedding1'", "no gradient"),
+        ["input gradient of one row to normalize"] = Row<ArgumentException>(
+            () =>
+            {
+                using var network = new Network(Device.Default, 4, new Dense(3), new BatchNorm(trackRunningStatistics: false));
+                network.CreateInputGradient().OfOutput(new float[4], 0, new float[4]);
+            }, "more than 1 value", "x has 1 row"),
         ["disposed input gradient"] = OnNetwork<ObjectDisposedException>(
             n =>
             {
@@ -316,6 +329,10 @@ public sealed class BadInputTests
         ["adversarial training of epsilon 0"] = Row<ArgumentOutOfRangeException>(() => new AdversarialTraining(0f), "epsilon is 0"),
         ["adversarial training of nobody"] = Row<ArgumentOutOfRangeException>(() => new AdversarialTraining(1f, 0f), "share is 0"),
         ["adversarial training of NaN"] = Row<ArgumentOutOfRangeException>(() => new AdversarialTraining(1f, 1f, float.NaN), "low is NaN"),
+        ["adversarial training on indices"] = OnIndices<ArgumentException>(
+            n => new Trainer(n, Loss.SoftmaxCrossEntropy, new Adam()) { AdversarialTraining = new AdversarialTraining(1f) }, "looks up indices"),
+        ["augmentation of indices"] = OnIndices<ArgumentException>(
+            n => new Trainer(n, Loss.SoftmaxCrossEntropy, new Adam()) { Augmentation = Augmentation.Noise(1f) }, "looks up indices"),
         ["no teacher"] = Row<ArgumentNullException>(() => new Distillation(null!), "teacher"),
         ["temperature 0"] = OnPredictor<ArgumentOutOfRangeException>(p => new Distillation(p, 0f), "temperature is 0"),
         ["more than the soft targets"] = OnPredictor<ArgumentOutOfRangeException>(p => new Distillation(p, 1f, 1.5f), "alpha is 1.5"),
@@ -394,6 +411,15 @@ public sealed class BadInputTests
             () =>
             {
                 using var network = new Network(Device.Default, 64, new Dense(3));
+                action(network);
+            },
+            words);
+
+    private static (Type, string[], Action) OnIndices<T>(Action<Network> action, params string[] words) where T : Exception =>
+        Row<T>(
+            () =>
+            {
+                using var network = new Network(Device.Default, 2, new Embedding(5, 3), new Flatten(), new Dense(3));
                 action(network);
             },
             words);

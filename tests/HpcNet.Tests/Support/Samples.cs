@@ -87,6 +87,13 @@ internal static class Samples
         return [.. all];
     }
 
+    public static float[] State(Network network) => [.. network.StateInfos.SelectMany(info =>
+    {
+        var values = new float[info.Count];
+        network.GetState(info.Name, values);
+        return values;
+    })];
+
     public static float[] Parameter(Network network, string name)
     {
         var values = new float[network.ParameterInfos.Single(p => p.Name == name).Count];

@@ -7,8 +7,20 @@ public sealed class DistillationTests
     private const float Temperature = 3f;
     private const float Alpha = 0.7f;
 
-    [SkippableTheory, Targets]
-    public void A_step_is_the_one_of_the_formula(string target)
+    public static TheoryData<string, Reduction> Reductions()
+    {
+        var rows = new TheoryData<string, Reduction>();
+        foreach (string target in Targets.All)
+        {
+            foreach (Reduction reduction in Enum.GetValues<Reduction>())
+                rows.Add(target, reduction);
+        }
+        return rows;
+    }
+
+    [SkippableTheory]
+    [MemberData(nameof(Reductions))]
+    public void A_step_is_the_one_of_the_formula(string target, Reduction reduction)
     {
         const int Rows = 6, Inputs = 4, Classes = 3;
         float[] x = Samples.Uniform(Rows * Inputs, 1);
@@ -18,7 +30,8 @@ public sealed class DistillationTests
         using Predictor teacher = teacherNetwork.CreatePredictor();
         using Network student = new(Targets.Open(target), Inputs, seed: 3, new Dense(Classes));
         float[] weight = Samples.Parameter(student, "dense1.weight");
-        using var trainer = new Trainer(student, Loss.SoftmaxCrossEntropy, new Sgd(1f))
+        int divisor = reduction == Reduction.Sum ? 1 : Rows;
+        using var trainer = new Trainer(student, Loss.SoftmaxCrossEntropy with { Reduction = reduction }, new Sgd(1f))
         {
             Distillation = new Distillation(teacher, Temperature, Alpha),
         };
@@ -33,12 +46,12 @@ public sealed class DistillationTests
                 i => (double)x[row * Inputs + i] * weight[i * Classes + j]))];
             double[] t = [.. answers.Skip(row * Classes).Take(Classes).Select(v => (double)v)];
             double[] p = Softmax(z, 1), soft = Softmax(z, Temperature), wanted = Softmax(t, Temperature);
-            hard -= Math.Log(p[labels[row]]) / Rows;
+            hard -= Math.Log(p[labels[row]]) / divisor;
             for (int j = 0; j < Classes; j++)
             {
                 // d (alpha T^2 CE(softmax(z / T), wanted)) / dz = alpha T^2 (softmax(z / T) - wanted) / T
                 double dz = ((1 - Alpha) * (p[j] - (labels[row] == j ? 1 : 0))
-                    + Alpha * Temperature * Temperature * (soft[j] - wanted[j]) / Temperature) / Rows;
+                    + Alpha * Temperature * Temperature * (soft[j] - wanted[j]) / Temperature) / divisor;
                 for (int i = 0; i < Inputs; i++)
                     gradient[i * Classes + j] += x[row * Inputs + i] * dz;
             }
@@ -69,6 +82,48 @@ public sealed class DistillationTests
         float[] x = Samples.Uniform(8 * 6, 1);
         int[] labels = Samples.Labels(8, 3, 1);
         Assert.Equal(0, Allocated(() => second.Step(x, labels)));
+    }
+
+    [SkippableTheory, Targets]
+    public void An_answer_that_is_not_finite_is_refused_before_anything_changes(string target)
+    {
+        Dataset data = Samples.Blobs(40, 6, 3, 2);
+        using Network teacherNetwork = new(Targets.Open(target), 6, seed: 9, new Dense(3) { Name = "out" });
+        var huge = new float[18];
+        Array.Fill(huge, 3e38f);
+        teacherNetwork.SetParameter("out.weight", huge);
+        using Predictor teacher = teacherNetwork.CreatePredictor();
+        using Network student = new(Targets.Open(target), 6, seed: 4, new Dense(3));
+        float[] before = Samples.Parameters(student);
+        using var trainer = new Trainer(student, Loss.SoftmaxCrossEntropy, new Sgd(0.5f)) { Distillation = new Distillation(teacher) };
+        string message = Assert.Throws<InvalidOperationException>(() => { trainer.Fit(data, 1, 40); }).Message;
+        Assert.StartsWith("The teacher's answer to row ", message);
+        Assert.Throws<InvalidOperationException>(() => { trainer.Step(data.Features, data.Labels); });
+        Assert.Throws<InvalidOperationException>(() => { Distillation.SoftTargets(teacher, data, 2f); });
+        Assert.Equal(before, Samples.Parameters(student));
+        Assert.Equal(0, trainer.Steps);
+        // A teacher that comes to its senses is listened to.
+        teacherNetwork.SetParameter("out.weight", new float[18]);
+        trainer.Fit(data, 1, 40);
+        Assert.Equal(1, trainer.Steps);
+    }
+
+    [SkippableTheory, Targets]
+    public void A_loss_that_is_not_finite_is_told_as_ever(string target)
+    {
+        Dataset data = Samples.Blobs(60, 6, 3, 2);
+        using Network teacherNetwork = new(Targets.Open(target), 6, seed: 9, new Dense(3));
+        using Predictor teacher = teacherNetwork.CreatePredictor();
+        using Network student = new(Targets.Open(target), 6, seed: 4, new Dense(5, Activation.ReLU), new Dense(3));
+        using var trainer = new Trainer(student, Loss.SoftmaxCrossEntropy, new Sgd(0.1f))
+        {
+            Distillation = new Distillation(teacher),
+            Schedule = Schedule.Custom(step => step < 14 ? 1f : 1e30f),
+        };
+        var exception = Assert.Throws<NonFiniteLossException>(() => { trainer.Fit(data, 10, 10); });
+        Assert.InRange(exception.Step, 15, 20);
+        Assert.NotNull(exception.Layer);
+        Assert.All(Samples.Parameters(student), p => Assert.True(float.IsFinite(p)));
     }
 
     [Fact]

@@ -7,7 +7,10 @@ namespace HpcNet.Cli.Output.Plotting;
 /// <summary>Curves, points, bars and surfaces over two axes. What is added first lies below.</summary>
 internal sealed class Chart : Picture
 {
-    private const double Width = 760, Height = 500, Left = 76, Bottom = 58, Right = 24;
+    /// <summary>The size of the paper.</summary>
+    public const double Width = 760, Height = 500;
+
+    private const double Left = 76, Bottom = 58, Right = 24;
     private const int SurfaceCells = 160, SurfaceLevels = 20;
 
     private readonly List<Layer> _layers = [];
@@ -20,6 +23,7 @@ internal sealed class Chart : Picture
         Dashed,
         Point,
         Bar,
+        Boundary,
     }
 
     private sealed record Layer(string Name, Mark Mark, double[] X, double[] Y);
@@ -34,6 +38,9 @@ internal sealed class Chart : Picture
 
     /// <summary>Whether equal heights are equal factors; numbers of 0 and less are not shown then.</summary>
     public bool LogarithmicY { get; init; }
+
+    /// <summary>The same for the horizontal axis.</summary>
+    public bool LogarithmicX { get; init; }
 
     /// <summary>The range of the vertical axis; null: that of the numbers.</summary>
     public (double Low, double High)? YRange { get; init; }
@@ -82,7 +89,48 @@ internal sealed class Chart : Picture
         return this;
     }
 
-    public override string ToSvg()
+    /// <summary>Draws the line where the surface that was added before has a height: between two classes, for example.</summary>
+    public Chart Boundary(string name, double level)
+    {
+        (double[,] values, var rangeX, var rangeY, _, _) = _surface ?? throw new InvalidOperationException("A boundary needs a surface: call Heights first.");
+        var x = new List<double>();
+        var y = new List<double>();
+        // In each square of four neighbours the line runs straight between the sides that it crosses (marching squares).
+        for (int row = 0; row + 1 < SurfaceCells; row++)
+        {
+            for (int column = 0; column + 1 < SurfaceCells; column++)
+            {
+                var crossings = new List<(double X, double Y)>(4);
+                Cross(column, row, column + 1, row);
+                Cross(column + 1, row, column + 1, row + 1);
+                Cross(column + 1, row + 1, column, row + 1);
+                Cross(column, row + 1, column, row);
+                for (int i = 0; i + 1 < crossings.Count; i += 2)
+                {
+                    x.AddRange(crossings[i].X, crossings[i + 1].X, double.NaN);
+                    y.AddRange(crossings[i].Y, crossings[i + 1].Y, double.NaN);
+                }
+
+                void Cross(int fromColumn, int fromRow, int toColumn, int toRow)
+                {
+                    double from = values[fromRow, fromColumn] - level, to = values[toRow, toColumn] - level;
+                    if (from < 0 == to < 0)
+                        return;
+                    double share = from / (from - to);
+                    crossings.Add((
+                        rangeX.Low + (fromColumn + share * (toColumn - fromColumn) + 0.5) / SurfaceCells * (rangeX.High - rangeX.Low),
+                        rangeY.Low + (fromRow + share * (toRow - fromRow) + 0.5) / SurfaceCells * (rangeY.High - rangeY.Low)));
+                }
+            }
+        }
+        return Add(name, Mark.Boundary, x, y);
+    }
+
+    public override string ToSvg() => new SvgText(Width, Height).Raw(Body("")).ToString();
+
+    /// <summary>The elements alone.</summary>
+    /// <param name="prefix">Put before the names of what other elements refer to.</param>
+    public string Body(string prefix)
     {
         var svg = new SvgText(Width, Height);
         double right = _surface is null ? Right : 92;
@@ -91,12 +139,12 @@ internal sealed class Chart : Picture
         Axis x = XAxis(Width - right), y = YAxis(top);
         double plotWidth = Width - right - Left, plotHeight = Height - Bottom - top;
 
-        svg.BeginClip("plot", Left, top, plotWidth, plotHeight);
+        svg.BeginClip(prefix + "plot", Left, top, plotWidth, plotHeight);
         if (_surface is not null)
             Draw(svg, _surface, x, y);
         svg.End();
         Grid(svg, x, y, top, Width - right);
-        svg.BeginClip("marks", Left - 6, top - 6, plotWidth + 12, plotHeight + 12);
+        svg.BeginClip(prefix + "marks", Left - 6, top - 6, plotWidth + 12, plotHeight + 12);
         for (int i = 0; i < _layers.Count; i++)
             Draw(svg, i, x, y);
         svg.End();
@@ -105,7 +153,7 @@ internal sealed class Chart : Picture
         svg.Label(20, top + plotHeight / 2, YLabel, 13, turned: -90);
         if (_surface is not null)
             Key(svg, _surface, top, plotHeight);
-        return svg.ToString();
+        return svg.Body();
     }
 
     private Chart Add(string name, Mark mark, IEnumerable<double> x, IEnumerable<double> y)
@@ -123,8 +171,10 @@ internal sealed class Chart : Picture
             return new Axis(-0.5, _categories.Length - 0.5, Left, right);
         if (_surface is not null)
             return new Axis(_surface.X.Low, _surface.X.High, Left, right);
-        double[] all = [.. _layers.SelectMany(l => l.X).Where(double.IsFinite)];
-        return all.Length == 0 ? new Axis(0, 1, Left, right) : new Axis(all.Min(), all.Max(), Left, right);
+        double[] all = [.. _layers.SelectMany(l => l.X).Where(v => double.IsFinite(v) && (!LogarithmicX || v > 0))];
+        return all.Length == 0
+            ? new Axis(LogarithmicX ? 0.1 : 0, 1, Left, right, LogarithmicX)
+            : new Axis(all.Min(), all.Max(), Left, right, LogarithmicX);
     }
 
     private Axis YAxis(double top)
@@ -184,7 +234,7 @@ internal sealed class Chart : Picture
         {
             if (_layers[i].Name.Length == 0)
                 continue;
-            double needs = 38 + 7.4 * _layers[i].Name.Length;
+            double needs = 46 + 6.3 * _layers[i].Name.Length;
             if (x > 0 && x + needs > width)
                 (x, y) = (0, y + 19);
             switch (_layers[i].Mark)
@@ -196,7 +246,7 @@ internal sealed class Chart : Picture
                     Dot(svg, Left + x + 8, y, i);
                     break;
                 default:
-                    Path(svg, $"M{SvgText.Number(Left + x)} {SvgText.Number(y)}h18", i, _layers[i].Mark == Mark.Dashed);
+                    Path(svg, $"M{SvgText.Number(Left + x)} {SvgText.Number(y)}h18", i, _layers[i].Mark);
                     break;
             }
             svg.Label(Left + x + 24, y + 4, _layers[i].Name, 12.5, "start");
@@ -235,13 +285,14 @@ internal sealed class Chart : Picture
                 bool pen = false;
                 for (int i = 0; i < layer.X.Length; i++)
                 {
-                    bool visible = double.IsFinite(layer.X[i]) && double.IsFinite(layer.Y[i]) && (!LogarithmicY || layer.Y[i] > 0);
+                    bool visible = double.IsFinite(layer.X[i]) && double.IsFinite(layer.Y[i]) && (!LogarithmicY || layer.Y[i] > 0)
+                        && (!LogarithmicX || layer.X[i] > 0);
                     if (visible)
                         path.Append(pen ? 'L' : 'M').Append(SvgText.Number(x.Place(layer.X[i]))).Append(' ').Append(SvgText.Number(y.Place(layer.Y[i])));
                     pen = visible;
                 }
                 if (path.Length > 0)
-                    Path(svg, path.ToString(), index, layer.Mark == Mark.Dashed);
+                    Path(svg, path.ToString(), index, layer.Mark);
                 break;
         }
     }
@@ -286,13 +337,14 @@ internal sealed class Chart : Picture
     private void Dot(SvgText svg, double x, double y, int index) => svg.Element(
         "circle", ("cx", x), ("cy", y), ("r", 4), ("fill", SeriesColor(index)), ("stroke", "#fff"), ("stroke-width", 1.2));
 
-    // Over a surface a curve has a white seam, so that it is seen on every colour.
-    private void Path(SvgText svg, string data, int index, bool dashed)
+    // Over a surface a curve has a white seam, so that it is seen on every colour; a boundary is made of many pieces and has none.
+    private void Path(SvgText svg, string data, int index, Mark mark)
     {
-        if (_surface is not null)
+        if (_surface is not null && mark != Mark.Boundary)
             svg.Element("path", ("d", data), ("fill", "none"), ("stroke", "#fff"), ("stroke-width", 4.5), ("stroke-linejoin", "round"));
         svg.Element(
-            "path", ("d", data), ("fill", "none"), ("stroke", SeriesColor(index)), ("stroke-width", 2.2), ("stroke-linejoin", "round"),
-            ("stroke-dasharray", dashed ? "7 5" : ""));
+            "path", ("d", data), ("fill", "none"), ("stroke", mark == Mark.Boundary ? "#111" : SeriesColor(index)), ("stroke-width", 2.2),
+            ("stroke-linejoin", "round"), ("stroke-linecap", mark == Mark.Boundary ? "round" : ""),
+            ("stroke-dasharray", mark == Mark.Dashed ? "7 5" : ""));
     }
 }

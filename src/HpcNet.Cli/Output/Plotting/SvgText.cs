@@ -69,6 +69,16 @@ internal sealed class SvgText
         return this;
     }
 
+    /// <summary>Elements that are written already.</summary>
+    public SvgText Raw(string elements)
+    {
+        _text.Append(elements);
+        return this;
+    }
+
+    /// <summary>What was written, without the document around it.</summary>
+    public string Body() => _text.ToString();
+
     /// <summary>The whole document.</summary>
     public override string ToString() =>
         $"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{Number(_width)}\" height=\"{Number(_height)}\" "
