@@ -1,4 +1,6 @@
 // Programs: fused against plain, the same bits for any number of threads, flags, and what describe says.
+#include <cmath>
+#include <random>
 #include <thread>
 
 #include "harness.h"
@@ -258,6 +260,47 @@ TEST_P(OnDevice, TransfersBringInputsAndOutputs) {
     for (int i = 0; i < 6; i++) EXPECT_EQ(static_cast<float>(i + 1), out[i]);
     transfers[1].bytes = 4;
     EXPECT_EQ(HPC_INVALID_ARGUMENT, hpc_program_run_with(program.handle, 2, 1, nullptr, 0, transfers, 2, nullptr));
+}
+
+TEST_P(OnDevice, AdversarialExamplesAreTheFirstShareOfTheRows) {
+    constexpr uint32_t kColumns = 7, kCapacity = 3000;  // more than one tile
+    constexpr float kShare = 0.3f, kLow = -0.75f, kHigh = 0.5f, kEpsilon = 0.25f;
+    Device device(GetParam());
+    Program program(device, kCapacity);
+    const uint32_t slot = program.slot(HPC_SLOT_FLOAT, "epsilon");
+    const uint32_t x = program.rows(HPC_VALUE_INPUT, kColumns), gradient = program.rows(HPC_VALUE_INPUT, kColumns);
+    const uint32_t apart = program.rows(HPC_VALUE_OUTPUT, kColumns), in_place = program.rows(HPC_VALUE_OUTPUT, kColumns);
+    hpc_fast_gradient_sign move{x, gradient, apart, kShare, kLow, kHigh, {0, slot}};
+    HPC_CHECK(hpc_record_fast_gradient_sign(program.handle, &move));
+    hpc_fill fill{in_place, 0, {0, 0}};
+    HPC_CHECK(hpc_record_fill(program.handle, &fill));
+    hpc_add_scaled copy{x, in_place, {1, 0}};
+    HPC_CHECK(hpc_record_add_scaled(program.handle, &copy));
+    move.x = move.y = in_place;
+    HPC_CHECK(hpc_record_fast_gradient_sign(program.handle, &move));
+    HPC_CHECK(hpc_program_finish(program.handle));
+
+    std::mt19937 generator(5);
+    std::uniform_real_distribution<float> values(-1, 1);
+    for (const uint32_t rows : {1u, 2u, 5u, 1000u, kCapacity}) {
+        std::vector<float> from(rows * kColumns), uphill(from.size()), first(from.size()), second(from.size());
+        for (float& value : from) value = values(generator);
+        for (float& value : uphill) value = values(generator);
+        uphill[0] = 0;
+        const size_t bytes = from.size() * 4;
+        hpc_transfer transfers[] = {{x, 0, from.data(), bytes}, {gradient, 0, uphill.data(), bytes},
+                                    {apart, 0, first.data(), bytes}, {in_place, 0, second.data(), bytes}};
+        const uint64_t slots[] = {cell(kEpsilon)};
+        HPC_CHECK(hpc_program_run_with(program.handle, rows, 1, slots, 1, transfers, 4, nullptr));
+        const size_t moved = static_cast<size_t>(std::lround(static_cast<double>(kShare) * rows)) * kColumns;
+        std::vector<float> expected = from;
+        for (size_t i = 0; i < moved; i++) {
+            const float step = uphill[i] > 0 ? kEpsilon : uphill[i] < 0 ? -kEpsilon : 0.0f;
+            expected[i] = std::min(std::max(from[i] + step, kLow), kHigh);
+        }
+        expect_same(expected, first, "examples apart");
+        expect_same(expected, second, "examples in place");
+    }
 }
 
 TEST_P(OnDevice, WorkspaceIsShared) {

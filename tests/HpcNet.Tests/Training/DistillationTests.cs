@@ -102,10 +102,6 @@ public sealed class DistillationTests
         Assert.Throws<InvalidOperationException>(() => { Distillation.SoftTargets(teacher, data, 2f); });
         Assert.Equal(before, Samples.Parameters(student));
         Assert.Equal(0, trainer.Steps);
-        // A teacher that comes to its senses is listened to.
-        teacherNetwork.SetParameter("out.weight", new float[18]);
-        trainer.Fit(data, 1, 40);
-        Assert.Equal(1, trainer.Steps);
     }
 
     [SkippableTheory, Targets]
