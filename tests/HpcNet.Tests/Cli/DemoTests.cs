@@ -109,7 +109,7 @@ public sealed class DemoTests
                 Assert.True(r[$"{layer} ahead"] > 0.08, $"{layer} forecasts noise");
             }
             Assert.True(r["LSTM long"] > 0.9 && r["GRU long"] > 0.9);
-            Assert.True(r["SimpleRnn long"] < 0.5);
+            Assert.True(r["SimpleRnn long"] < 0.65);
         },
         ["augment"] = r => Assert.True(r["augmented"] > r["plain"] && r["augmented, turned"] > r["plain, turned"] + 0.02),
     };
