@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "728ad2fafc9582fe4c499a9fbf14066ca35ef72985129d0cb862f392c1faa2d2";
+    public const string Sha256 = "0846d0dbfad755f8d552d82947d704af4398f23fa39ed1575bc3299f90de5f36";
 }

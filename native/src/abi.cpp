@@ -148,6 +148,10 @@ std::string struct_layouts() {
     LAYOUT(hpc_fill, 3, x, reserved, value)
     LAYOUT(hpc_philox_uniform, 6, x, reserved, seed, stream, low, high)
     LAYOUT(hpc_dropout, 5, x, y, seed, stream, rate)
+    LAYOUT(hpc_multiply, 3, x, y, z)
+    LAYOUT(hpc_copy_columns, 6, x, y, pieces, x_column, y_column, columns)
+    LAYOUT(hpc_affine_dropout, 8, x, y, seed, stream, rate, scale, shift, dropped)
+    LAYOUT(hpc_gaussian_noise, 5, x, y, seed, stream, deviation)
     LAYOUT(hpc_metrics, 8, loss, gradient_norm, rows, correct, runs, first_flagged_run, flags, reserved)
     LAYOUT(hpc_transfer, 4, value, reserved, host, bytes)
     LAYOUT(hpc_program_info, 10, recorded_instructions, fused_instructions, values, slots, workspace_bytes, owned_bytes, flops,
@@ -351,6 +355,10 @@ HPC_RECORD(add_scaled)
 HPC_RECORD(fill)
 HPC_RECORD(philox_uniform)
 HPC_RECORD(dropout)
+HPC_RECORD(multiply)
+HPC_RECORD(copy_columns)
+HPC_RECORD(affine_dropout)
+HPC_RECORD(gaussian_noise)
 #undef HPC_RECORD
 
 HPC_API hpc_status hpc_program_finish(hpc_program* program) {

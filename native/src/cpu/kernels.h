@@ -154,6 +154,11 @@ struct Kernels {
                            float high);
     void (*dropout)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
                     float rate);
+    void (*multiply)(const float* x, const float* y, float* z, int64_t count);
+    void (*affine_dropout)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
+                           float rate, float scale, float shift, float dropped);
+    void (*gaussian_noise)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
+                           float deviation);
 
     // Runs fused multiply-adds in registers: returns the floating-point operations done (2 per FMA and lane).
     double (*fma_loop)(int64_t iterations, float* sink);

@@ -92,7 +92,8 @@ struct SoftmaxCrossEntropyNode {
 using Payload = std::variant<hpc_gather_rows, DenseForwardNode, DenseBackwardInputNode, hpc_dense_backward_weight,
                              hpc_column_sums, hpc_activation_forward, ActivationBackwardNode, LossNode,
                              SoftmaxCrossEntropyNode, hpc_softmax, hpc_update, hpc_norm, hpc_clip_by_norm, hpc_scale,
-                             hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout>;
+                             hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout,
+                             hpc_multiply, hpc_copy_columns, hpc_affine_dropout, hpc_gaussian_noise>;
 
 struct Node {
     Payload payload;

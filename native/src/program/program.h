@@ -56,6 +56,10 @@ public:
     void record(const hpc_fill& arguments);
     void record(const hpc_philox_uniform& arguments);
     void record(const hpc_dropout& arguments);
+    void record(const hpc_multiply& arguments);
+    void record(const hpc_copy_columns& arguments);
+    void record(const hpc_affine_dropout& arguments);
+    void record(const hpc_gaussian_noise& arguments);
     void finish();
 
     // Running

@@ -74,6 +74,14 @@ public abstract record Layer
         "dense" => Dense.Read(json),
         "dropout" => Dropout.Read(json),
         "activation" => ActivationLayer.Read(json),
+        "alphadropout" => AlphaDropout.Read(json),
+        "gaussiannoise" => GaussianNoise.Read(json),
+        "flatten" => new Flatten(),
+        "reshape" => Reshape.Read(json),
+        "columns" => InputColumns.Read(json),
+        "add" => new AddLayer(),
+        "multiply" => new MultiplyLayer(),
+        "concatenate" => ConcatenateLayer.Read(json),
         _ => null,
     };
 }

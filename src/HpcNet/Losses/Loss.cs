@@ -70,6 +70,22 @@ public abstract record Loss
     /// <summary>Whether int32 class indices can be the target.</summary>
     internal abstract bool TakesLabels { get; }
 
+    /// <summary>What loss and gradient are multiplied by.</summary>
+    internal float Weight { get; init; } = 1f;
+
+    /// <summary>How many terms one run adds to the metrics, each of which counts its rows.</summary>
+    internal virtual int Terms => 1;
+
+    /// <summary>Columns that the network must have; 0: any number.</summary>
+    internal virtual int Columns => 0;
+
+    /// <summary>A loss for each of several outputs: the sum of weight × loss over the outputs, on float targets side by side.</summary>
+    /// <param name="parts">In the order of the network's outputs: the loss, the columns of the output, and its weight.</param>
+    /// <exception cref="ArgumentException">There are no parts, or reductions differ.</exception>
+    /// <exception cref="ArgumentNullException">A loss is null.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Columns are less than 1, or a weight is not finite and above 0.</exception>
+    public static Loss PerOutput(params (Loss Loss, int Columns, float Weight)[] parts) => new PerOutputLoss(Ensure.NotNull(parts));
+
     internal abstract void RecordForward(Recorder recorder, Value prediction, Value target);
 
     internal abstract void RecordBackward(Recorder recorder, Value prediction, Value target, Value gradient);
@@ -89,10 +105,10 @@ internal sealed record SoftmaxCrossEntropyLoss() : Loss("SoftmaxCrossEntropy")
     internal override bool TakesLabels => true;
 
     internal override void RecordForward(Recorder recorder, Value prediction, Value target) =>
-        recorder.SoftmaxCrossEntropyForward(Reduction, prediction, target, 1f);
+        recorder.SoftmaxCrossEntropyForward(Reduction, prediction, target, Weight);
 
     internal override void RecordBackward(Recorder recorder, Value prediction, Value target, Value gradient) =>
-        recorder.SoftmaxCrossEntropyBackward(Reduction, prediction, target, gradient, 1f);
+        recorder.SoftmaxCrossEntropyBackward(Reduction, prediction, target, gradient, Weight);
 }
 
 /// <summary>A loss of the native table of elementwise losses.</summary>
@@ -103,8 +119,8 @@ internal sealed record ElementwiseLoss(string LossName, hpc_loss NativeId, float
     internal override bool TakesLabels => false;
 
     internal override void RecordForward(Recorder recorder, Value prediction, Value target) =>
-        recorder.LossForward((int)NativeId, Reduction, prediction, target, Alpha, Beta, 1f);
+        recorder.LossForward((int)NativeId, Reduction, prediction, target, Alpha, Beta, Weight);
 
     internal override void RecordBackward(Recorder recorder, Value prediction, Value target, Value gradient) =>
-        recorder.LossBackward((int)NativeId, Reduction, prediction, target, gradient, Alpha, Beta, 1f);
+        recorder.LossBackward((int)NativeId, Reduction, prediction, target, gradient, Alpha, Beta, Weight);
 }

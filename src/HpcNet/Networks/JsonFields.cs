@@ -35,6 +35,21 @@ internal static class JsonFields
 
     public static string String(JsonElement json, string name) => Required(json, name, JsonValueKind.String).GetString()!;
 
+    public static Shape Shape(JsonElement json, string name)
+    {
+        JsonElement dimensions = Required(json, name, JsonValueKind.Array);
+        return new Shape([.. dimensions.EnumerateArray().Select(d =>
+            d.ValueKind == JsonValueKind.Number && d.TryGetInt32(out int value) ? value : throw Bad(name, "whole numbers"))]);
+    }
+
+    public static void Write(Utf8JsonWriter json, string name, Shape shape)
+    {
+        json.WriteStartArray(name);
+        foreach (int dimension in shape.Dimensions)
+            json.WriteNumberValue(dimension);
+        json.WriteEndArray();
+    }
+
     public static Activation Activation(JsonElement json, string name)
     {
         string text = String(json, name);

@@ -21,7 +21,7 @@ public sealed record ParameterInfo(string Name, string Layer, int Rows, int Colu
 }
 
 /// <summary>
-/// A neural network: a chain of layers with their parameters, on a device. Members may be called from any thread; while a
+/// A neural network: a chain of layers, or a directed acyclic graph of them, with their parameters, on a device. Members may be called from any thread; while a
 /// <see cref="Trainer"/> works on it they see the state between two steps.
 /// </summary>
 public sealed class Network : IDisposable
@@ -53,7 +53,57 @@ public sealed class Network : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">An extent is less than 1, or a parameter would be too large.</exception>
     /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
     public Network(Device device, int inputs, ulong seed, params Layer[] layers)
-        : this(Usable(device), NetworkGraph.Chain(inputs, Ensure.NotNull(layers)))
+        : this(Usable(device), NetworkGraph.Chain(Ensure.Positive(inputs, nameof(inputs)), Ensure.NotNull(layers)), seed)
+    {
+    }
+
+    /// <summary>Makes a network whose rows have a shape, with parameters initialized from the seed 0.</summary>
+    /// <param name="device">Where it lives and runs.</param>
+    /// <param name="input">One row of the input.</param>
+    /// <param name="layers">The layers from input to output; at least one with parameters. Names must be unique.</param>
+    /// <exception cref="ArgumentNullException">An argument or a layer is null.</exception>
+    /// <exception cref="ArgumentException">No layers, two of one name, or a layer that does not take what comes in.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A parameter would be too large.</exception>
+    /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
+    public Network(Device device, Shape input, params Layer[] layers)
+        : this(device, input, seed: 0, layers)
+    {
+    }
+
+    /// <summary>Makes a network whose rows have a shape: sequences, images, channels.</summary>
+    /// <param name="device">Where it lives and runs.</param>
+    /// <param name="input">One row of the input.</param>
+    /// <param name="seed">Any number: the same seed gives the same bits everywhere.</param>
+    /// <param name="layers">The layers from input to output; at least one with parameters. Names must be unique.</param>
+    /// <exception cref="ArgumentNullException">An argument or a layer is null.</exception>
+    /// <exception cref="ArgumentException">No layers, two of one name, or a layer that does not take what comes in.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A parameter would be too large.</exception>
+    /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
+    public Network(Device device, Shape input, ulong seed, params Layer[] layers)
+        : this(Usable(device), NetworkGraph.Chain(Ensure.NotNull(input), Ensure.NotNull(layers)), seed)
+    {
+    }
+
+    /// <summary>
+    /// Makes a network that is a directed acyclic graph. Several inputs are the columns of one row, side by side in the order given:
+    /// data sets, steps and predictions bring them so; several outputs likewise (see <see cref="Loss.PerOutput"/>).
+    /// </summary>
+    /// <param name="device">Where it lives and runs.</param>
+    /// <param name="inputs">Nodes made by <see cref="NetworkNode.Input"/>; each one is used.</param>
+    /// <param name="outputs">The nodes that are answers; at least one.</param>
+    /// <param name="seed">Any number: the same seed gives the same bits everywhere.</param>
+    /// <exception cref="ArgumentNullException">An argument or a node is null.</exception>
+    /// <exception cref="ArgumentException">No inputs or outputs, one of them twice, an input that nothing uses or that is missing, two
+    /// layers of one name, branches whose shapes do not fit, or no layer with parameters.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An axis is out of range, or a parameter would be too large.</exception>
+    /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
+    public Network(Device device, IReadOnlyList<NetworkNode> inputs, IReadOnlyList<NetworkNode> outputs, ulong seed = 0)
+        : this(Usable(device), NetworkGraph.FromNodes(inputs, outputs), seed)
+    {
+    }
+
+    private Network(Device device, NetworkGraph graph, ulong seed)
+        : this(device, graph)
     {
         var host = new float[Graph.Elements];
         for (int i = 0; i < Graph.Segments.Length; i++)
@@ -84,6 +134,12 @@ public sealed class Network : IDisposable
 
     /// <summary>Columns of the input.</summary>
     public int Inputs => Graph.Inputs;
+
+    /// <summary>One row of the input.</summary>
+    public Shape InputShape => Graph.InputShape;
+
+    /// <summary>One row of the output.</summary>
+    public Shape OutputShape => Graph.Nodes[^1].OutputShape;
 
     /// <summary>Columns of the output.</summary>
     public int Outputs => Graph.Outputs;
@@ -283,12 +339,13 @@ public sealed class Network : IDisposable
             [
                 node.Name,
                 node.Layer.Summary(),
-                node.OutputColumns.ToString(CultureInfo.InvariantCulture),
+                node.OutputShape.ToString(),
                 Graph.Segments.Where(s => s.Node == node.Index).Sum(s => (long)s.Length).ToString("N0", CultureInfo.InvariantCulture),
                 (_frozen[node.Index] ? "frozen " : "")
                     + (_learningRateScales[node.Index] == 1f
                         ? ""
-                        : string.Create(CultureInfo.InvariantCulture, $"learning rate x {_learningRateScales[node.Index]}")),
+                        : string.Create(CultureInfo.InvariantCulture, $"learning rate x {_learningRateScales[node.Index]} "))
+                    + (Graph.IsChain ? "" : $"from {string.Join(", ", node.Inputs.Select(i => i < 0 ? "input" : Graph.Nodes[i].Name))}"),
             ]),
         ];
         int[] widths = [.. Enumerable.Range(0, 5).Select(i => rows.Max(r => r[i].Length))];
@@ -325,7 +382,9 @@ public sealed class Network : IDisposable
 
     /// <summary>The network in one line.</summary>
     public override string ToString() =>
-        string.Create(CultureInfo.InvariantCulture, $"{Inputs} -> {string.Join(" -> ", Layers.Select(l => l.Summary()))}");
+        Graph.IsChain
+            ? string.Create(CultureInfo.InvariantCulture, $"{InputShape} -> {string.Join(" -> ", Layers.Select(l => l.Summary()))}")
+            : string.Create(CultureInfo.InvariantCulture, $"graph of {Layers.Count} layers, {Inputs} inputs, {Outputs} outputs");
 
     internal bool IsDisposed => _disposed;
 

@@ -111,7 +111,7 @@ internal struct MetricTotals
     }
 
     /// <summary>The mean per row, or the sum where the loss is one.</summary>
-    public readonly double Loss(Loss loss) => loss.Reduction == Reduction.Sum ? _loss : _rows == 0 ? double.NaN : _loss / _rows;
+    public readonly double Loss(Loss loss) => loss.Reduction == Reduction.Sum ? _loss : _rows == 0 ? double.NaN : _loss / _rows * loss.Terms;
 
     public readonly double Accuracy(Loss loss) =>
         loss.Task != NetworkTask.Classification || _rows == 0 ? double.NaN : (double)_correct / _rows;
@@ -123,6 +123,7 @@ internal static class DataChecks
     public static void Fits(Network network, Loss loss, Dataset data, string argument)
     {
         Inputs(network, data.FeatureCount, argument);
+        FitsLoss(network, loss);
         if (data.IsClassification)
         {
             TakesLabels(loss, argument);
@@ -139,6 +140,13 @@ internal static class DataChecks
         }
     }
 
+    /// <summary>A loss for several outputs says how many columns they have.</summary>
+    public static void FitsLoss(Network network, Loss loss)
+    {
+        if (loss.Columns != 0 && loss.Columns != network.Outputs)
+            throw new ArgumentException($"{loss.Name} is for {loss.Columns} columns; the network has {network.Outputs} outputs.", nameof(loss));
+    }
+
     public static void TakesLabels(Loss loss, string argument)
     {
         if (!loss.TakesLabels)
@@ -149,6 +157,8 @@ internal static class DataChecks
     public static string Reader(Network network)
     {
         Node first = network.Graph.Nodes[0];
+        if (first.Layer is InputColumns)
+            return "The network";
         return $"{char.ToUpperInvariant(first.Layer.Kind[0])}{first.Layer.Kind[1..]} '{first.Name}'";
     }
 

@@ -97,6 +97,7 @@ public static unsafe class GradientCheck
         Action<float[]>? mutate)
     {
         network.ThrowIfDisposed();
+        DataChecks.FitsLoss(network, loss);
         NetworkGraph graph = network.Graph;
         using var program = new CheckedProgram(network, loss, rows, labels, seed, plain, target, targetElements);
         float[] inputs = x.ToArray();

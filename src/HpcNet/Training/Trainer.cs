@@ -41,6 +41,7 @@ public sealed unsafe class Trainer : IDisposable
         Loss = Ensure.NotNull(loss);
         Optimizer = Ensure.NotNull(optimizer);
         network.ThrowIfDisposed();
+        DataChecks.FitsLoss(network, loss);
         _state = new OptimizerState(network, optimizer);
         network.Task = loss.Task;
     }

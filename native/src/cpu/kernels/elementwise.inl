@@ -308,3 +308,12 @@ static void fill(float* x, int64_t count, float value) {
     for (; i + V::lanes <= count; i += V::lanes) v.store(x + i);
     if (i < count) v.store_partial(x + i, count - i);
 }
+
+static void multiply(const float* x, const float* y, float* z, int64_t count) {
+    int64_t i = 0;
+    for (; i + V::lanes <= count; i += V::lanes) (V::load(x + i) * V::load(y + i)).store(z + i);
+    if (i < count) {
+        const int64_t rest = count - i;
+        (V::load_partial(x + i, rest) * V::load_partial(y + i, rest)).store_partial(z + i, rest);
+    }
+}

@@ -36,6 +36,9 @@ static constexpr Kernels make_kernels(const char* isa) {
         sum_parts,
         philox_uniform,
         dropout,
+        multiply,
+        affine_dropout,
+        gaussian_noise,
         fma_loop,
     };
 }

@@ -48,3 +48,14 @@ clip_by_norm(HPC_HEAD, global float* x, ulong x_at, global const float* norm, ul
     int aligned = is_aligned(x_at);
     store4(x + x_at, i, count, aligned, load4(x + x_at, i, count, aligned) * factor);
 }
+
+// z = x y; z may be x or y.
+HPC_KERNEL(HPC_GROUP)
+multiply(HPC_HEAD, global const float* x, ulong x_at, global const float* y, ulong y_at, global float* z, ulong z_at, ulong count) {
+    HPC_GUARD();
+    ulong i = get_global_id(0) * 4;
+    if (i >= count) return;
+    float4 v = load4(x + x_at, i, count, is_aligned(x_at));
+    float4 w = load4(y + y_at, i, count, is_aligned(y_at));
+    store4(z + z_at, i, count, is_aligned(z_at), v * w);
+}

@@ -1,0 +1,63 @@
+// PerOutputLoss.cs: the losses of a network with several outputs. Predictions and targets are columns side by side; each part is
+// cut out, given to its loss, and its gradient put back in its place.
+
+using HpcNet.Interop;
+
+namespace HpcNet;
+
+internal sealed record PerOutputLoss : Loss
+{
+    private readonly (Loss Loss, int Columns, float Weight)[] _parts;
+
+    public PerOutputLoss((Loss Loss, int Columns, float Weight)[] parts)
+        : base("PerOutput")
+    {
+        if (parts.Length == 0)
+            throw new ArgumentException("parts is empty; expected a loss for each output.", nameof(parts));
+        foreach (var (loss, columns, weight) in parts)
+        {
+            Ensure.NotNull(loss, nameof(parts));
+            Ensure.Positive(columns, nameof(columns));
+            Ensure.FinitePositive(weight, nameof(weight));
+            if (loss.Reduction != parts[0].Loss.Reduction)
+                throw new ArgumentException($"parts holds losses with the reductions {parts[0].Loss.Reduction} and {loss.Reduction}; expected one.", nameof(parts));
+        }
+        _parts = parts.ToArray();
+        Reduction = parts[0].Loss.Reduction;
+    }
+
+    public override NetworkTask Task => NetworkTask.Regression;
+
+    internal override bool TakesLabels => false;
+
+    internal override int Terms => _parts.Sum(p => p.Loss.Terms);
+
+    internal override int Columns => _parts.Sum(p => p.Columns);
+
+    internal override void RecordForward(Recorder recorder, Value prediction, Value target) =>
+        Each(recorder, prediction, target, (loss, _, p, t) => loss.RecordForward(recorder, p, t));
+
+    internal override void RecordBackward(Recorder recorder, Value prediction, Value target, Value gradient) =>
+        Each(recorder, prediction, target, (loss, first, p, t) =>
+        {
+            Value part = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, p.Columns, "output.gradient");
+            loss.RecordBackward(recorder, p, t, part);
+            recorder.CopyColumns(part, 0, gradient, first, p.Columns);
+        });
+
+    private void Each(Recorder recorder, Value prediction, Value target, Action<Loss, int, Value, Value> record)
+    {
+        int first = 0;
+        foreach (var (loss, columns, weight) in _parts)
+        {
+            Value Cut(Value whole, string name)
+            {
+                Value part = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, columns, name);
+                recorder.CopyColumns(whole, first, part, 0, columns);
+                return part;
+            }
+            record(loss with { Reduction = Reduction, Weight = Weight * weight }, first, Cut(prediction, "output"), Cut(target, "output.target"));
+            first += columns;
+        }
+    }
+}
