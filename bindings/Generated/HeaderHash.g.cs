@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "0846d0dbfad755f8d552d82947d704af4398f23fa39ed1575bc3299f90de5f36";
+    public const string Sha256 = "3e165a2b2b73ddd3147a8611741230db5f0fde56c5018ee62084bc5b4cf552b0";
 }

@@ -29,6 +29,23 @@ internal enum hpc_activation
     HPC_ACTIVATION_RELU = 1,
     HPC_ACTIVATION_SIGMOID = 2,
     HPC_ACTIVATION_TANH = 3,
+    HPC_ACTIVATION_STEP = 4,
+    HPC_ACTIVATION_RELU6 = 5,
+    HPC_ACTIVATION_LEAKY_RELU = 6,
+    HPC_ACTIVATION_ELU = 7,
+    HPC_ACTIVATION_CELU = 8,
+    HPC_ACTIVATION_SELU = 9,
+    HPC_ACTIVATION_SOFTPLUS = 10,
+    HPC_ACTIVATION_SOFTSIGN = 11,
+    HPC_ACTIVATION_GELU = 12,
+    HPC_ACTIVATION_GELU_TANH = 13,
+    HPC_ACTIVATION_SILU = 14,
+    HPC_ACTIVATION_MISH = 15,
+    HPC_ACTIVATION_HARD_SIGMOID = 16,
+    HPC_ACTIVATION_HARD_SWISH = 17,
+    HPC_ACTIVATION_HARD_TANH = 18,
+    HPC_ACTIVATION_LOG_SIGMOID = 19,
+    HPC_ACTIVATION_TANHSHRINK = 20,
 }
 
 [NativeTypeName("unsigned int")]
@@ -55,6 +72,25 @@ internal unsafe partial struct hpc_activation_info
 internal enum hpc_loss
 {
     HPC_LOSS_SQUARED_ERROR = 0,
+    HPC_LOSS_ABSOLUTE_ERROR = 1,
+    HPC_LOSS_HUBER = 2,
+    HPC_LOSS_SMOOTH_L1 = 3,
+    HPC_LOSS_SIGMOID_CROSS_ENTROPY = 4,
+    HPC_LOSS_BINARY_CROSS_ENTROPY = 5,
+    HPC_LOSS_KL_DIVERGENCE = 6,
+    HPC_LOSS_KL_DIVERGENCE_LOG = 7,
+    HPC_LOSS_POISSON_LOG = 8,
+    HPC_LOSS_POISSON = 9,
+    HPC_LOSS_HINGE = 10,
+    HPC_LOSS_SOFT_MARGIN = 11,
+}
+
+[NativeTypeName("unsigned int")]
+internal enum hpc_class_loss_kind
+{
+    HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY = 0,
+    HPC_CLASS_LOSS_NEGATIVE_LOG_LIKELIHOOD = 1,
+    HPC_CLASS_LOSS_MULTI_MARGIN = 2,
 }
 
 internal unsafe partial struct hpc_loss_info
@@ -74,6 +110,7 @@ internal enum hpc_reduction
 {
     HPC_REDUCTION_MEAN = 0,
     HPC_REDUCTION_SUM = 1,
+    HPC_REDUCTION_BATCH_MEAN = 2,
 }
 
 [NativeTypeName("unsigned int")]
@@ -82,6 +119,18 @@ internal enum hpc_rule
     HPC_RULE_SGD = 0,
     HPC_RULE_MOMENTUM = 1,
     HPC_RULE_ADAM = 2,
+    HPC_RULE_ADAGRAD = 3,
+    HPC_RULE_RMSPROP = 4,
+    HPC_RULE_RMSPROP_MOMENTUM = 5,
+    HPC_RULE_RMSPROP_CENTERED = 6,
+    HPC_RULE_RMSPROP_CENTERED_MOMENTUM = 7,
+    HPC_RULE_ADADELTA = 8,
+    HPC_RULE_AMSGRAD = 9,
+    HPC_RULE_ADAMAX = 10,
+    HPC_RULE_NADAM = 11,
+    HPC_RULE_RADAM = 12,
+    HPC_RULE_RPROP = 13,
+    HPC_RULE_ASGD = 14,
 }
 
 internal unsafe partial struct hpc_rule_info
@@ -445,6 +494,12 @@ internal partial struct hpc_loss_forward
     public float beta;
 
     public hpc_scalar weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint weights;
+
+    [NativeTypeName("uint32_t")]
+    public uint alphas;
 }
 
 internal partial struct hpc_loss_backward
@@ -472,32 +527,57 @@ internal partial struct hpc_loss_backward
     public float beta;
 
     public hpc_scalar weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint weights;
+
+    [NativeTypeName("uint32_t")]
+    public uint alphas;
 }
 
-internal partial struct hpc_softmax_cross_entropy_forward
+internal partial struct hpc_class_loss_forward
 {
+    [NativeTypeName("int32_t")]
+    public int loss;
+
     [NativeTypeName("int32_t")]
     public int reduction;
 
     [NativeTypeName("uint32_t")]
-    public uint logits;
+    public uint scores;
 
     [NativeTypeName("uint32_t")]
     public uint target;
 
+    public hpc_scalar weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint class_weights;
+
+    [NativeTypeName("uint32_t")]
+    public uint ignores;
+
+    [NativeTypeName("int32_t")]
+    public int ignored;
+
+    public float alpha;
+
+    public float beta;
+
     [NativeTypeName("uint32_t")]
     public uint reserved;
-
-    public hpc_scalar weight;
 }
 
-internal partial struct hpc_softmax_cross_entropy_backward
+internal partial struct hpc_class_loss_backward
 {
+    [NativeTypeName("int32_t")]
+    public int loss;
+
     [NativeTypeName("int32_t")]
     public int reduction;
 
     [NativeTypeName("uint32_t")]
-    public uint logits;
+    public uint scores;
 
     [NativeTypeName("uint32_t")]
     public uint target;
@@ -505,7 +585,20 @@ internal partial struct hpc_softmax_cross_entropy_backward
     [NativeTypeName("uint32_t")]
     public uint gradient;
 
+    [NativeTypeName("uint32_t")]
+    public uint class_weights;
+
     public hpc_scalar weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint ignores;
+
+    [NativeTypeName("int32_t")]
+    public int ignored;
+
+    public float alpha;
+
+    public float beta;
 }
 
 internal partial struct hpc_softmax
@@ -515,6 +608,81 @@ internal partial struct hpc_softmax
 
     [NativeTypeName("uint32_t")]
     public uint y;
+}
+
+internal partial struct hpc_softmax_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint dx;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_log_softmax
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+}
+
+internal partial struct hpc_log_softmax_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint dx;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_prelu_forward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint slope;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_prelu_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint slope;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint dx;
+
+    [NativeTypeName("uint32_t")]
+    public uint dslope;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
 }
 
 internal partial struct hpc_update
@@ -539,6 +707,12 @@ internal partial struct hpc_update
 
     public hpc_counter step;
 
+    public hpc_counter seed;
+
+    public hpc_counter stream;
+
+    public hpc_scalar drop_rate;
+
     [InlineArray(4)]
     public partial struct _states_e__FixedBuffer
     {
@@ -559,6 +733,11 @@ internal partial struct hpc_norm
 
     [NativeTypeName("uint32_t")]
     public uint norm;
+
+    public float order;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
 }
 
 internal partial struct hpc_clip_by_norm
@@ -568,6 +747,41 @@ internal partial struct hpc_clip_by_norm
 
     [NativeTypeName("uint32_t")]
     public uint norm;
+
+    public hpc_scalar max_norm;
+}
+
+internal partial struct hpc_clip_by_value
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+
+    public hpc_scalar limit;
+}
+
+internal partial struct hpc_add_penalty
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    public hpc_scalar l1;
+
+    public hpc_scalar l2;
+}
+
+internal partial struct hpc_limit_column_norms
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
 
     public hpc_scalar max_norm;
 }
@@ -707,6 +921,288 @@ internal partial struct hpc_gaussian_noise
 }
 
 [NativeTypeName("unsigned int")]
+internal enum hpc_cell
+{
+    HPC_CELL_RNN_TANH = 0,
+    HPC_CELL_RNN_RELU = 1,
+    HPC_CELL_LSTM = 2,
+    HPC_CELL_GRU = 3,
+}
+
+internal unsafe partial struct hpc_cell_info
+{
+    [NativeTypeName("const char *")]
+    public sbyte* name;
+
+    [NativeTypeName("int32_t")]
+    public int gates;
+
+    [NativeTypeName("int32_t")]
+    public int state;
+
+    [NativeTypeName("int32_t")]
+    public int kept;
+
+    [NativeTypeName("int32_t")]
+    public int direct;
+}
+
+internal partial struct hpc_recurrent_forward
+{
+    [NativeTypeName("int32_t")]
+    public int cell;
+
+    [NativeTypeName("int32_t")]
+    public int reverse;
+
+    [NativeTypeName("int32_t")]
+    public int last;
+
+    [NativeTypeName("uint32_t")]
+    public uint gates;
+
+    [NativeTypeName("uint32_t")]
+    public uint w;
+
+    [NativeTypeName("uint32_t")]
+    public uint b;
+
+    [NativeTypeName("uint32_t")]
+    public uint h0;
+
+    [NativeTypeName("uint32_t")]
+    public uint c0;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint y_offset;
+
+    [NativeTypeName("uint32_t")]
+    public uint hn;
+
+    [NativeTypeName("uint32_t")]
+    public uint cn;
+
+    [NativeTypeName("uint32_t")]
+    public uint kept;
+
+    [NativeTypeName("uint32_t")]
+    public uint previous;
+}
+
+internal partial struct hpc_recurrent_backward
+{
+    [NativeTypeName("int32_t")]
+    public int cell;
+
+    [NativeTypeName("int32_t")]
+    public int reverse;
+
+    [NativeTypeName("int32_t")]
+    public int last;
+
+    [NativeTypeName("uint32_t")]
+    public uint gates;
+
+    [NativeTypeName("uint32_t")]
+    public uint w;
+
+    [NativeTypeName("uint32_t")]
+    public uint c0;
+
+    [NativeTypeName("uint32_t")]
+    public uint kept;
+
+    [NativeTypeName("uint32_t")]
+    public uint previous;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy_offset;
+
+    [NativeTypeName("uint32_t")]
+    public uint dhn;
+
+    [NativeTypeName("uint32_t")]
+    public uint dcn;
+
+    [NativeTypeName("uint32_t")]
+    public uint dh0;
+
+    [NativeTypeName("uint32_t")]
+    public uint dc0;
+
+    [NativeTypeName("uint32_t")]
+    public uint hidden;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_batch_norm_forward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint bias;
+
+    [NativeTypeName("uint32_t")]
+    public uint running_mean;
+
+    [NativeTypeName("uint32_t")]
+    public uint running_variance;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    public float epsilon;
+}
+
+internal partial struct hpc_batch_norm_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    [NativeTypeName("uint32_t")]
+    public uint dx;
+
+    [NativeTypeName("uint32_t")]
+    public uint dweight;
+
+    [NativeTypeName("uint32_t")]
+    public uint dbias;
+
+    [NativeTypeName("int32_t")]
+    public int constant_statistics;
+}
+
+internal partial struct hpc_batch_norm_update
+{
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    [NativeTypeName("uint32_t")]
+    public uint running_mean;
+
+    [NativeTypeName("uint32_t")]
+    public uint running_variance;
+
+    [NativeTypeName("uint32_t")]
+    public uint batches;
+
+    [NativeTypeName("int32_t")]
+    public int cumulative;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+
+    public hpc_scalar momentum;
+}
+
+internal partial struct hpc_layer_norm_forward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint bias;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    [NativeTypeName("uint32_t")]
+    public uint size;
+
+    public float epsilon;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_layer_norm_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint weight;
+
+    [NativeTypeName("uint32_t")]
+    public uint statistics;
+
+    [NativeTypeName("uint32_t")]
+    public uint dx;
+
+    [NativeTypeName("uint32_t")]
+    public uint dweight;
+
+    [NativeTypeName("uint32_t")]
+    public uint dbias;
+
+    [NativeTypeName("uint32_t")]
+    public uint size;
+}
+
+internal partial struct hpc_embedding_forward
+{
+    [NativeTypeName("uint32_t")]
+    public uint table;
+
+    [NativeTypeName("uint32_t")]
+    public uint indices;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+}
+
+internal partial struct hpc_embedding_backward
+{
+    [NativeTypeName("uint32_t")]
+    public uint indices;
+
+    [NativeTypeName("uint32_t")]
+    public uint dy;
+
+    [NativeTypeName("uint32_t")]
+    public uint dtable;
+
+    [NativeTypeName("int32_t")]
+    public int padding;
+}
+
+[NativeTypeName("unsigned int")]
 internal enum hpc_flag
 {
     HPC_FLAG_NONFINITE = 1,
@@ -717,6 +1213,8 @@ internal enum hpc_flag
 internal partial struct hpc_metrics
 {
     public double loss;
+
+    public double weight;
 
     public double gradient_norm;
 
@@ -914,13 +1412,28 @@ internal static unsafe partial class Native
     public static extern hpc_status hpc_record_loss_backward(hpc_program* program, [NativeTypeName("const hpc_loss_backward *")] hpc_loss_backward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-    public static extern hpc_status hpc_record_softmax_cross_entropy_forward(hpc_program* program, [NativeTypeName("const hpc_softmax_cross_entropy_forward *")] hpc_softmax_cross_entropy_forward* arguments);
+    public static extern hpc_status hpc_record_class_loss_forward(hpc_program* program, [NativeTypeName("const hpc_class_loss_forward *")] hpc_class_loss_forward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
-    public static extern hpc_status hpc_record_softmax_cross_entropy_backward(hpc_program* program, [NativeTypeName("const hpc_softmax_cross_entropy_backward *")] hpc_softmax_cross_entropy_backward* arguments);
+    public static extern hpc_status hpc_record_class_loss_backward(hpc_program* program, [NativeTypeName("const hpc_class_loss_backward *")] hpc_class_loss_backward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_softmax(hpc_program* program, [NativeTypeName("const hpc_softmax *")] hpc_softmax* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_softmax_backward(hpc_program* program, [NativeTypeName("const hpc_softmax_backward *")] hpc_softmax_backward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_log_softmax(hpc_program* program, [NativeTypeName("const hpc_log_softmax *")] hpc_log_softmax* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_log_softmax_backward(hpc_program* program, [NativeTypeName("const hpc_log_softmax_backward *")] hpc_log_softmax_backward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_prelu_forward(hpc_program* program, [NativeTypeName("const hpc_prelu_forward *")] hpc_prelu_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_prelu_backward(hpc_program* program, [NativeTypeName("const hpc_prelu_backward *")] hpc_prelu_backward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_update(hpc_program* program, [NativeTypeName("const hpc_update *")] hpc_update* arguments);
@@ -930,6 +1443,15 @@ internal static unsafe partial class Native
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_clip_by_norm(hpc_program* program, [NativeTypeName("const hpc_clip_by_norm *")] hpc_clip_by_norm* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_clip_by_value(hpc_program* program, [NativeTypeName("const hpc_clip_by_value *")] hpc_clip_by_value* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_add_penalty(hpc_program* program, [NativeTypeName("const hpc_add_penalty *")] hpc_add_penalty* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_limit_column_norms(hpc_program* program, [NativeTypeName("const hpc_limit_column_norms *")] hpc_limit_column_norms* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_scale(hpc_program* program, [NativeTypeName("const hpc_scale *")] hpc_scale* arguments);
@@ -957,6 +1479,36 @@ internal static unsafe partial class Native
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_gaussian_noise(hpc_program* program, [NativeTypeName("const hpc_gaussian_noise *")] hpc_gaussian_noise* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_get_cell_info([NativeTypeName("int32_t")] int cell, hpc_cell_info* info);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_recurrent_forward(hpc_program* program, [NativeTypeName("const hpc_recurrent_forward *")] hpc_recurrent_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_recurrent_backward(hpc_program* program, [NativeTypeName("const hpc_recurrent_backward *")] hpc_recurrent_backward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_batch_norm_forward(hpc_program* program, [NativeTypeName("const hpc_batch_norm_forward *")] hpc_batch_norm_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_batch_norm_backward(hpc_program* program, [NativeTypeName("const hpc_batch_norm_backward *")] hpc_batch_norm_backward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_batch_norm_update(hpc_program* program, [NativeTypeName("const hpc_batch_norm_update *")] hpc_batch_norm_update* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_layer_norm_forward(hpc_program* program, [NativeTypeName("const hpc_layer_norm_forward *")] hpc_layer_norm_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_layer_norm_backward(hpc_program* program, [NativeTypeName("const hpc_layer_norm_backward *")] hpc_layer_norm_backward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_embedding_forward(hpc_program* program, [NativeTypeName("const hpc_embedding_forward *")] hpc_embedding_forward* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_embedding_backward(hpc_program* program, [NativeTypeName("const hpc_embedding_backward *")] hpc_embedding_backward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_finish(hpc_program* program);

@@ -1,7 +1,7 @@
 // Elementary functions over float32, without branches. Largest errors over all 2^32 inputs, as measured by
 // tests/exhaustive/ulp_all.cpp in units of the last place: exp 0.99, log 0.80, log1p 1.39, tanh 2.42, sigmoid 2.49; the
-// tests hold 1.5 for the first three and 2.5 for the others. Zeros, infinities and NaN give what the C library gives;
-// denormal results may be flushed.
+// tests hold 1.5 for the first three and 2.5 for the others, and what formula_isas.h says for the rest. Zeros, infinities
+// and NaN give what the C library gives; denormal results may be flushed.
 //
 // The polynomials are minimax fits (Lawson iteration, coefficients rounded one after the other and the rest fitted
 // again). To add a function: its formula here, a row of HPC_ELEMENTARY and two cases in tests/formula_isas.h.
@@ -115,4 +115,78 @@ HPC_FORMULA F hpc_normal_of_uniform(F u) {
     q = FMA(q, b, K(1.00167406f));
     q = FMA(q, b, K(2.83297682f));
     return SEL(LT(w, K(5.0f)), p, q) * x * K(1.41421356f);
+}
+
+// s where x > 0, else t; NaN is not above 0. By the bits: a processor that takes denormals for zeros compares the smallest
+// positive numbers as equal to 0, and they belong to the right side of a kink all the same.
+HPC_FORMULA F hpc_where_positive(F x, F s, F t) {
+    F word = TO_FLOAT(BITS(x));
+    // 2139095040 is the word of infinity; what lies above is NaN.
+    return SEL(LT(K(0.0f), word), SEL(LE(word, K(2139095040.0f)), s, t), t);
+}
+
+// e^x - 1 without cancellation. Half of it is what is computed: 2^n itself would overflow before the result does.
+HPC_FORMULA F hpc_expm1(F x) {
+    F c = MINK(MAXK(x, K(-104.0f)), K(89.0f));
+    F n = ROUND(c * K(1.44269504f));
+    F s = LDEXP(K(0.5f), n);
+    F y = FMA(s, expm1_reduced(reduce_ln2(c, n)), s - K(0.5f));
+    // Keeps the sign of zero.
+    return SEL(LT(ABS(x), K(1e-8f)), x, y + y);
+}
+
+// log(1 + e) for 0 <= e <= 1: 1 + e is 1 + f, or above sqrt(2) - 1 it is 2 (1 + f) with f = (e - 1) / 2.
+HPC_FORMULA F log1p_unit(F e) {
+    F f = SEL(LT(K(0.414213562f), e), FMA(K(0.5f), e, K(-0.5f)), e);
+    return log_reduced(f, SEL(LT(K(0.414213562f), e), K(1.0f), K(0.0f)));
+}
+
+// log(1 + e^x)
+HPC_FORMULA F hpc_softplus(F x) { return MAXK(x, K(0.0f)) + log1p_unit(hpc_exp(K(0.0f) - ABS(x))); }
+
+// 1 / (1 + e^-x) from e = e^-|x| and d = 1 / (1 + e): neither side cancels or overflows.
+HPC_FORMULA F sigmoid_of(F x, F e, F d) { return SEL(LT(x, K(0.0f)), e * d, d); }
+
+// e^(-x^2 / 2), |x| <= 15, with what the square loses: the exponent would make 50 times as much of it.
+HPC_FORMULA F hpc_gauss(F x) {
+    F s = x * x;
+    F e = hpc_exp(K(-0.5f) * s);
+    return FMA(e * K(-0.5f), FMA(x, x, K(0.0f) - s), e);
+}
+
+// The normal distribution's probability above a, divided by e^(-a^2 / 2), for 0 <= a <= 15: that is erfcx(a / sqrt 2) / 2, a
+// smooth function without cancellation. A polynomial in (3.5 - a) / (3.5 + a), times 1 / (3.5 + a): t is that reciprocal, and
+// t rest what its roundings lose.
+HPC_FORMULA F hpc_normal_tail(F a) {
+    F s = a + K(3.5f);
+    F t = K(1.0f) / s;
+    F rest = FMA(K(0.0f) - s, t, K(1.0f)) - (a - (s - K(3.5f))) * t;
+    F u = FMA(K(7.0f) * t, rest, FMA(K(7.0f), t, K(-1.0f)));
+    F q = K(-0.000100462748f);
+    q = FMA(q, u, K(0.00041245023f));
+    q = FMA(q, u, K(0.000480794988f));
+    q = FMA(q, u, K(-0.00316354074f));
+    q = FMA(q, u, K(-0.00648610946f));
+    q = FMA(q, u, K(0.0174017232f));
+    q = FMA(q, u, K(0.116051622f));
+    q = FMA(q, u, K(0.315425664f));
+    q = FMA(q, u, K(0.565561831f));
+    q = FMA(q, u, K(0.744416058f));
+    F p = q * t;
+    return FMA(p, rest, p);
+}
+
+// x - tanh x, which cancels below 1: there x^3 times a polynomial in x^2.
+HPC_FORMULA F hpc_tanhshrink(F x) {
+    F z = x * x;
+    F q = K(2.46699019e-05f);
+    q = FMA(q, z, K(-0.000230428908f));
+    q = FMA(q, z, K(0.00104754965f));
+    q = FMA(q, z, K(-0.00329926494f));
+    q = FMA(q, z, K(0.00874057226f));
+    q = FMA(q, z, K(-0.02184394f));
+    q = FMA(q, z, K(0.0539668649f));
+    q = FMA(q, z, K(-0.133333519f));
+    q = FMA(q, z, K(0.333333343f));
+    return SEL(LT(ABS(x), K(1.25f)), (x * z) * q, x - hpc_tanh(x));
 }

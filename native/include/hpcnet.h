@@ -82,7 +82,24 @@ typedef enum hpc_activation {
     HPC_ACTIVATION_LINEAR = 0,
     HPC_ACTIVATION_RELU = 1,
     HPC_ACTIVATION_SIGMOID = 2,
-    HPC_ACTIVATION_TANH = 3
+    HPC_ACTIVATION_TANH = 3,
+    HPC_ACTIVATION_STEP = 4,
+    HPC_ACTIVATION_RELU6 = 5,
+    HPC_ACTIVATION_LEAKY_RELU = 6, /* alpha: slope below 0, at least 0 */
+    HPC_ACTIVATION_ELU = 7,        /* alpha >= 0 */
+    HPC_ACTIVATION_CELU = 8,       /* alpha > 0 */
+    HPC_ACTIVATION_SELU = 9,
+    HPC_ACTIVATION_SOFTPLUS = 10, /* alpha: PyTorch's beta, above 0; beta: the threshold of alpha x */
+    HPC_ACTIVATION_SOFTSIGN = 11,
+    HPC_ACTIVATION_GELU = 12,
+    HPC_ACTIVATION_GELU_TANH = 13,
+    HPC_ACTIVATION_SILU = 14,
+    HPC_ACTIVATION_MISH = 15,
+    HPC_ACTIVATION_HARD_SIGMOID = 16,
+    HPC_ACTIVATION_HARD_SWISH = 17,
+    HPC_ACTIVATION_HARD_TANH = 18, /* alpha: minimum, beta: maximum */
+    HPC_ACTIVATION_LOG_SIGMOID = 19,
+    HPC_ACTIVATION_TANHSHRINK = 20
 } hpc_activation;
 
 /* What an activation's backward instruction needs from the forward one. */
@@ -102,8 +119,26 @@ HPC_API hpc_status hpc_get_activation_info(int32_t activation, hpc_activation_in
 
 /* Elementwise losses of a prediction and a target of the same shape; formulas in native/formulas/losses.h. */
 typedef enum hpc_loss {
-    HPC_LOSS_SQUARED_ERROR = 0 /* (p - t)^2; with HPC_REDUCTION_MEAN the mean squared error */
+    HPC_LOSS_SQUARED_ERROR = 0, /* (p - t)^2; with HPC_REDUCTION_MEAN the mean squared error */
+    HPC_LOSS_ABSOLUTE_ERROR = 1,       /* |p - t| */
+    HPC_LOSS_HUBER = 2,                /* alpha: delta */
+    HPC_LOSS_SMOOTH_L1 = 3,            /* alpha: beta of the literature */
+    HPC_LOSS_SIGMOID_CROSS_ENTROPY = 4,/* p is a logit; alpha multiplies what positive targets add */
+    HPC_LOSS_BINARY_CROSS_ENTROPY = 5, /* p is a probability */
+    HPC_LOSS_KL_DIVERGENCE = 6,        /* p is a log-probability, t a probability */
+    HPC_LOSS_KL_DIVERGENCE_LOG = 7,    /* both are log-probabilities */
+    HPC_LOSS_POISSON_LOG = 8,          /* p is the logarithm of a rate; alpha = 1 adds Stirling's term */
+    HPC_LOSS_POISSON = 9,              /* p is a rate; alpha as above, beta: epsilon */
+    HPC_LOSS_HINGE = 10,               /* t is 1 or -1; alpha: margin */
+    HPC_LOSS_SOFT_MARGIN = 11          /* t is 1 or -1 */
 } hpc_loss;
+
+/* Losses of whole rows of scores, one for each class, against the row's class. */
+typedef enum hpc_class_loss_kind {
+    HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY = 0, /* of logits; labels or probabilities; alpha: label smoothing */
+    HPC_CLASS_LOSS_NEGATIVE_LOG_LIKELIHOOD = 1, /* of log-probabilities; labels */
+    HPC_CLASS_LOSS_MULTI_MARGIN = 2 /* of scores; labels; alpha: margin, beta: power, 1 or 2 */
+} hpc_class_loss_kind;
 
 typedef struct hpc_loss_info {
     const char* name;
@@ -114,15 +149,28 @@ typedef struct hpc_loss_info {
 HPC_API hpc_status hpc_get_loss_info(int32_t loss, hpc_loss_info* info);
 
 typedef enum hpc_reduction {
-    HPC_REDUCTION_MEAN = 0, /* elementwise losses: over all elements; cross-entropy: over rows */
-    HPC_REDUCTION_SUM = 1
+    HPC_REDUCTION_MEAN = 0, /* elementwise losses: over all elements; class losses: over rows, see hpc_class_loss_forward */
+    HPC_REDUCTION_SUM = 1,
+    HPC_REDUCTION_BATCH_MEAN = 2 /* the sum over the number of rows */
 } hpc_reduction;
 
 /* Optimizer rules; formulas in native/formulas/rules.h. */
 typedef enum hpc_rule {
     HPC_RULE_SGD = 0,      /* p -= lr g */
     HPC_RULE_MOMENTUM = 1, /* v = momentum v + (1 - dampening) g (first step: v = g); p -= lr v, Nesterov: p -= lr (g + momentum v) */
-    HPC_RULE_ADAM = 2      /* Kingma and Ba 2015, with bias correction */
+    HPC_RULE_ADAM = 2,     /* Kingma and Ba 2015, with bias correction */
+    HPC_RULE_ADAGRAD = 3,
+    HPC_RULE_RMSPROP = 4,
+    HPC_RULE_RMSPROP_MOMENTUM = 5,
+    HPC_RULE_RMSPROP_CENTERED = 6,
+    HPC_RULE_RMSPROP_CENTERED_MOMENTUM = 7,
+    HPC_RULE_ADADELTA = 8,
+    HPC_RULE_AMSGRAD = 9,
+    HPC_RULE_ADAMAX = 10,
+    HPC_RULE_NADAM = 11,
+    HPC_RULE_RADAM = 12,
+    HPC_RULE_RPROP = 13,
+    HPC_RULE_ASGD = 14 /* the state is the average of the parameters */
 } hpc_rule;
 
 #define HPC_MAX_HYPERPARAMETERS 8
@@ -295,6 +343,9 @@ typedef struct hpc_gather_rows {
 } hpc_gather_rows;
 HPC_API hpc_status hpc_record_gather_rows(hpc_program* program, const hpc_gather_rows* arguments);
 
+/* The dense instructions and column_sums take rows that hold several vectors side by side, as those of a sequence do: an
+   x of [r x (s in)] is read as [(r s) x in], which is the same memory, and y is [r x (s out)]. w and y say what s is. */
+
 /* y[r x out] = x[r x in] w[in x out] + b[1 x out]; b may be 0. */
 typedef struct hpc_dense_forward {
     uint32_t x, w, b, y;
@@ -335,13 +386,16 @@ typedef struct hpc_activation_backward {
 } hpc_activation_backward;
 HPC_API hpc_status hpc_record_activation_backward(hpc_program* program, const hpc_activation_backward* arguments);
 
-/* Adds the loss of prediction[r x n] against target[r x n] to the metrics. `weight` multiplies loss and gradient. */
+/* Adds the loss of prediction[r x n] against target[r x n] to the metrics. `weight` multiplies loss and gradient; so do
+   `weights`[1 x n], each in its column (a mean is over the elements all the same), and `alphas`[1 x n] stand for alpha in
+   theirs; both may be 0. */
 typedef struct hpc_loss_forward {
     int32_t loss;      /* hpc_loss */
     int32_t reduction; /* hpc_reduction */
     uint32_t prediction, target;
     float alpha, beta;
     hpc_scalar weight;
+    uint32_t weights, alphas;
 } hpc_loss_forward;
 HPC_API hpc_status hpc_record_loss_forward(hpc_program* program, const hpc_loss_forward* arguments);
 
@@ -352,28 +406,46 @@ typedef struct hpc_loss_backward {
     uint32_t prediction, target, gradient, reserved;
     float alpha, beta;
     hpc_scalar weight;
+    uint32_t weights, alphas;
 } hpc_loss_backward;
 HPC_API hpc_status hpc_record_loss_backward(hpc_program* program, const hpc_loss_backward* arguments);
 
-/* Softmax cross-entropy of logits[r x classes] against target: int32 [r x 1] class indices or float32 [r x classes]
-   probabilities. Adds loss and correct count (arg max of the logits against the label or the target's arg max) to the
-   metrics. A label out of range counts as class 0 and sets HPC_FLAG_LABEL. */
-typedef struct hpc_softmax_cross_entropy_forward {
-    int32_t reduction;
-    uint32_t logits, target, reserved;
-    hpc_scalar weight;
-} hpc_softmax_cross_entropy_forward;
-HPC_API hpc_status hpc_record_softmax_cross_entropy_forward(hpc_program* program,
-                                                            const hpc_softmax_cross_entropy_forward* arguments);
+/* A class loss of scores[r x classes] against target: int32 [r x 1] class indices or, for cross-entropy, float32
+   [r x classes] probabilities. Adds loss and correct count (arg max of the scores against the label or the target's arg
+   max) to the metrics. A label out of range counts as class 0 and sets HPC_FLAG_LABEL.
 
-/* gradient = weight * (softmax(logits) * sum(target) - target), divided by the rows for HPC_REDUCTION_MEAN */
-typedef struct hpc_softmax_cross_entropy_backward {
+   Cross-entropy is -sum t log softmax(scores) with t = class_weights * ((1 - alpha) target + alpha / classes), the negative
+   log-likelihood -class_weights[label] scores[label], multi-margin class_weights[label] / classes * the sum over the other
+   classes of max(0, alpha - scores[label] + scores[i])^beta. class_weights is [1 x classes] or 0: all 1. With `ignores` = 1
+   rows whose label is `ignored` do not count; without labels that says nothing.
+
+   HPC_REDUCTION_MEAN divides by the sum of the class weights of the labels of the rows that count, if there are labels,
+   else by the number of rows; multi-margin always by the number of rows. A mean over nothing is 0, as is its gradient. */
+typedef struct hpc_class_loss_forward {
+    int32_t loss; /* hpc_class_loss_kind */
     int32_t reduction;
-    uint32_t logits, target, gradient;
+    uint32_t scores, target;
     hpc_scalar weight;
-} hpc_softmax_cross_entropy_backward;
-HPC_API hpc_status hpc_record_softmax_cross_entropy_backward(hpc_program* program,
-                                                             const hpc_softmax_cross_entropy_backward* arguments);
+    uint32_t class_weights;
+    uint32_t ignores; /* 0 or 1 */
+    int32_t ignored;
+    float alpha, beta;
+    uint32_t reserved;
+} hpc_class_loss_forward;
+HPC_API hpc_status hpc_record_class_loss_forward(hpc_program* program, const hpc_class_loss_forward* arguments);
+
+/* gradient = d(weight * reduced loss)/d(scores) */
+typedef struct hpc_class_loss_backward {
+    int32_t loss;
+    int32_t reduction;
+    uint32_t scores, target, gradient;
+    uint32_t class_weights;
+    hpc_scalar weight;
+    uint32_t ignores;
+    int32_t ignored;
+    float alpha, beta;
+} hpc_class_loss_backward;
+HPC_API hpc_status hpc_record_class_loss_backward(hpc_program* program, const hpc_class_loss_backward* arguments);
 
 /* y = softmax over the columns of x; x and y may be the same value. */
 typedef struct hpc_softmax {
@@ -381,8 +453,42 @@ typedef struct hpc_softmax {
 } hpc_softmax;
 HPC_API hpc_status hpc_record_softmax(hpc_program* program, const hpc_softmax* arguments);
 
+/* dx = y * (dy - sum over the columns of y * dy) with y of hpc_softmax; dy and dx may be the same value. */
+typedef struct hpc_softmax_backward {
+    uint32_t y, dy, dx, reserved;
+} hpc_softmax_backward;
+HPC_API hpc_status hpc_record_softmax_backward(hpc_program* program, const hpc_softmax_backward* arguments);
+
+/* y = log(softmax over the columns of x), without taking the logarithm of what underflows; x and y may be the same value. */
+typedef struct hpc_log_softmax {
+    uint32_t x, y;
+} hpc_log_softmax;
+HPC_API hpc_status hpc_record_log_softmax(hpc_program* program, const hpc_log_softmax* arguments);
+
+/* dx = dy - e^y * sum over the columns of dy with y of hpc_log_softmax; dy and dx may be the same value. */
+typedef struct hpc_log_softmax_backward {
+    uint32_t y, dy, dx, reserved;
+} hpc_log_softmax_backward;
+HPC_API hpc_status hpc_record_log_softmax_backward(hpc_program* program, const hpc_log_softmax_backward* arguments);
+
+/* y = x > 0 ? x : slope * x with a learned slope[1 x n], one for each column, or [1 x 1], one for all. x and y may be the same
+   value where no backward follows. */
+typedef struct hpc_prelu_forward {
+    uint32_t x, slope, y, reserved;
+} hpc_prelu_forward;
+HPC_API hpc_status hpc_record_prelu_forward(hpc_program* program, const hpc_prelu_forward* arguments);
+
+/* dx = x > 0 ? dy : slope * dy, and dslope = sum over the rows (over all elements for one slope) of x > 0 ? 0 : x * dy. dx or
+   dslope may be 0: not wanted. dy and dx may be the same value. */
+typedef struct hpc_prelu_backward {
+    uint32_t x, slope, dy, dx, dslope, reserved;
+} hpc_prelu_backward;
+HPC_API hpc_status hpc_record_prelu_backward(hpc_program* program, const hpc_prelu_backward* arguments);
+
 /* Applies an optimizer rule to `parameters` with `gradients` and the rule's states, all of one shape. step counts from 1.
-   Does nothing while a HPC_FLAG_ is set. */
+   Does nothing while a HPC_FLAG_ is set. A negative learning rate climbs. States begin at 0.
+   With a drop_rate, 0 <= drop_rate < 1, parameter i stays where u_i < drop_rate, u_i as in hpc_philox_uniform, while the
+   states go on as ever: learning-rate dropout. */
 typedef struct hpc_update {
     int32_t rule; /* hpc_rule */
     uint32_t parameters, gradients;
@@ -390,21 +496,49 @@ typedef struct hpc_update {
     uint32_t reserved;
     hpc_scalar hyperparameters[HPC_MAX_HYPERPARAMETERS];
     hpc_counter step;
+    hpc_counter seed, stream;
+    hpc_scalar drop_rate;
 } hpc_update;
 HPC_API hpc_status hpc_record_update(hpc_program* program, const hpc_update* arguments);
 
-/* norm[1 x 1] = the Euclidean norm of x, also where the squares overflow float32. metrics.gradient_norm gets it too. */
+/* norm[1 x 1] = the norm of x, also where the squares overflow float32. metrics.gradient_norm gets it too. order: 2 or 0 for
+   the Euclidean norm, 1 for the sum of magnitudes, INFINITY for the largest magnitude, or any other number above 0:
+   (sum |x|^order)^(1 / order). */
 typedef struct hpc_norm {
     uint32_t x, norm;
+    float order;
+    uint32_t reserved;
 } hpc_norm;
 HPC_API hpc_status hpc_record_norm(hpc_program* program, const hpc_norm* arguments);
 
-/* x *= min(1, max_norm / (norm + 1e-6)) */
+/* x *= min(1, max_norm / (norm + 1e-6)). Where norm is beyond float32 (infinity), the metrics' last gradient norm counts. */
 typedef struct hpc_clip_by_norm {
     uint32_t x, norm;
     hpc_scalar max_norm;
 } hpc_clip_by_norm;
 HPC_API hpc_status hpc_record_clip_by_norm(hpc_program* program, const hpc_clip_by_norm* arguments);
+
+/* x = min(max(x, -limit), limit); NaN stays. */
+typedef struct hpc_clip_by_value {
+    uint32_t x, reserved;
+    hpc_scalar limit;
+} hpc_clip_by_value;
+HPC_API hpc_status hpc_record_clip_by_value(hpc_program* program, const hpc_clip_by_value* arguments);
+
+/* y += l1 sign(x) + l2 x, with sign(0) = 0: the gradient of l1 sum |x| + l2 / 2 sum x^2. */
+typedef struct hpc_add_penalty {
+    uint32_t x, y;
+    hpc_scalar l1, l2;
+} hpc_add_penalty;
+HPC_API hpc_status hpc_record_add_penalty(hpc_program* program, const hpc_add_penalty* arguments);
+
+/* Each column of x[n x columns] whose Euclidean norm is above max_norm is multiplied by max_norm / (norm + 1e-7). On a
+   parameter: does nothing while a HPC_FLAG_ is set. */
+typedef struct hpc_limit_column_norms {
+    uint32_t x, reserved;
+    hpc_scalar max_norm;
+} hpc_limit_column_norms;
+HPC_API hpc_status hpc_record_limit_column_norms(hpc_program* program, const hpc_limit_column_norms* arguments);
 
 /* x *= factor. On a parameter: does nothing while a HPC_FLAG_ is set. */
 typedef struct hpc_scale {
@@ -478,6 +612,118 @@ typedef struct hpc_gaussian_noise {
 } hpc_gaussian_noise;
 HPC_API hpc_status hpc_record_gaussian_noise(hpc_program* program, const hpc_gaussian_noise* arguments);
 
+/* Recurrent cells; formulas in native/formulas/cells.h. Order of the gates and the two biases as PyTorch has them. */
+typedef enum hpc_cell {
+    HPC_CELL_RNN_TANH = 0,
+    HPC_CELL_RNN_RELU = 1,
+    HPC_CELL_LSTM = 2, /* i, f, g, o */
+    HPC_CELL_GRU = 3   /* r, z, n; n = tanh(input's part + r (h w + b)) */
+} hpc_cell;
+
+typedef struct hpc_cell_info {
+    const char* name;
+    int32_t gates;  /* G below */
+    int32_t state;  /* 1: a state goes from step to step beside the output (c0, cn) */
+    int32_t kept;   /* 1: backward needs `kept` */
+    int32_t direct; /* 1: backward writes `hidden` */
+} hpc_cell_info;
+HPC_API hpc_status hpc_get_cell_info(int32_t cell, hpc_cell_info* info);
+
+/* All steps of one direction of one recurrent layer of H units. A row is a whole sequence, step after step: s of them,
+   which is what gates.columns / (G H) gives. The input's part of all gates was made before, by one dense_forward over all
+   steps, bias included.
+     gates[r x (s G H)]  in: the input's part; out: the gates, where previous is given, else nothing of use
+     w[H x (G H)], b[1 x (G H)] or 0: recurrent weights and their bias
+     h0, c0[r x H]       what the first step begins with; 0: zeros. c0 is for cells with a state
+     y[r x (s n)]        outputs, H columns from y_offset on in each step's n; with last, y[r x n] gets the last step's
+     hn, cn[r x H]       output and state of the last step; may be 0
+     kept[r x (s H)]     for cells that keep something, with previous; else 0
+     previous[r x (s H)] the output before each step, for backward; 0: no backward follows
+   With reverse the steps are walked from the last to the first, and the last step is the first of the sequence. */
+typedef struct hpc_recurrent_forward {
+    int32_t cell; /* hpc_cell */
+    int32_t reverse, last;
+    uint32_t gates, w, b, h0, c0, y, y_offset, hn, cn, kept, previous;
+} hpc_recurrent_forward;
+HPC_API hpc_status hpc_record_recurrent_forward(hpc_program* program, const hpc_recurrent_forward* arguments);
+
+/* The way back, from dy (laid out like y), dhn and dcn, each of which may be 0, but not dy and dhn both.
+     gates                  in: as forward left them; out: gradients of the input's part, for weights, bias and dx
+     hidden[r x (s G H)]    gradients of h w + b, for the recurrent weights (with previous) and their bias: for cells that
+                            are direct; for others they are those in gates, and hidden is 0
+     dh0, dc0[r x H]        may be 0 */
+typedef struct hpc_recurrent_backward {
+    int32_t cell;
+    int32_t reverse, last;
+    uint32_t gates, w, c0, kept, previous, dy, dy_offset, dhn, dcn, dh0, dc0, hidden, reserved;
+} hpc_recurrent_backward;
+HPC_API hpc_status hpc_record_recurrent_backward(hpc_program* program, const hpc_recurrent_backward* arguments);
+/* Batch normalization (Ioffe and Szegedy 2015) of x[r x channels * length], a row being [channels, length]:
+   y = (x - mean) / sqrt(variance + epsilon) * weight + bias, by channel. mean and variance (biased) are those of the run's rows, or
+   running_mean and running_variance where they are given (both or none). weight, bias, running_* are [1 x channels]; weight and bias
+   may be 0 (1 and 0). statistics[4 x channels] gets, row by row: the mean; what rounding to float took from it; 1 / sqrt(variance +
+   epsilon); the unbiased variance (of a single value: 0), of running statistics their variance. epsilon > 0. */
+typedef struct hpc_batch_norm_forward {
+    uint32_t x, weight, bias, running_mean, running_variance, y, statistics;
+    float epsilon;
+} hpc_batch_norm_forward;
+HPC_API hpc_status hpc_record_batch_norm_forward(hpc_program* program, const hpc_batch_norm_forward* arguments);
+
+/* The gradients of hpc_batch_norm_forward, with n = (x - mean) / sqrt(variance + epsilon) and m values a channel:
+     dweight = sum dy n, dbias = sum dy
+     dx = weight / sqrt(variance + epsilon) * (dy - dbias / m - n dweight / m), or without what is subtracted where the statistics
+     do not depend on x (constant_statistics 1: forward had running statistics)
+   dx, dweight, dbias may be 0, not all of them. */
+typedef struct hpc_batch_norm_backward {
+    uint32_t x, dy, weight, statistics, dx, dweight, dbias;
+    int32_t constant_statistics;
+} hpc_batch_norm_backward;
+HPC_API hpc_status hpc_record_batch_norm_backward(hpc_program* program, const hpc_batch_norm_backward* arguments);
+
+/* running = (1 - f) running + f batch for mean and unbiased variance of hpc_batch_norm_forward's statistics; batches (int32 [1 x 1])
+   += 1. f is momentum (0 to 1), or 1 / (batches + 1) where cumulative is 1: the plain average over all batches. Does nothing while
+   a HPC_FLAG_ is set: record it behind the loss. */
+typedef struct hpc_batch_norm_update {
+    uint32_t statistics, running_mean, running_variance, batches;
+    int32_t cumulative;
+    uint32_t reserved;
+    hpc_scalar momentum;
+} hpc_batch_norm_update;
+HPC_API hpc_status hpc_record_batch_norm_update(hpc_program* program, const hpc_batch_norm_update* arguments);
+
+/* Layer normalization (Ba, Kiros and Hinton 2016) of x[r x groups * size]: every group of `size` neighbours by itself,
+   y = (x - mean) / sqrt(variance + epsilon) * weight + bias with biased variance; weight and bias [1 x size] may be 0 (1 and 0).
+   statistics[r x 3 * groups] gets for each group the mean, what rounding took from it, and 1 / sqrt(variance + epsilon). */
+typedef struct hpc_layer_norm_forward {
+    uint32_t x, weight, bias, y, statistics, size;
+    float epsilon;
+    uint32_t reserved;
+} hpc_layer_norm_forward;
+HPC_API hpc_status hpc_record_layer_norm_forward(hpc_program* program, const hpc_layer_norm_forward* arguments);
+
+/* The gradients of hpc_layer_norm_forward, n being the normalized x and g = dy weight: dx = (g - mean(g) - n mean(g n)) / sqrt(variance +
+   epsilon), means over the group; dweight = sum dy n, dbias = sum dy, over all groups of all rows. dx, dweight, dbias may be 0, not
+   all of them. */
+typedef struct hpc_layer_norm_backward {
+    uint32_t x, dy, weight, statistics, dx, dweight, dbias, size;
+} hpc_layer_norm_backward;
+HPC_API hpc_status hpc_record_layer_norm_backward(hpc_program* program, const hpc_layer_norm_backward* arguments);
+
+/* y[r x columns * dimension] = for each of indices[r x columns] that row of table[n x dimension]. Indices are int32, or whole numbers
+   in float32. One that is out of range or not whole reads as row 0 and sets HPC_FLAG_INDEX. */
+typedef struct hpc_embedding_forward {
+    uint32_t table, indices, y, reserved;
+} hpc_embedding_forward;
+HPC_API hpc_status hpc_record_embedding_forward(hpc_program* program, const hpc_embedding_forward* arguments);
+
+/* dtable[n x dimension] = for each row of the table the sum of dy at all places whose index it is, in the order of the places. The row
+   `padding` gets 0 (-1: there is none), indices out of range go nowhere. */
+typedef struct hpc_embedding_backward {
+    uint32_t indices, dy, dtable;
+    int32_t padding;
+} hpc_embedding_backward;
+HPC_API hpc_status hpc_record_embedding_backward(hpc_program* program, const hpc_embedding_backward* arguments);
+
 /* ---- Programs: finishing and running ------------------------------------------------------------------------------ */
 
 /* Checks, fuses, plans. On success the program can be run and no longer be recorded. */
@@ -492,9 +738,10 @@ typedef enum hpc_flag {
 /* Accumulated on the device since they were last fetched. A set flag turns all following updates of the program into
    no-ops until the metrics are fetched. */
 typedef struct hpc_metrics {
-    double loss;          /* sum over runs of (reduced loss * rows), or of the loss for HPC_REDUCTION_SUM */
+    double loss;          /* sum over runs of (reduced loss * weight), or of the loss for HPC_REDUCTION_SUM */
+    double weight;        /* what loss is to be divided by for the mean: the rows, or what HPC_REDUCTION_MEAN divides by */
     double gradient_norm; /* of the last run that had a norm instruction */
-    uint64_t rows;        /* run through a loss */
+    uint64_t rows;        /* run through a loss; those that it ignores do not count */
     uint64_t correct;     /* of them, rows classified correctly */
     uint64_t runs;
     uint64_t first_flagged_run; /* 1-based among `runs`; 0: none */

@@ -113,6 +113,11 @@ void check_range(const hpc::Buffer& buffer, uint64_t offset, uint64_t bytes, con
 #define HPC_9(S, a, ...) HPC_FIELD(S, a) HPC_8(S, __VA_ARGS__)
 #define HPC_10(S, a, ...) HPC_FIELD(S, a) HPC_9(S, __VA_ARGS__)
 #define HPC_11(S, a, ...) HPC_FIELD(S, a) HPC_10(S, __VA_ARGS__)
+#define HPC_12(S, a, ...) HPC_FIELD(S, a) HPC_11(S, __VA_ARGS__)
+#define HPC_13(S, a, ...) HPC_FIELD(S, a) HPC_12(S, __VA_ARGS__)
+#define HPC_14(S, a, ...) HPC_FIELD(S, a) HPC_13(S, __VA_ARGS__)
+#define HPC_15(S, a, ...) HPC_FIELD(S, a) HPC_14(S, __VA_ARGS__)
+#define HPC_16(S, a, ...) HPC_FIELD(S, a) HPC_15(S, __VA_ARGS__)
 
 std::string struct_layouts() {
     std::string text;
@@ -135,14 +140,24 @@ std::string struct_layouts() {
     LAYOUT(hpc_column_sums, 2, x, y)
     LAYOUT(hpc_activation_forward, 6, activation, x, y, derivative, alpha, beta)
     LAYOUT(hpc_activation_backward, 6, activation, kept, dy, dx, alpha, beta)
-    LAYOUT(hpc_loss_forward, 7, loss, reduction, prediction, target, alpha, beta, weight)
-    LAYOUT(hpc_loss_backward, 9, loss, reduction, prediction, target, gradient, reserved, alpha, beta, weight)
-    LAYOUT(hpc_softmax_cross_entropy_forward, 5, reduction, logits, target, reserved, weight)
-    LAYOUT(hpc_softmax_cross_entropy_backward, 5, reduction, logits, target, gradient, weight)
+    LAYOUT(hpc_loss_forward, 9, loss, reduction, prediction, target, alpha, beta, weight, weights, alphas)
+    LAYOUT(hpc_loss_backward, 11, loss, reduction, prediction, target, gradient, reserved, alpha, beta, weight, weights, alphas)
+    LAYOUT(hpc_class_loss_forward, 11, loss, reduction, scores, target, weight, class_weights, ignores, ignored, alpha, beta,
+           reserved)
+    LAYOUT(hpc_class_loss_backward, 11, loss, reduction, scores, target, gradient, class_weights, weight, ignores, ignored,
+           alpha, beta)
     LAYOUT(hpc_softmax, 2, x, y)
-    LAYOUT(hpc_update, 7, rule, parameters, gradients, states, reserved, hyperparameters, step)
-    LAYOUT(hpc_norm, 2, x, norm)
+    LAYOUT(hpc_softmax_backward, 4, y, dy, dx, reserved)
+    LAYOUT(hpc_log_softmax, 2, x, y)
+    LAYOUT(hpc_log_softmax_backward, 4, y, dy, dx, reserved)
+    LAYOUT(hpc_prelu_forward, 4, x, slope, y, reserved)
+    LAYOUT(hpc_prelu_backward, 6, x, slope, dy, dx, dslope, reserved)
+    LAYOUT(hpc_update, 10, rule, parameters, gradients, states, reserved, hyperparameters, step, seed, stream, drop_rate)
+    LAYOUT(hpc_norm, 4, x, norm, order, reserved)
     LAYOUT(hpc_clip_by_norm, 3, x, norm, max_norm)
+    LAYOUT(hpc_clip_by_value, 3, x, reserved, limit)
+    LAYOUT(hpc_add_penalty, 4, x, y, l1, l2)
+    LAYOUT(hpc_limit_column_norms, 3, x, reserved, max_norm)
     LAYOUT(hpc_scale, 3, x, reserved, factor)
     LAYOUT(hpc_add_scaled, 3, x, y, factor)
     LAYOUT(hpc_fill, 3, x, reserved, value)
@@ -152,7 +167,18 @@ std::string struct_layouts() {
     LAYOUT(hpc_copy_columns, 6, x, y, pieces, x_column, y_column, columns)
     LAYOUT(hpc_affine_dropout, 8, x, y, seed, stream, rate, scale, shift, dropped)
     LAYOUT(hpc_gaussian_noise, 5, x, y, seed, stream, deviation)
-    LAYOUT(hpc_metrics, 8, loss, gradient_norm, rows, correct, runs, first_flagged_run, flags, reserved)
+    LAYOUT(hpc_cell_info, 5, name, gates, state, kept, direct)
+    LAYOUT(hpc_recurrent_forward, 14, cell, reverse, last, gates, w, b, h0, c0, y, y_offset, hn, cn, kept, previous)
+    LAYOUT(hpc_recurrent_backward, 16, cell, reverse, last, gates, w, c0, kept, previous, dy, dy_offset, dhn, dcn, dh0, dc0, hidden,
+           reserved)
+    LAYOUT(hpc_batch_norm_forward, 8, x, weight, bias, running_mean, running_variance, y, statistics, epsilon)
+    LAYOUT(hpc_batch_norm_backward, 8, x, dy, weight, statistics, dx, dweight, dbias, constant_statistics)
+    LAYOUT(hpc_batch_norm_update, 7, statistics, running_mean, running_variance, batches, cumulative, reserved, momentum)
+    LAYOUT(hpc_layer_norm_forward, 8, x, weight, bias, y, statistics, size, epsilon, reserved)
+    LAYOUT(hpc_layer_norm_backward, 8, x, dy, weight, statistics, dx, dweight, dbias, size)
+    LAYOUT(hpc_embedding_forward, 4, table, indices, y, reserved)
+    LAYOUT(hpc_embedding_backward, 4, indices, dy, dtable, padding)
+    LAYOUT(hpc_metrics, 9, loss, weight, gradient_norm, rows, correct, runs, first_flagged_run, flags, reserved)
     LAYOUT(hpc_transfer, 4, value, reserved, host, bytes)
     LAYOUT(hpc_program_info, 10, recorded_instructions, fused_instructions, values, slots, workspace_bytes, owned_bytes, flops,
            compulsory_bytes, runs, team_runs)
@@ -183,6 +209,10 @@ HPC_API hpc_status hpc_get_loss_info(int32_t loss, hpc_loss_info* info) {
 
 HPC_API hpc_status hpc_get_rule_info(int32_t rule, hpc_rule_info* info) {
     return give_info(hpc::rule_info(rule), rule, info, "rule");
+}
+
+HPC_API hpc_status hpc_get_cell_info(int32_t cell, hpc_cell_info* info) {
+    return give_info(hpc::cell_info(cell), cell, info, "cell");
 }
 
 HPC_API hpc_status hpc_device_create(const hpc_device_options* options, hpc_device** device) {
@@ -344,12 +374,20 @@ HPC_RECORD(activation_forward)
 HPC_RECORD(activation_backward)
 HPC_RECORD(loss_forward)
 HPC_RECORD(loss_backward)
-HPC_RECORD(softmax_cross_entropy_forward)
-HPC_RECORD(softmax_cross_entropy_backward)
+HPC_RECORD(class_loss_forward)
+HPC_RECORD(class_loss_backward)
 HPC_RECORD(softmax)
+HPC_RECORD(softmax_backward)
+HPC_RECORD(log_softmax)
+HPC_RECORD(log_softmax_backward)
+HPC_RECORD(prelu_forward)
+HPC_RECORD(prelu_backward)
 HPC_RECORD(update)
 HPC_RECORD(norm)
 HPC_RECORD(clip_by_norm)
+HPC_RECORD(clip_by_value)
+HPC_RECORD(add_penalty)
+HPC_RECORD(limit_column_norms)
 HPC_RECORD(scale)
 HPC_RECORD(add_scaled)
 HPC_RECORD(fill)
@@ -359,6 +397,15 @@ HPC_RECORD(multiply)
 HPC_RECORD(copy_columns)
 HPC_RECORD(affine_dropout)
 HPC_RECORD(gaussian_noise)
+HPC_RECORD(recurrent_forward)
+HPC_RECORD(recurrent_backward)
+HPC_RECORD(batch_norm_forward)
+HPC_RECORD(batch_norm_backward)
+HPC_RECORD(batch_norm_update)
+HPC_RECORD(layer_norm_forward)
+HPC_RECORD(layer_norm_backward)
+HPC_RECORD(embedding_forward)
+HPC_RECORD(embedding_backward)
 #undef HPC_RECORD
 
 HPC_API hpc_status hpc_program_finish(hpc_program* program) {

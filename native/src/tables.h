@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "activations.h"
+#include "cells.h"
 #include "cpu/kernels.h"
 #include "hpcnet.h"
 #include "losses.h"
@@ -34,6 +35,9 @@ inline constexpr hpc_rule_info kRules[] = {HPC_RULES(HPC_ROW)};
 #define HPC_ROW(enumerator, name, hyperparameters, count, states) name##_prepare,
 inline constexpr cpu::PrepareRule kPrepares[] = {HPC_RULES(HPC_ROW)};
 #undef HPC_ROW
+#define HPC_ROW(enumerator, name, gates, state, kept, direct) {#name, gates, state, kept, direct},
+inline constexpr hpc_cell_info kCells[] = {HPC_CELLS(HPC_ROW)};
+#undef HPC_ROW
 
 // The row of an enumerator, counted through the table.
 #define HPC_ROW(enumerator, ...) HPC_ACTIVATION_##enumerator,
@@ -44,6 +48,9 @@ inline constexpr int kLossOrder[] = {HPC_LOSSES(HPC_ROW)};
 #undef HPC_ROW
 #define HPC_ROW(enumerator, ...) HPC_RULE_##enumerator,
 inline constexpr int kRuleOrder[] = {HPC_RULES(HPC_ROW)};
+#undef HPC_ROW
+#define HPC_ROW(enumerator, ...) HPC_CELL_##enumerator,
+inline constexpr int kCellOrder[] = {HPC_CELLS(HPC_ROW)};
 #undef HPC_ROW
 
 template <size_t N>
@@ -56,6 +63,7 @@ constexpr bool in_order(const int (&order)[N]) {
 static_assert(in_order(kActivationOrder), "formulas/activations.h and hpc_activation differ in order");
 static_assert(in_order(kLossOrder), "formulas/losses.h and hpc_loss differ in order");
 static_assert(in_order(kRuleOrder), "formulas/rules.h and hpc_rule differ in order");
+static_assert(in_order(kCellOrder), "formulas/cells.h and hpc_cell differ in order");
 
 // Without a default, so that -Wswitch finds an enumerator that has no row.
 constexpr bool has_row(hpc_activation activation) {
@@ -80,6 +88,15 @@ constexpr bool has_row(hpc_rule rule) {
     switch (rule) {
 #define HPC_ROW(enumerator, ...) case HPC_RULE_##enumerator:
         HPC_RULES(HPC_ROW)
+#undef HPC_ROW
+        return true;
+    }
+    return false;
+}
+constexpr bool has_row(hpc_cell cell) {
+    switch (cell) {
+#define HPC_ROW(enumerator, ...) case HPC_CELL_##enumerator:
+        HPC_CELLS(HPC_ROW)
 #undef HPC_ROW
         return true;
     }
@@ -111,6 +128,10 @@ inline const hpc_loss_info* loss_info(int32_t loss) {
 inline const hpc_rule_info* rule_info(int32_t rule) {
     if (rule < 0 || rule >= cpu::kRuleCount) return nullptr;
     return &tables::kRules[rule];
+}
+inline const hpc_cell_info* cell_info(int32_t cell) {
+    if (cell < 0 || cell >= cpu::kCellCount) return nullptr;
+    return &tables::kCells[cell];
 }
 inline cpu::PrepareRule prepare_rule(int32_t rule) {
     if (rule < 0 || rule >= cpu::kRuleCount) return nullptr;

@@ -200,10 +200,21 @@ std::vector<Row> rows() {
         {"backward without its output", HPC_INVALID_ARGUMENT, "kept",
          recording<hpc_activation_backward>(
              hpc_record_activation_backward, [](Program& p) { return hpc_activation_backward{HPC_ACTIVATION_TANH, 0, y5(p), y5(p), 0, 0}; })},
+        {"a slope of another width", HPC_INVALID_ARGUMENT, "slope",
+         recording<hpc_prelu_forward>(hpc_record_prelu_forward, [](Program& p) { return hpc_prelu_forward{y5(p), w(p, 1, 4), y5(p), 0}; })},
+        {"no gradient of PReLU wanted", HPC_INVALID_ARGUMENT, "neither dx nor dslope",
+         recording<hpc_prelu_backward>(
+             hpc_record_prelu_backward, [](Program& p) { return hpc_prelu_backward{y5(p), w(p, 1, 5), y5(p), 0, 0, 0}; })},
+        {"softmax gradient over its output", HPC_INVALID_ARGUMENT, "same value",
+         recording<hpc_softmax_backward>(hpc_record_softmax_backward,
+                                         [](Program& p) {
+                                             const uint32_t y = y5(p);
+                                             return hpc_softmax_backward{y, y5(p), y, 0};
+                                         })},
         {"garbage loss", HPC_INVALID_ARGUMENT, "loss is 50",
-         recording<hpc_loss_forward>(hpc_record_loss_forward, [](Program& p) { return hpc_loss_forward{50, 0, y5(p), y5(p), 0, 0, {1, 0}}; })},
+         recording<hpc_loss_forward>(hpc_record_loss_forward, [](Program& p) { return hpc_loss_forward{50, 0, y5(p), y5(p), 0, 0, {1, 0}, 0, 0}; })},
         {"garbage reduction", HPC_INVALID_ARGUMENT, "reduction",
-         recording<hpc_loss_forward>(hpc_record_loss_forward, [](Program& p) { return hpc_loss_forward{0, 9, y5(p), y5(p), 0, 0, {1, 0}}; })},
+         recording<hpc_loss_forward>(hpc_record_loss_forward, [](Program& p) { return hpc_loss_forward{0, 9, y5(p), y5(p), 0, 0, {1, 0}, 0, 0}; })},
         {"garbage rule", HPC_INVALID_ARGUMENT, "rule is 66",
          recording<hpc_update>(hpc_record_update,
                                [](Program&) {

@@ -21,10 +21,12 @@
 
 #include "cpu/blas.h"
 #include "error.h"
+#include "folder.h"
 
 namespace {
 
 using namespace hpc::cpu;
+using hpc::test::Folder;
 namespace fs = std::filesystem;
 
 #if defined(_WIN32)
@@ -76,24 +78,6 @@ std::unique_ptr<BlasProvider> load(const char* choice, const std::string& direct
     std::string report;
     return load_blas(choice, directories.c_str(), report);
 }
-
-// A folder that goes away with the test.
-class Folder {
-public:
-    Folder() {
-        std::random_device random;
-        path_ = fs::temp_directory_path() / ("hpcnet-blas-" + std::to_string(random()));
-        fs::create_directories(path_);
-    }
-    ~Folder() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    }
-    const fs::path& path() const { return path_; }
-
-private:
-    fs::path path_;
-};
 
 int ask(const char* library, const char* function) {
 #if defined(_WIN32)

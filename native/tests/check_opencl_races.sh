@@ -3,7 +3,7 @@
 # work-items reach and wrong calls: check_opencl_races.sh <opencl_kernels_test>
 #
 # oclgrind reports into its log and not by its exit code: the log must stay empty. Exit code 77 where oclgrind is not
-# installed (a skip for CTest), unless HPCNET_REQUIRE_OPENCL is set.
+# installed (a skip for CTest), unless HPCNET_REQUIRE_OPENCL is 1.
 set -eu
 
 program=$1
@@ -19,7 +19,7 @@ for candidate in "${OCLGRIND_ICD:-}" /usr/lib/oclgrind/liboclgrind-rt-icd.so /us
 done
 if [ -z "$library" ]; then
     echo "oclgrind is not installed"
-    if [ -n "${HPCNET_REQUIRE_OPENCL:-}" ]; then exit 1; fi
+    if [ "${HPCNET_REQUIRE_OPENCL:-}" = 1 ]; then exit 1; fi
     exit 77
 fi
 

@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "error.h"
+#include "folder.h"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -179,13 +180,6 @@ TEST(Cores, FollowTheAffinityMask) {
 // A made-up /proc and cgroup file system in a folder of its own.
 class Cgroup : public testing::Test {
 protected:
-    void SetUp() override {
-        std::string pattern = (std::filesystem::temp_directory_path() / "hpcnet-cgroup-XXXXXX").string();
-        ASSERT_NE(mkdtemp(pattern.data()), nullptr);
-        root_ = pattern;
-    }
-    void TearDown() override { std::filesystem::remove_all(root_); }
-
     void write(const std::string& path, const std::string& text) {
         std::filesystem::create_directories(std::filesystem::path(root_ + path).parent_path());
         std::ofstream(root_ + path) << text;
@@ -196,7 +190,8 @@ protected:
     const std::string v1_mount_ =
         "33 25 0:29 / /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct\n"
         "34 25 0:30 / /sys/fs/cgroup/memory rw shared:10 - cgroup cgroup rw,memory\n";
-    std::string root_;
+    const hpc::test::Folder folder_;
+    const std::string root_ = folder_.path().string();
 };
 
 TEST_F(Cgroup, NothingThereIsNoLimit) { EXPECT_EQ(quota(), 0); }

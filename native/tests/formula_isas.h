@@ -27,7 +27,8 @@
 #include "cpu/kernels.h"
 
 // X(name, argument bound in ulp)
-#define HPC_ELEMENTARY(X) X(exp, 1.5) X(log, 1.5) X(log1p, 1.5) X(tanh, 2.5) X(sigmoid, 2.5)
+#define HPC_ELEMENTARY(X) \
+    X(exp, 1.5) X(log, 1.5) X(log1p, 1.5) X(tanh, 2.5) X(sigmoid, 2.5) X(expm1, 1.5) X(softplus, 3) X(tanhshrink, 6)
 
 namespace formula_test {
 
@@ -68,6 +69,15 @@ inline constexpr FunctionInfo kFunctions[] = {
                     break;                                                                                  \
                 case k_sigmoid:                                                                             \
                     hpc_sigmoid(v).store_partial(y + i, n);                                                 \
+                    break;                                                                                  \
+                case k_expm1:                                                                               \
+                    hpc_expm1(v).store_partial(y + i, n);                                                   \
+                    break;                                                                                  \
+                case k_softplus:                                                                            \
+                    hpc_softplus(v).store_partial(y + i, n);                                                \
+                    break;                                                                                  \
+                case k_tanhshrink:                                                                          \
+                    hpc_tanhshrink(v).store_partial(y + i, n);                                              \
                     break;                                                                                  \
                 default:                                                                                    \
                     break;                                                                                  \
@@ -196,6 +206,14 @@ inline double truth(Function function, double x) {
             return std::tanh(x);
         case k_sigmoid:
             return 1.0 / (1.0 + std::exp(-x));
+        case k_expm1:
+            return std::expm1(x);
+        case k_softplus:
+            return x > 0 ? x + std::log1p(std::exp(-x)) : std::log1p(std::exp(x));
+        case k_tanhshrink:
+            // Double precision cancels, too, where x is small.
+            if (std::fabs(x) < 0.02) return x * x * x * (1.0 / 3 - x * x * (2.0 / 15 - x * x * (17.0 / 315 - x * x * 62 / 2835)));
+            return x - std::tanh(x);
         default:
             return 0;
     }

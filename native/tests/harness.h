@@ -36,12 +36,17 @@ inline std::string kernel_cache() {
     return std::string(folder.begin(), folder.end());
 }
 
-// Why the target cannot serve here; "" if it can. Where HPCNET_REQUIRE_OPENCL is 1, OpenCL must.
+// HPCNET_REQUIRE_OPENCL=1: a machine without OpenCL is a failure, not a skip.
+inline bool opencl_is_required() {
+    const char* required = std::getenv("HPCNET_REQUIRE_OPENCL");
+    return required && std::strcmp(required, "1") == 0;
+}
+
+// Why the target cannot serve here; "" if it can, or must.
 inline std::string missing(const Target& target) {
     if (target.kind == HPC_DEVICE_OPENCL) {
-        const char* required = std::getenv("HPCNET_REQUIRE_OPENCL");
         int32_t count = 0;
-        if ((required && std::strcmp(required, "1") == 0) || (hpc_opencl_device_count(&count) == HPC_OK && count > 0)) return "";
+        if (opencl_is_required() || (hpc_opencl_device_count(&count) == HPC_OK && count > 0)) return "";
         return "no OpenCL device is here";
     }
     hpc_device_options options{};
@@ -281,14 +286,16 @@ private:
 
         uint32_t d = program.rows(HPC_VALUE_TEMPORARY, shape.widths.back());
         if (shape.classes) {
-            hpc_softmax_cross_entropy_forward forward{HPC_REDUCTION_MEAN, x, target, 0, {1, 0}};
-            HPC_EXPECT(hpc_record_softmax_cross_entropy_forward(p, &forward));
-            hpc_softmax_cross_entropy_backward backward{HPC_REDUCTION_MEAN, x, target, d, {1, 0}};
-            HPC_EXPECT(hpc_record_softmax_cross_entropy_backward(p, &backward));
+            hpc_class_loss_forward forward{};
+            forward.scores = x, forward.target = target, forward.weight = {1, 0};
+            HPC_EXPECT(hpc_record_class_loss_forward(p, &forward));
+            hpc_class_loss_backward backward{};
+            backward.scores = x, backward.target = target, backward.gradient = d, backward.weight = {1, 0};
+            HPC_EXPECT(hpc_record_class_loss_backward(p, &backward));
         } else {
-            hpc_loss_forward forward{HPC_LOSS_SQUARED_ERROR, HPC_REDUCTION_MEAN, x, target, 0, 0, {1, 0}};
+            hpc_loss_forward forward{HPC_LOSS_SQUARED_ERROR, HPC_REDUCTION_MEAN, x, target, 0, 0, {1, 0}, 0, 0};
             HPC_EXPECT(hpc_record_loss_forward(p, &forward));
-            hpc_loss_backward backward{HPC_LOSS_SQUARED_ERROR, HPC_REDUCTION_MEAN, x, target, d, 0, 0, 0, {1, 0}};
+            hpc_loss_backward backward{HPC_LOSS_SQUARED_ERROR, HPC_REDUCTION_MEAN, x, target, d, 0, 0, 0, {1, 0}, 0, 0};
             HPC_EXPECT(hpc_record_loss_backward(p, &backward));
         }
         for (size_t i = layers.size(); i-- > 0;) {
@@ -324,7 +331,7 @@ private:
         const uint32_t all_gradients = flat(HPC_VALUE_GRADIENT, gradients);
         if (shape.clip) {
             const uint32_t norm = program.value(HPC_VALUE_TEMPORARY, HPC_FLOAT32, HPC_LEAD_FIXED, 1, 1);
-            hpc_norm measure{all_gradients, norm};
+            hpc_norm measure{all_gradients, norm, 2, 0};
             HPC_EXPECT(hpc_record_norm(p, &measure));
             hpc_clip_by_norm clip{all_gradients, norm, {0.1f, 0}};
             HPC_EXPECT(hpc_record_clip_by_norm(p, &clip));

@@ -360,7 +360,102 @@ TEST_P(Kernel, SoftmaxOfExtremes) {
     }
 }
 
-SoftmaxCrossEntropyRows labelled(const float* x, const int32_t* labels, float* gradient, float* sums, int64_t rows,
+TEST_P(Kernel, SoftmaxGradientsAndLogarithmsAgreeWithTheTruth) {
+    for (int64_t classes : kClasses) {
+        const int64_t rows = 5, n = rows * classes;
+        Random random(static_cast<uint64_t>(classes));
+        Guarded x(random.values(n, -20, 20)), dy(random.values(n)), y(n), l(n), dx(n), dl(n);
+        k().softmax(x.data(), y.data(), rows, classes);
+        k().softmax_backward(y.data(), dy.data(), dx.data(), rows, classes);
+        k().log_softmax(x.data(), l.data(), rows, classes);
+        k().log_softmax_backward(l.data(), dy.data(), dl.data(), rows, classes);
+        for (int64_t r = 0; r < rows; ++r) {
+            const float *row = x.data() + r * classes, *g = dy.data() + r * classes;
+            long double log_sum, dot = 0, total = 0;
+            const auto p = exact_softmax(row, classes, &log_sum);
+            for (int64_t j = 0; j < classes; ++j) dot += p[static_cast<size_t>(j)] * g[j], total += g[j];
+            for (int64_t j = 0; j < classes; ++j) {
+                const int64_t at = r * classes + j;
+                const long double here = p[static_cast<size_t>(j)];
+                // Taking off the maximum and the logarithm rounds twice, each time up to 40 by 2^-25 of 64.
+                ASSERT_NEAR(l[at], static_cast<double>(row[j] - log_sum), 4.2e-6) << classes;
+                ASSERT_NEAR(dx[at], static_cast<double>(here * (g[j] - dot)), 2e-5 * static_cast<double>(here) + 1e-30) << classes;
+                ASSERT_NEAR(dl[at], static_cast<double>(g[j] - here * total), 1e-5 * static_cast<double>(here * std::fabs(total)) + 1e-6)
+                    << classes;
+            }
+        }
+        const std::vector<float> logarithms = l.values(), gradient = dx.values(), gradient_of_logarithm = dl.values();
+        k().log_softmax(x.data(), x.data(), rows, classes);
+        ASSERT_TRUE(same(x.values(), logarithms)) << "in place";
+        Guarded other(dy.values());
+        k().softmax_backward(y.data(), dy.data(), dy.data(), rows, classes);
+        ASSERT_TRUE(same(dy.values(), gradient)) << "in place";
+        k().log_softmax_backward(l.data(), other.data(), other.data(), rows, classes);
+        ASSERT_TRUE(same(other.values(), gradient_of_logarithm)) << "in place";
+    }
+}
+
+TEST_P(Kernel, LogSoftmaxOfExtremes) {
+    for (int64_t classes : {3, 10, 40}) {
+        std::vector<float> x(static_cast<size_t>(classes), -1e30f), y(x.size());
+        x[1] = 1e30f;
+        k().log_softmax(x.data(), y.data(), 1, classes);
+        EXPECT_EQ(y[1], 0.0f);
+        EXPECT_EQ(y[0], -2e30f);
+        std::fill(x.begin(), x.end(), -kInfinity);
+        x[2] = 3e38f;
+        k().log_softmax(x.data(), y.data(), 1, classes);
+        EXPECT_EQ(y[2], 0.0f);
+        EXPECT_EQ(y[1], -kInfinity);
+        std::vector<float> dy(x.size(), 1.0f), dx(x.size());
+        k().log_softmax_backward(y.data(), dy.data(), dx.data(), 1, classes);
+        EXPECT_EQ(dx[1], 1.0f);
+        EXPECT_EQ(dx[2], 1.0f - static_cast<float>(classes));
+        x[1] = kNan;
+        k().log_softmax(x.data(), y.data(), 1, classes);
+        for (float v : y) EXPECT_TRUE(std::isnan(v));
+    }
+}
+
+TEST_P(Kernel, PReluIsItsFormulasAndColumnSums) {
+    for (int64_t columns : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 67}) {
+        for (int64_t rows : {0, 1, 5, 18}) {
+            for (int variant = 0; variant < 16; ++variant) {
+                const bool shared = variant & 1, has_dx = variant & 2, has_slope = variant & 4, has_sums = (variant & 8) && has_dx;
+                if (!has_dx && !has_slope) continue;
+                Random random(static_cast<uint64_t>(columns * 100 + rows));
+                Guarded x(random.values(rows * columns)), dy(random.values(rows * columns)), y(rows * columns), dx(rows * columns);
+                if (rows > 1) x[0] = 0, x[columns] = kNan;
+                Guarded slope(random.values(shared ? 1 : columns, -1, 1)), slope_sums(random.values(columns)), sums(random.values(columns));
+                std::vector<float> of_y(x.values().size()), of_dx(of_y.size()), of_slope = slope_sums.values(), of_sums = sums.values();
+                for (int64_t i = 0; i < rows * columns; ++i) {
+                    const size_t at = static_cast<size_t>(i), column = static_cast<size_t>(i % columns);
+                    const float a = slope[shared ? 0 : i % columns];
+                    of_y[at] = x[i] > 0 ? x[i] : a * x[i];
+                    of_dx[at] = (x[i] > 0 ? 1 : a) * dy[i];
+                    of_slope[column] += (x[i] > 0 ? 0 : x[i]) * dy[i];
+                    of_sums[column] += of_dx[at];
+                }
+                k().prelu_forward(x.data(), slope.data(), y.data(), rows, columns, shared);
+                ASSERT_TRUE(same(y.values(), of_y)) << rows << " x " << columns;
+                const PReluRows all{x.data(), slope.data(), dy.data(), has_dx ? dx.data() : nullptr,
+                                    has_slope ? slope_sums.data() : nullptr, has_sums ? sums.data() : nullptr, rows, columns, shared};
+                k().prelu_backward(all);
+                if (has_dx) {
+                    ASSERT_TRUE(same(dx.values(), of_dx)) << rows << " x " << columns;
+                }
+                if (has_slope) {
+                    ASSERT_TRUE(same(slope_sums.values(), of_slope)) << rows << " x " << columns;
+                }
+                if (has_sums) {
+                    ASSERT_TRUE(same(sums.values(), of_sums)) << rows << " x " << columns;
+                }
+            }
+        }
+    }
+}
+
+ClassLossRows labelled(const float* x, const int32_t* labels, float* gradient, float* sums, int64_t rows,
                                  int64_t classes, float scale = 1) {
     return {x, labels, nullptr, gradient, sums, rows, classes, scale, 0, 0, 0};
 }
@@ -378,7 +473,7 @@ TEST_P(Kernel, CrossEntropyOfLabels) {
         Guarded gradient(rows * classes), sums(std::vector<float>(static_cast<size_t>(classes), 1.0f));
         auto all = labelled(x.data(), labels.data(), gradient.data(), sums.data(), rows, classes, scale);
         all.loss = 100, all.correct = 7;
-        k().softmax_cross_entropy(all);
+        k().class_loss[HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY](all);
 
         double loss = 100;
         uint64_t correct = 7;
@@ -404,22 +499,22 @@ TEST_P(Kernel, CrossEntropyOfLabels) {
         Guarded split(rows * classes), split_sums(std::vector<float>(static_cast<size_t>(classes), 1.0f));
         auto upper = labelled(x.data(), labels.data(), split.data(), split_sums.data(), 11, classes, scale);
         upper.loss = 100, upper.correct = 7;
-        k().softmax_cross_entropy(upper);
+        k().class_loss[HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY](upper);
         auto lower = labelled(x.data() + 11 * classes, labels.data() + 11, split.data() + 11 * classes,
                               split_sums.data(), rows - 11, classes, scale);
         lower.loss = upper.loss, lower.correct = upper.correct;
-        k().softmax_cross_entropy(lower);
+        k().class_loss[HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY](lower);
         EXPECT_TRUE(same(split.values(), gradient.values()));
         EXPECT_TRUE(same(split_sums.values(), sums.values()));
         EXPECT_EQ(lower.loss, all.loss);
         EXPECT_EQ(lower.correct, all.correct);
         auto forward = labelled(x.data(), labels.data(), nullptr, nullptr, rows, classes, scale);
         forward.loss = 100, forward.correct = 7;
-        k().softmax_cross_entropy(forward);
+        k().class_loss[HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY](forward);
         EXPECT_EQ(forward.loss, all.loss);
         EXPECT_EQ(forward.correct, all.correct);
         auto over = labelled(x.data(), labels.data(), x.data(), nullptr, rows, classes, scale);
-        k().softmax_cross_entropy(over);
+        k().class_loss[HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY](over);
         EXPECT_TRUE(same(x.values(), gradient.values()));
         EXPECT_EQ(over.correct + 7, all.correct);
     }
@@ -431,9 +526,9 @@ TEST_P(Kernel, CrossEntropyOfProbabilities) {
         Random random(static_cast<uint64_t>(classes));
         Guarded x(random.values(rows * classes, -10, 10)), t(random.values(rows * classes, 0, 1));
         Guarded gradient(rows * classes), sums(std::vector<float>(static_cast<size_t>(classes)));
-        SoftmaxCrossEntropyRows all{x.data(), nullptr, t.data(), gradient.data(), sums.data(), rows, classes, 2,
+        ClassLossRows all{x.data(), nullptr, t.data(), gradient.data(), sums.data(), rows, classes, 2,
                                     0,        0,       0};
-        k().softmax_cross_entropy(all);
+        k().class_loss[HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY](all);
         double loss = 0;
         uint64_t correct = 0;
         std::vector<float> expected_sums(static_cast<size_t>(classes));
@@ -455,8 +550,8 @@ TEST_P(Kernel, CrossEntropyOfProbabilities) {
         EXPECT_EQ(all.correct, correct) << classes;
         EXPECT_EQ(all.flags, 0u);
         EXPECT_TRUE(same(sums.values(), expected_sums)) << classes;
-        SoftmaxCrossEntropyRows forward{x.data(), nullptr, t.data(), nullptr, nullptr, rows, classes, 2, 0, 0, 0};
-        k().softmax_cross_entropy(forward);
+        ClassLossRows forward{x.data(), nullptr, t.data(), nullptr, nullptr, rows, classes, 2, 0, 0, 0};
+        k().class_loss[HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY](forward);
         EXPECT_EQ(forward.loss, all.loss);
     }
 }
@@ -488,7 +583,7 @@ TEST_P(Kernel, CrossEntropyOfExtremes) {
             std::fill(x.begin(), x.end(), c.other);
             x[0] = c.first, x[1] = c.second;
             for (bool labels : {true, false}) {
-                SoftmaxCrossEntropyRows rows{x.data(),
+                ClassLossRows rows{x.data(),
                                              labels ? &label : nullptr,
                                              labels ? nullptr : t.data(),
                                              gradient.data(),
@@ -499,7 +594,7 @@ TEST_P(Kernel, CrossEntropyOfExtremes) {
                                              0,
                                              0,
                                              0};
-                k().softmax_cross_entropy(rows);
+                k().class_loss[HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY](rows);
                 EXPECT_EQ(rows.flags, c.flags) << classes << ": " << c.first << ", " << c.second;
                 if (std::isfinite(c.loss)) {
                     EXPECT_NEAR(rows.loss, c.loss, 1e-6 * c.loss) << classes;
@@ -519,11 +614,11 @@ TEST_P(Kernel, CrossEntropyLabelsOutOfRangeCountAsClass0) {
         std::vector<float> good(static_cast<size_t>(classes)), bad(static_cast<size_t>(classes));
         const int32_t zero = 0;
         auto right = labelled(x.data(), &zero, good.data(), nullptr, 1, classes);
-        k().softmax_cross_entropy(right);
+        k().class_loss[HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY](right);
         for (int32_t label : {-1, static_cast<int32_t>(classes), std::numeric_limits<int32_t>::min(),
                               std::numeric_limits<int32_t>::max()}) {
             auto wrong = labelled(x.data(), &label, bad.data(), nullptr, 1, classes);
-            k().softmax_cross_entropy(wrong);
+            k().class_loss[HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY](wrong);
             EXPECT_EQ(wrong.flags, static_cast<uint32_t>(HPC_FLAG_LABEL));
             EXPECT_EQ(wrong.loss, right.loss);
             EXPECT_EQ(wrong.correct, right.correct);
@@ -538,7 +633,7 @@ TEST_P(Kernel, CrossEntropyTiesGoToTheFirst) {
         x[static_cast<size_t>(classes) - 1] = 2, x[1] = 2;
         for (int32_t label = 0; label < classes; ++label) {
             auto rows = labelled(x.data(), &label, nullptr, nullptr, 1, classes);
-            k().softmax_cross_entropy(rows);
+            k().class_loss[HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY](rows);
             EXPECT_EQ(rows.correct, label == 1 ? 1u : 0u) << classes << ", label " << label;
         }
     }
@@ -546,24 +641,63 @@ TEST_P(Kernel, CrossEntropyTiesGoToTheFirst) {
 
 // ---- Losses ---------------------------------------------------------------------------------------------------------
 
+// Predictions and targets that every loss takes: probabilities; and such that only some do.
+bool takes_probabilities_only(int loss) {
+    return loss == HPC_LOSS_BINARY_CROSS_ENTROPY || loss == HPC_LOSS_KL_DIVERGENCE || loss == HPC_LOSS_POISSON;
+}
+
 TEST_P(Kernel, LossesAreSumsOfTheirElements) {
     for (int l = 0; l < kLossCount; ++l) {
         for (int64_t n = 0; n <= kMostRagged; ++n) {
             Random random(static_cast<uint64_t>(n));
-            Guarded p(random.values(n)), t(random.values(n)), gradient(n), single(n);
+            const float low = takes_probabilities_only(l) ? 0.02f : -3, high = takes_probabilities_only(l) ? 0.98f : 3;
+            Guarded p(random.values(n, low, high)), t(random.values(n, low, high)), gradient(n), single(n);
             LossElements all{p.data(), t.data(), gradient.data(), n, 0.5f, kAlpha, kBeta, 10};
             k().loss[l](all);
             LossElements forward{p.data(), t.data(), nullptr, n, 0.5f, kAlpha, kBeta, 10};
             k().loss[l](forward);
             EXPECT_EQ(all.loss, forward.loss);
-            double loss = 10;
+            double loss = 10, size = 10;
             for (int64_t i = 0; i < n; ++i) {
                 LossElements one{&p[i], &t[i], &single[i], 1, 0.5f, kAlpha, kBeta, 0};
                 scalar().loss[l](one);
                 loss += one.loss;
+                size += std::fabs(one.loss);
             }
-            ASSERT_NEAR(all.loss, loss, 1e-14 * loss) << hpc::loss_info(l)->name << " " << n;
+            ASSERT_NEAR(all.loss, loss, 1e-14 * size) << hpc::loss_info(l)->name << " " << n;
             ASSERT_TRUE(same(gradient.values(), single.values())) << hpc::loss_info(l)->name << " " << n;
+        }
+    }
+}
+
+// Weights and alphas of the columns give what each column gives by itself.
+TEST_P(Kernel, LossesTakeWeightsAndAlphasOfColumns) {
+    for (int l = 0; l < kLossCount; ++l) {
+        for (int64_t columns : {1, 2, 3, 4, 7, 16, 17, 33, 511, 512, 513, 1100}) {
+            const int64_t rows = columns > 100 ? 3 : 200 / columns + 1, n = rows * columns;
+            Random random(static_cast<uint64_t>(columns));
+            Guarded p(random.values(n, 0.02f, 0.98f)), t(random.values(n, 0.02f, 0.98f)), gradient(n);
+            Guarded weights(random.values(columns, 0.5f, 2)), alphas(random.values(columns, 0.5f, 2));
+            for (int what = 1; what < 4; ++what) {
+                LossElements all{p.data(), t.data(), gradient.data(), n, 0.5f, kAlpha, kBeta, 10, what & 1 ? weights.data() : nullptr,
+                                 what & 2 ? alphas.data() : nullptr, columns};
+                k().loss[l](all);
+                LossElements forward = all;
+                forward.gradient = nullptr, forward.loss = 10;
+                k().loss[l](forward);
+                EXPECT_EQ(all.loss, forward.loss);
+                double loss = 10, size = 10;
+                for (int64_t i = 0; i < n; ++i) {
+                    float single;
+                    LossElements one{&p[i], &t[i], &single, 1, 0.5f, what & 2 ? alphas[i % columns] : kAlpha, kBeta, 0};
+                    scalar().loss[l](one);
+                    const float weight = what & 1 ? weights[i % columns] : 1;
+                    loss += one.loss * static_cast<double>(weight);
+                    size += std::fabs(one.loss) * 2;
+                    ASSERT_EQ(gradient[i], single * weight) << hpc::loss_info(l)->name << " " << columns;
+                }
+                ASSERT_NEAR(all.loss, loss, 1e-7 * size) << hpc::loss_info(l)->name << " " << columns;
+            }
         }
     }
 }
@@ -571,6 +705,7 @@ TEST_P(Kernel, LossesAreSumsOfTheirElements) {
 TEST_P(Kernel, LossDerivativesAgreeWithDifferences) {
     for (int l = 0; l < kLossCount; ++l) {
         for (int i = -40; i <= 40; ++i) {
+            if (takes_probabilities_only(l) && (i < 1 || i > 6)) continue;
             const float p = (static_cast<float>(i) + 0.5f) / 8.0f, t = 0.3f, h = 1.0f / 128;
             const auto value = [&](float at, float* gradient) {
                 LossElements e{&at, &t, gradient, 1, 1, kAlpha, kBeta, 0};
@@ -580,7 +715,207 @@ TEST_P(Kernel, LossDerivativesAgreeWithDifferences) {
             float gradient;
             value(p, &gradient);
             const double numeric = (value(p + h, nullptr) - value(p - h, nullptr)) / (2.0 * h);
-            ASSERT_NEAR(gradient, numeric, 1e-3 * (1 + std::fabs(numeric))) << hpc::loss_info(l)->name << " at " << p;
+            ASSERT_NEAR(gradient, numeric, 2e-3 * (1 + std::fabs(numeric))) << hpc::loss_info(l)->name << " at " << p;
+        }
+    }
+}
+
+// The losses once more, as their papers have them, in extended precision.
+struct KnownLoss {
+    const char* name;
+    long double (*value)(long double p, long double t);
+};
+long double known_softplus(long double x) { return std::max(x, 0.0L) + std::log1p(std::exp(-std::fabs(x))); }
+long double known_stirling(long double t) {
+    return t <= 1 ? 0 : t * std::log(t) - t + std::log(2 * 3.14159265358979323846264L * t) / 2;
+}
+constexpr long double kA = 0.75L, kB = 1.25L;
+const KnownLoss known_losses[] = {
+    {"squared_error", [](long double p, long double t) { return (p - t) * (p - t); }},
+    {"absolute_error", [](long double p, long double t) { return std::fabs(p - t); }},
+    {"huber", [](long double p, long double t) {
+         const long double d = std::fabs(p - t);
+         return d <= kA ? d * d / 2 : kA * (d - kA / 2);
+     }},
+    {"smooth_l1", [](long double p, long double t) {
+         const long double d = std::fabs(p - t);
+         return d < kA ? d * d / (2 * kA) : d - kA / 2;
+     }},
+    {"sigmoid_cross_entropy",
+     [](long double p, long double t) { return kA * t * known_softplus(-p) + (1 - t) * known_softplus(p); }},
+    {"binary_cross_entropy", [](long double p, long double t) { return -t * std::log(p) - (1 - t) * std::log1p(-p); }},
+    {"kl_divergence", [](long double p, long double t) { return t * (std::log(t) - p); }},
+    {"kl_divergence_log", [](long double p, long double t) { return std::exp(t) * (t - p); }},
+    {"poisson_log", [](long double p, long double t) { return std::exp(p) - t * p + kA * known_stirling(t); }},
+    {"poisson", [](long double p, long double t) { return p - t * std::log(p + kB) + kA * known_stirling(t); }},
+    {"hinge", [](long double p, long double t) { return std::max(0.0L, kA - t * p); }},
+    {"soft_margin", [](long double p, long double t) { return known_softplus(-t * p); }},
+};
+
+TEST_P(Kernel, LossesAgreeWithTheTruth) {
+    ASSERT_EQ(static_cast<size_t>(kLossCount), std::size(known_losses)) << "a loss without its truth";
+    for (int l = 0; l < kLossCount; ++l) {
+        ASSERT_STREQ(hpc::loss_info(l)->name, known_losses[l].name);
+        Random random(7);
+        for (int i = 0; i < 2000; ++i) {
+            const bool unit = takes_probabilities_only(l);
+            const float p = random.uniform(unit ? 0.001f : -8, unit ? 0.999f : 8), t = random.uniform(unit ? 0 : -8, unit ? 1 : 8);
+            LossElements e{&p, &t, nullptr, 1, 1, kAlpha, kBeta, 0};
+            k().loss[l](e);
+            const double exact = static_cast<double>(known_losses[l].value(p, t));
+            // What is subtracted has sizes up to |t p|.
+            const double size = 1 + std::fabs(exact) + std::fabs(static_cast<double>(t * p));
+            ASSERT_NEAR(e.loss, exact, 5e-7 * size) << known_losses[l].name << " of " << p << ", " << t;
+        }
+    }
+}
+
+TEST_P(Kernel, LossesOfExtremesAreFinite) {
+    const auto loss = [&](int l, float p, float t, float alpha, float* gradient) {
+        LossElements e{&p, &t, gradient, 1, 1, alpha, 0, 0};
+        k().loss[l](e);
+        return e.loss;
+    };
+    float g;
+    for (float x : {1e3f, 1e30f, 3e38f}) {
+        EXPECT_EQ(loss(HPC_LOSS_SIGMOID_CROSS_ENTROPY, x, 1, 2, &g), 0);
+        EXPECT_EQ(g, 0);
+        EXPECT_FLOAT_EQ(static_cast<float>(loss(HPC_LOSS_SIGMOID_CROSS_ENTROPY, x, 0, 2, &g)), x);
+        EXPECT_EQ(g, 1);
+        EXPECT_EQ(loss(HPC_LOSS_SIGMOID_CROSS_ENTROPY, -x, 0, 1, &g), 0);
+        EXPECT_FLOAT_EQ(static_cast<float>(loss(HPC_LOSS_SIGMOID_CROSS_ENTROPY, -x, 1, 1, &g)), x);
+        EXPECT_EQ(g, -1);
+        EXPECT_FLOAT_EQ(static_cast<float>(loss(HPC_LOSS_HUBER, x, 0, 1, &g)), x == 1e3f ? 999.5f : x);
+        EXPECT_EQ(g, 1);
+        EXPECT_FLOAT_EQ(static_cast<float>(loss(HPC_LOSS_SMOOTH_L1, -x, 0, 0, &g)), x);
+        EXPECT_EQ(g, -1);
+        EXPECT_FLOAT_EQ(static_cast<float>(loss(HPC_LOSS_SOFT_MARGIN, -x, 1, 0, &g)), x);
+        EXPECT_EQ(g, -1);
+        EXPECT_EQ(loss(HPC_LOSS_SOFT_MARGIN, x, 1, 0, &g), 0);
+        EXPECT_EQ(g, 0);
+    }
+    // Kinks and edges, as PyTorch has them.
+    EXPECT_EQ(loss(HPC_LOSS_ABSOLUTE_ERROR, 1, 1, 0, &g), 0);
+    EXPECT_EQ(g, 0);
+    EXPECT_EQ(loss(HPC_LOSS_SMOOTH_L1, 1, 1, 0, &g), 0);
+    EXPECT_EQ(g, 0);
+    EXPECT_EQ(loss(HPC_LOSS_HUBER, 2, 1, 1, &g), 0.5);
+    EXPECT_EQ(g, 1);
+    EXPECT_EQ(loss(HPC_LOSS_HINGE, 1, 1, 1, &g), 0);
+    EXPECT_EQ(g, 0);
+    EXPECT_EQ(loss(HPC_LOSS_BINARY_CROSS_ENTROPY, 0, 0, 0, &g), 0);
+    EXPECT_EQ(loss(HPC_LOSS_BINARY_CROSS_ENTROPY, 0, 1, 0, &g), 100);
+    EXPECT_EQ(loss(HPC_LOSS_BINARY_CROSS_ENTROPY, 1, 0, 0, &g), 100);
+    EXPECT_EQ(loss(HPC_LOSS_KL_DIVERGENCE, -kInfinity, 0, 0, &g), 0);
+    EXPECT_EQ(loss(HPC_LOSS_KL_DIVERGENCE_LOG, -5, -kInfinity, 0, &g), 0);
+    for (int l = 0; l < kLossCount; ++l) EXPECT_TRUE(std::isnan(loss(l, kNan, 0.5f, 1, &g))) << hpc::loss_info(l)->name;
+}
+
+// ---- Class losses with all of their settings ------------------------------------------------------------------------
+
+struct ClassTruth {
+    long double loss = 0, weight = 0;
+    uint64_t counted = 0, correct = 0;
+    std::vector<long double> gradient;
+};
+
+ClassTruth class_truth(int kind, const ClassLossRows& rows, const float* x) {
+    ClassTruth truth;
+    const int64_t n = rows.classes;
+    truth.gradient.resize(static_cast<size_t>(rows.rows * n));
+    for (int64_t r = 0; r < rows.rows; ++r) {
+        const float* row = x + r * n;
+        long double* g = truth.gradient.data() + r * n;
+        const auto weight = [&](int64_t j) { return rows.class_weights ? static_cast<long double>(rows.class_weights[j]) : 1; };
+        if (rows.labels && rows.ignores && rows.labels[r] == rows.ignored) continue;
+        const int64_t label = rows.labels ? rows.labels[r] : 0;
+        truth.counted++;
+        truth.weight += rows.labels ? weight(label) : 1;
+        const float* target = rows.labels ? nullptr : rows.probabilities + r * n;
+        const int64_t wanted = target ? std::max_element(target, target + n) - target : label;
+        truth.correct += std::max_element(row, row + n) - row == wanted;
+        if (kind == HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY) {
+            long double log_sum, mass = 0;
+            const auto exact = exact_softmax(row, n, &log_sum);
+            std::vector<long double> t(static_cast<size_t>(n));
+            for (int64_t j = 0; j < n; ++j) {
+                const long double given = target ? target[j] : j == label;
+                const size_t at = static_cast<size_t>(j);
+                t[at] = weight(j) * ((1 - static_cast<long double>(rows.alpha)) * given + static_cast<long double>(rows.alpha) / n);
+                mass += t[at];
+                truth.loss += t[at] * (log_sum - row[j]);
+            }
+            for (int64_t j = 0; j < n; ++j) {
+                const size_t at = static_cast<size_t>(j);
+                g[j] = (exact[at] * mass - t[at]) * rows.scale;
+            }
+        } else if (kind == HPC_CLASS_LOSS_NEGATIVE_LOG_LIKELIHOOD) {
+            truth.loss -= weight(label) * row[label];
+            g[label] = -weight(label) * rows.scale;
+        } else {
+            for (int64_t j = 0; j < n; ++j) {
+                const long double z = static_cast<long double>(rows.alpha) - row[label] + row[j];
+                if (j == label || z <= 0) continue;
+                truth.loss += weight(label) * (rows.beta == 2 ? z * z : z) / n;
+                g[j] = weight(label) * (rows.beta == 2 ? 2 * z : 1) / n * rows.scale;
+                g[label] -= g[j];
+            }
+        }
+    }
+    return truth;
+}
+
+TEST_P(Kernel, ClassLossesAgreeWithTheTruth) {
+    for (int64_t classes : kClasses) {
+        for (int variant = 0; variant < 48; ++variant) {
+            const int kind = variant % 3;
+            const bool labelled = kind != 0 || variant % 2 == 0;
+            const int64_t rows = 21;
+            Random random(static_cast<uint64_t>(classes * 100 + variant));
+            Guarded x(random.values(rows * classes, -4, 4)), t(random.values(rows * classes, 0, 1)), weights(random.values(classes, 0.25f, 2));
+            Guarded<int32_t> labels(rows);
+            for (int64_t r = 0; r < rows; ++r) labels[r] = static_cast<int32_t>(random.uniform(0, static_cast<float>(classes) - 0.5f));
+            const bool ignores = labelled && variant / 6 % 2;
+            if (ignores) labels[3] = labels[20] = -100;
+            Guarded gradient(rows * classes), sums(std::vector<float>(static_cast<size_t>(classes), 1.0f));
+            ClassLossRows all{x.data(), labelled ? labels.data() : nullptr, labelled ? nullptr : t.data(), gradient.data(), sums.data(),
+                              rows, classes, 0.25f, 100, 7, 0};
+            if (variant / 12 % 2) all.class_weights = weights.data();
+            all.alpha = kind == 2 ? 1.0f : kind == 0 && variant / 24 ? 0.1f : 0.0f;
+            all.beta = kind == 2 ? static_cast<float>(1 + variant / 24) : 0.0f;
+            all.ignores = ignores, all.ignored = -100;
+            ClassLossRows forward = all, over = all;
+            k().class_loss[kind](all);
+
+            const ClassTruth truth = class_truth(kind, all, x.data());
+            const std::string name = std::to_string(classes) + " classes, variant " + std::to_string(variant);
+            const double loss = 100 + static_cast<double>(truth.loss);
+            // Up to 16 is the largest loss of a row; each rounds by some units of 2^-24.
+            ASSERT_NEAR(all.loss, loss, 3e-6 * (1 + std::fabs(loss))) << name;
+            ASSERT_NEAR(all.weight, static_cast<double>(truth.weight), 1e-6 * rows) << name;
+            ASSERT_EQ(all.counted, truth.counted) << name;
+            ASSERT_EQ(all.correct, 7 + truth.correct) << name;
+            ASSERT_EQ(all.flags, 0u) << name;
+            std::vector<float> expected_sums(static_cast<size_t>(classes), 1.0f);
+            double mass = 4;
+            for (int64_t j = 0; !labelled && j < classes; ++j) mass += static_cast<double>(t[j]) * 2;
+            for (int64_t i = 0; i < rows * classes; ++i) {
+                const double exact = static_cast<double>(truth.gradient[static_cast<size_t>(i)]);
+                ASSERT_NEAR(gradient[i], exact, 1e-6 * mass) << name << " at " << i;
+                expected_sums[static_cast<size_t>(i % classes)] += gradient[i];
+            }
+            for (int64_t j = 0; j < classes; ++j) {
+                const float sum = expected_sums[static_cast<size_t>(j)];
+                ASSERT_NEAR(sums[j], sum, 1e-6 * rows) << name;
+            }
+
+            forward.gradient = nullptr, forward.sums = nullptr;
+            k().class_loss[kind](forward);
+            EXPECT_EQ(forward.loss, all.loss) << name;
+            EXPECT_EQ(forward.correct, all.correct) << name;
+            over.gradient = x.data(), over.sums = nullptr;
+            k().class_loss[kind](over);
+            EXPECT_TRUE(same(x.values(), gradient.values())) << name << " in place";
         }
     }
 }
@@ -598,7 +933,8 @@ TEST_P(Kernel, SquaredErrorAgreesWithTheTruth) {
 
 // The rules once more, written as their papers have them, in double precision.
 struct ReferenceState {
-    double p, s0 = 0, s1 = 0;
+    double p, s0 = 0, s1 = 0, s2 = 0;
+    double square = 0, product = 1;  // what a reference keeps and the rule does not
 };
 using Reference = std::function<void(const std::vector<float>& h, int step, double g, ReferenceState& s)>;
 const std::vector<std::pair<std::string, Reference>> kReferences = {
@@ -615,6 +951,97 @@ const std::vector<std::pair<std::string, Reference>> kReferences = {
          s.s1 = b2 * s.s1 + (1 - b2) * g * g;
          s.p -= h[0] * (s.s0 / (1 - std::pow(b1, step))) / (std::sqrt(s.s1 / (1 - std::pow(b2, step))) + h[3]);
      }},
+    {"adagrad",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         s.s0 += g * g;
+         s.p -= h[0] / (1 + (step - 1) * static_cast<double>(h[1])) * g / (std::sqrt(s.s0 + h[2]) + h[3]);
+     }},
+    {"rmsprop",
+     [](const std::vector<float>& h, int, double g, ReferenceState& s) {
+         s.s0 = h[1] * s.s0 + (1.0 - h[1]) * g * g;
+         s.p -= h[0] * g / (std::sqrt(s.s0) + h[2]);
+     }},
+    {"rmsprop_momentum",
+     [](const std::vector<float>& h, int, double g, ReferenceState& s) {
+         s.s0 = h[1] * s.s0 + (1.0 - h[1]) * g * g;
+         s.s1 = h[3] * s.s1 + g / (std::sqrt(s.s0) + h[2]);
+         s.p -= h[0] * s.s1;
+     }},
+    {"rmsprop_centered",
+     [](const std::vector<float>& h, int, double g, ReferenceState& s) {
+         s.square = h[1] * s.square + (1.0 - h[1]) * g * g;
+         s.s1 = h[1] * s.s1 + (1.0 - h[1]) * g;
+         s.s0 = s.square - s.s1 * s.s1;
+         s.p -= h[0] * g / (std::sqrt(s.s0) + h[2]);
+     }},
+    {"rmsprop_centered_momentum",
+     [](const std::vector<float>& h, int, double g, ReferenceState& s) {
+         s.square = h[1] * s.square + (1.0 - h[1]) * g * g;
+         s.s1 = h[1] * s.s1 + (1.0 - h[1]) * g;
+         s.s0 = s.square - s.s1 * s.s1;
+         s.s2 = h[3] * s.s2 + g / (std::sqrt(s.s0) + h[2]);
+         s.p -= h[0] * s.s2;
+     }},
+    {"adadelta",
+     [](const std::vector<float>& h, int, double g, ReferenceState& s) {
+         s.s0 = h[1] * s.s0 + (1.0 - h[1]) * g * g;
+         const double delta = std::sqrt(s.s1 + h[2]) / std::sqrt(s.s0 + h[2]) * g;
+         s.s1 = h[1] * s.s1 + (1.0 - h[1]) * delta * delta;
+         s.p -= h[0] * delta;
+     }},
+    {"amsgrad",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         s.s0 = h[1] * s.s0 + (1.0 - h[1]) * g;
+         s.s1 = h[2] * s.s1 + (1.0 - h[2]) * g * g;
+         s.s2 = std::max(s.s2, s.s1);
+         s.p -= h[0] * s.s0 / (1 - std::pow(static_cast<double>(h[1]), step)) /
+                (std::sqrt(s.s2 / (1 - std::pow(static_cast<double>(h[2]), step))) + h[3]);
+     }},
+    {"adamax",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         s.s0 = h[1] * s.s0 + (1.0 - h[1]) * g;
+         s.s1 = std::max(h[2] * s.s1, std::fabs(g) + h[3]);
+         s.p -= h[0] / (1 - std::pow(static_cast<double>(h[1]), step)) * s.s0 / s.s1;
+     }},
+    {"nadam",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         const auto mu = [&](int t) { return h[1] * (1 - 0.5 * std::pow(0.96, t * static_cast<double>(h[4]))); };
+         s.product *= mu(step);
+         s.s0 = h[1] * s.s0 + (1.0 - h[1]) * g;
+         s.s1 = h[2] * s.s1 + (1.0 - h[2]) * g * g;
+         const double root = std::sqrt(s.s1 / (1 - std::pow(static_cast<double>(h[2]), step))) + h[3];
+         s.p -= h[0] * (1 - mu(step)) / (1 - s.product) * g / root;
+         s.p -= h[0] * mu(step + 1) / (1 - s.product * mu(step + 1)) * s.s0 / root;
+     }},
+    {"radam",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         const double b1 = h[1], b2 = h[2], correction = 1 - std::pow(b2, step);
+         s.s0 = b1 * s.s0 + (1 - b1) * g;
+         s.s1 = b2 * s.s1 + (1 - b2) * g * g;
+         const double most = 2 / (1 - b2) - 1, rho = most - 2 * step * std::pow(b2, step) / correction;
+         double length = h[0] * s.s0 / (1 - std::pow(b1, step));
+         if (rho > 5) {
+             length *= std::sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho));
+             length *= std::sqrt(correction) / (std::sqrt(s.s1) + h[3]);
+         }
+         s.p -= length;
+     }},
+    {"rprop",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         if (step == 1) s.s1 = h[0];
+         const double agreement = g * s.s0;
+         s.s1 = std::min(std::max(s.s1 * (agreement > 0 ? h[2] : agreement < 0 ? h[1] : 1), static_cast<double>(h[3])),
+                         static_cast<double>(h[4]));
+         s.s0 = agreement < 0 ? 0 : g;
+         s.p -= s.s0 > 0 ? s.s1 : s.s0 < 0 ? -s.s1 : 0;
+     }},
+    {"asgd",
+     [](const std::vector<float>& h, int step, double g, ReferenceState& s) {
+         const double rate = h[0], lambda = h[1];
+         const double eta = rate / std::pow(1 + lambda * rate * (step - 1), static_cast<double>(h[2]));
+         s.p = s.p * (1 - lambda * eta) - eta * g;
+         s.s0 += (s.p - s.s0) / std::max(1.0, step - 1.0 - h[3]);
+     }},
 };
 const std::vector<std::pair<std::string, std::vector<float>>> kHyperparameters = {
     {"sgd", {0.1f}},
@@ -624,6 +1051,23 @@ const std::vector<std::pair<std::string, std::vector<float>>> kHyperparameters =
     {"adam", {0.01f, 0.9f, 0.999f, 1e-8f}},
     {"adam", {0.01f, 0.5f, 0.9f, 1e-2f}},
     {"adam", {0.01f, 0, 0.999f, 1e-8f}},
+    {"adagrad", {0.1f, 0, 0, 1e-10f}},
+    {"adagrad", {0.1f, 0.25f, 2, 1e-3f}},
+    {"rmsprop", {0.01f, 0.9f, 1e-8f}},
+    {"rmsprop_momentum", {0.01f, 0.9f, 1e-8f, 0.8f}},
+    {"rmsprop_centered", {0.01f, 0.9f, 1e-2f}},
+    {"rmsprop_centered_momentum", {0.01f, 0.9f, 1e-2f, 0.8f}},
+    {"adadelta", {1, 0.9f, 1e-6f}},
+    {"adadelta", {0.5f, 0.75f, 1e-3f}},
+    {"amsgrad", {0.01f, 0.9f, 0.75f, 1e-8f}},
+    {"adamax", {0.01f, 0.9f, 0.999f, 1e-8f}},
+    {"nadam", {0.01f, 0.9f, 0.999f, 1e-8f, 0.004f}},
+    {"nadam", {0.01f, 0.5f, 0.9f, 1e-3f, 0.5f}},
+    {"radam", {0.01f, 0.9f, 0.999f, 1e-8f}},
+    {"radam", {0.01f, 0.9f, 0.5f, 1e-8f}},
+    {"rprop", {0.01f, 0.5f, 1.25f, 0.005f, 0.03f}},
+    {"asgd", {0.1f, 0.25f, 0.75f, 3}},
+    {"asgd", {0.1f, 0.25f, 0.75f, 1e6f}},
 };
 
 int rule_of(const std::string& name) {
@@ -631,6 +1075,133 @@ int rule_of(const std::string& name) {
         if (name == hpc::rule_info(r)->name) return r;
     }
     return -1;
+}
+
+TEST(Rules, EachHasAReference) {
+    for (int r = 0; r < kRuleCount; ++r) {
+        const std::string name = hpc::rule_info(r)->name;
+        EXPECT_TRUE(std::any_of(kReferences.begin(), kReferences.end(), [&](const auto& row) { return row.first == name; })) << name;
+        EXPECT_TRUE(std::any_of(kHyperparameters.begin(), kHyperparameters.end(), [&](const auto& row) { return row.first == name; })) << name;
+    }
+}
+
+// A negative learning rate does with g what a positive one does with -g. The signs of odd states differ, parameters do not.
+TEST_P(Kernel, RulesClimb) {
+    for (const auto& [name, hyperparameters] : kHyperparameters) {
+        const int rule = rule_of(name);
+        const int64_t n = 37;
+        Random random(9);
+        Guarded down(random.values(n)), up(down.values()), g(n), minus(n);
+        std::vector<std::unique_ptr<Guarded<float>>> states;
+        for (int s = 0; s < 2 * HPC_MAX_STATES; ++s)
+            states.push_back(std::make_unique<Guarded<float>>(std::vector<float>(static_cast<size_t>(n))));
+        std::vector<float> climbing = hyperparameters;
+        climbing[0] = -climbing[0];
+        for (int step = 1; step <= 8; ++step) {
+            const std::vector<float> gradients = random.values(n);
+            for (int64_t i = 0; i < n; ++i) {
+                g.data()[i] = gradients[static_cast<size_t>(i)];
+                minus.data()[i] = -gradients[static_cast<size_t>(i)];
+            }
+            UpdateElements e{down.data(), minus.data(), {}, n, {}}, f{up.data(), g.data(), {}, n, {}};
+            for (int s = 0; s < HPC_MAX_STATES; ++s) {
+                e.states[s] = states[static_cast<size_t>(s)]->data();
+                f.states[s] = states[static_cast<size_t>(s + HPC_MAX_STATES)]->data();
+            }
+            hpc::prepare_rule(rule)(hyperparameters.data(), static_cast<uint64_t>(step), e.h);
+            hpc::prepare_rule(rule)(climbing.data(), static_cast<uint64_t>(step), f.h);
+            k().update[rule](e);
+            k().update[rule](f);
+            ASSERT_TRUE(same(down.values(), up.values())) << name << " step " << step;
+        }
+    }
+}
+
+// What a float was written as, not what it is, decides what is left of 1.
+TEST(Rules, DecaysAreTakenAsWritten) {
+    const float hyperparameters[] = {0.01f, 0.999f, 1e-8f};
+    float h[12] = {};
+    hpc::prepare_rule(HPC_RULE_RMSPROP)(hyperparameters, 1, h);
+    EXPECT_EQ(h[2], 0.001f);
+}
+
+TEST_P(Kernel, OtherNormsSurviveWhatSquaresDoNot) {
+    Random random(3);
+    for (int64_t n = 0; n <= kMostRagged; ++n) {
+        Guarded x(random.values(n));
+        double sum = 0, largest = 0;
+        for (int64_t i = 0; i < n; ++i) {
+            sum += std::fabs(static_cast<double>(x[i]));
+            largest = std::max(largest, std::fabs(static_cast<double>(x[i])));
+        }
+        EXPECT_NEAR(k().sum_of_magnitudes(x.data(), n), sum, 1e-12 * (1 + sum));
+        EXPECT_EQ(k().largest_magnitude(x.data(), n), static_cast<float>(largest));
+    }
+    const float huge[] = {3e38f, -3e38f, 3e38f};
+    EXPECT_EQ(k().sum_of_magnitudes(huge, 3), 3 * static_cast<double>(3e38f));
+    const float odd[] = {1, -INFINITY, 2}, none[] = {1, NAN, INFINITY, 2};
+    EXPECT_EQ(k().largest_magnitude(odd, 3), INFINITY);
+    EXPECT_TRUE(std::isnan(k().largest_magnitude(none, 4)));
+}
+
+TEST_P(Kernel, ClippingAndPenaltiesGoElementByElement) {
+    Random random(4);
+    for (int64_t n = 0; n <= kMostRagged; ++n) {
+        Guarded x(random.values(n)), y(random.values(n)), clipped(x.values());
+        if (n > 2) x.data()[1] = 0, x.data()[2] = -0.0f, clipped.data()[0] = NAN;
+        const std::vector<float> before = y.values(), input = clipped.values();
+        k().clip(clipped.data(), n, 0.5f);
+        k().add_penalty(x.data(), y.data(), n, n % 2 ? 0.25f : -0.25f, 0.125f);
+        for (int64_t i = 0; i < n; ++i) {
+            const float v = input[static_cast<size_t>(i)];
+            if (std::isnan(v)) {
+                EXPECT_TRUE(std::isnan(clipped[i]));
+            } else {
+                EXPECT_EQ(clipped[i], std::min(std::max(v, -0.5f), 0.5f));
+            }
+            const double sign = x[i] > 0 ? 1 : x[i] < 0 ? -1 : 0;
+            EXPECT_NEAR(y[i], before[static_cast<size_t>(i)] + (n % 2 ? 0.25 : -0.25) * sign + 0.125 * x[i], 1e-6);
+        }
+    }
+}
+
+TEST_P(Kernel, ColumnsAreLimitedToTheirNorm) {
+    Random random(6);
+    for (int64_t rows : {1, 5, 64, 65, 300}) {
+        for (int64_t columns = 1; columns <= kMostRagged; columns += columns < 20 ? 1 : 13) {
+            Guarded x(random.values(rows * columns));
+            // One column whose squares overflow, one whose squares vanish, one of zeros.
+            for (int64_t r = 0; r < rows; ++r) {
+                if (columns > 3) {
+                    x.data()[r * columns] *= 1e30f;
+                    x.data()[r * columns + 1] *= 1e-30f;
+                    x.data()[r * columns + 2] = 0;
+                }
+            }
+            const std::vector<float> before = x.values();
+            const double limit = 2.5;
+            k().limit_column_norms(x.data(), columns, rows, columns, static_cast<float>(limit));
+            for (int64_t c = 0; c < columns; ++c) {
+                double square = 0;
+                for (int64_t r = 0; r < rows; ++r) square += std::pow(static_cast<double>(before[static_cast<size_t>(r * columns + c)]), 2);
+                const double norm = std::sqrt(square), factor = norm > limit ? limit / (norm + 1e-7) : 1;
+                for (int64_t r = 0; r < rows; ++r) {
+                    const double expected = before[static_cast<size_t>(r * columns + c)] * factor;
+                    ASSERT_NEAR(x[r * columns + c], expected, 1e-6 * std::fabs(expected)) << rows << " x " << columns << ", column " << c;
+                }
+            }
+        }
+    }
+}
+
+TEST_P(Kernel, WhatIsDroppedIsRestored) {
+    const int64_t n = 1000;
+    Random random(8);
+    Guarded x(random.values(n)), y(random.values(n)), u(n);
+    const std::vector<float> after = y.values();
+    k().philox_uniform(u.data(), 8, n, 5, 6, 0, 1);
+    k().restore_dropped(x.data(), y.data(), 8, n, 5, 6, 0.25f);
+    for (int64_t i = 0; i < n; ++i) ASSERT_EQ(y[i], u[i] < 0.25f ? x[i] : after[static_cast<size_t>(i)]) << i;
 }
 
 TEST_P(Kernel, RulesAgreeWithTheirPapers) {
@@ -644,13 +1215,13 @@ TEST_P(Kernel, RulesAgreeWithTheirPapers) {
         const int64_t n = 67;
         Random random(5);
         Guarded p(random.values(n)), g(n), s0(std::vector<float>(static_cast<size_t>(n))),
-            s1(std::vector<float>(static_cast<size_t>(n)));
+            s1(std::vector<float>(static_cast<size_t>(n))), s2(std::vector<float>(static_cast<size_t>(n)));
         std::vector<ReferenceState> states;
         for (int64_t i = 0; i < n; ++i) states.push_back({p[i]});
         for (int step = 1; step <= 20; ++step) {
             const std::vector<float> gradients = random.values(n);
             std::copy(gradients.begin(), gradients.end(), g.data());
-            UpdateElements e{p.data(), g.data(), {s0.data(), s1.data(), nullptr, nullptr}, n, {}};
+            UpdateElements e{p.data(), g.data(), {s0.data(), s1.data(), s2.data(), nullptr}, n, {}};
             hpc::prepare_rule(rule)(hyperparameters.data(), static_cast<uint64_t>(step), e.h);
             k().update[rule](e);
             for (int64_t i = 0; i < n; ++i) {
@@ -696,9 +1267,9 @@ TEST(Rules, AdamCorrectsForLongRuns) {
     for (uint64_t step : {uint64_t{1}, uint64_t{10}, uint64_t{1000}, uint64_t{100000}, uint64_t{1} << 40}) {
         float h[12] = {};
         hpc::prepare_rule(HPC_RULE_ADAM)(hyperparameters, step, h);
-        const double b1 = 1 - std::pow(static_cast<double>(0.9f), static_cast<double>(step));
-        const double b2 = 1 - std::pow(static_cast<double>(0.999f), static_cast<double>(step));
-        EXPECT_FLOAT_EQ(h[0], static_cast<float>(static_cast<double>(0.001f) / b1));
+        const double b1 = 1 - std::pow(0.9, static_cast<double>(step));
+        const double b2 = 1 - std::pow(0.999, static_cast<double>(step));
+        EXPECT_FLOAT_EQ(h[0], static_cast<float>(0.001 / b1));
         EXPECT_FLOAT_EQ(h[5], static_cast<float>(1 / std::sqrt(b2)));
     }
 }

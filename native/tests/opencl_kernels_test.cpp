@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "harness.h"
 #include "opencl/api.h"
 #include "opencl/kernels.h"
 #include "opencl/program_cache.h"
@@ -294,7 +295,7 @@ class OpenClKernels : public testing::Test {
 protected:
     void SetUp() override {
         if (Machine::get()) return;
-        if (std::getenv("HPCNET_REQUIRE_OPENCL")) FAIL() << "an OpenCL device is required:\n" << discover().report;
+        if (test::opencl_is_required()) FAIL() << "an OpenCL device is required:\n" << discover().report;
         GTEST_SKIP() << "no OpenCL device";
     }
     static bool slow() { return Machine::get()->slow; }
@@ -403,12 +404,20 @@ TEST_F(OpenClKernels, FlatArithmeticHasTheBitsOfTheCpu) {
 
                 for (float norm : {3.0f, 0.05f, kInfinity, kNan}) {
                     Floats clipped(x, shift), at({norm}, 5);
+                    // A norm beyond float32 is taken from the metrics: there it is infinite, too.
+                    device_metrics found{};
+                    const double metric = static_cast<double>(norm);
+                    std::memcpy(&found.gradient_norm, &metric, sizeof metric);
+                    bench.set_metrics(found);
                     bench.run(clip_by_norm_kernel(), launch, clipped, at, count, 0.5f);
                     expected = x;
                     const double factor = static_cast<double>(0.5f) / (static_cast<double>(norm) + 1e-6);
                     if (factor < 1) oracle().scale(expected.data(), n, static_cast<float>(factor));
                     if (limits.fp64) {
                         expect_same(clipped.read(), expected, "clip " + what);
+                    } else if (std::isinf(norm)) {
+                        // Without double precision the largest float stands for what is beyond it.
+                        for (const float v : clipped.read()) EXPECT_LE(std::fabs(v), 1e-37f);
                     } else {
                         const std::vector<float> actual = clipped.read();
                         for (size_t i = 0; i < actual.size(); i++) EXPECT_FLOAT_EQ(actual[i], expected[i]);
@@ -444,6 +453,30 @@ TEST_F(OpenClKernels, RandomNumbersHaveTheBitsOfTheCpu) {
     }
 }
 
+TEST_F(OpenClKernels, DroppedRatesHaveTheBitsOfTheCpu) {
+    Bench bench(limits());
+    for (uint64_t count : flat_counts()) {
+        Floats p(random_floats(count, 6), 1), g(random_floats(count, 7)), none = Floats::empty(count, 0);
+        const std::vector<float> before = p.values();
+        std::vector<float> expected = before;
+        cpu::UpdateElements e{};
+        const float rate[HPC_MAX_HYPERPARAMETERS] = {0.5f};
+        e.parameters = expected.data();
+        e.gradients = g.values().data();
+        e.count = static_cast<int64_t>(count);
+        prepare_rule(HPC_RULE_SGD)(rate, 1, e.h);
+        oracle().update[HPC_RULE_SGD](e);
+        oracle().restore_dropped(before.data(), expected.data(), 0, e.count, 11, 12, 0.5f);
+        Float8 h0;
+        Float4 h1;
+        std::memcpy(h0.at, e.h, sizeof h0.at);
+        std::memcpy(h1.at, e.h + 8, sizeof h1.at);
+        bench.run(update_kernel(HPC_RULE_SGD, true), flat_launch(count, bench.limits), p, g, none, none, none, none, count, h0, h1,
+                  uint64_t{11}, uint64_t{12}, 0.5f);
+        expect_same(p.read(), expected, "dropped rates");
+    }
+}
+
 TEST_F(OpenClKernels, RulesHaveTheBitsOfTheCpu) {
     Bench bench(limits());
     for (int rule = 0; rule < cpu::kRuleCount; rule++) {
@@ -462,7 +495,7 @@ TEST_F(OpenClKernels, RulesHaveTheBitsOfTheCpu) {
                 std::vector<float> expected = p.values();
                 std::vector<std::vector<float>> kept;
                 for (const Floats& state : states) kept.push_back(state.values());
-                const device_metrics flagged{0, 0, 0, 0, 0, 0, HPC_FLAG_NONFINITE, 0};
+                const device_metrics flagged{0, 0, 0, 0, 0, 0, 0, HPC_FLAG_NONFINITE, 0};
                 for (uint64_t step = 1; step <= 3; step++) {
                     cpu::UpdateElements e{};
                     e.parameters = expected.data();
@@ -635,6 +668,80 @@ float norm_of(Bench& bench, const Floats& x, double* metric) {
     return norm.read()[0];
 }
 
+TEST_F(OpenClKernels, OtherNorms) {
+    for (const Limits& limits : all_limits()) {
+        Bench bench(limits);
+        for (uint64_t count : flat_counts()) {
+            for (float scale : {1.0f, 1e30f, 1e-30f}) {
+                const Floats x(random_floats(count, 12, scale), count % 3);
+                double sum = 0, largest = 0, powers = 0;
+                for (float v : x.values()) {
+                    sum += std::fabs(static_cast<double>(v));
+                    largest = std::max(largest, std::fabs(static_cast<double>(v)));
+                }
+                for (float v : x.values()) powers += std::pow(std::fabs(static_cast<double>(v)) / largest, 3.0);
+                const Launch launch = sum_of_squares_launch(count, bench.limits);
+                Words partials = Words::empty(norm_scratch(count, bench.limits) / 4);
+                Floats norm = Floats::empty(1, 1);
+                const auto measure = [&](const char* pass, const char* end, float order) {
+                    bench.run(other_norm_kernel(pass), launch, x, partials, norm, count, order);
+                    partials.read();
+                    bench.run(other_norm_kernel(end), one_group(bench.limits), partials, norm, launch.groups, order);
+                    EXPECT_NEAR(bench.sum(bench.metrics().gradient_norm) / static_cast<double>(norm.read()[0]), 1, 1e-7);
+                    return static_cast<double>(norm.read()[0]);
+                };
+                EXPECT_NEAR(measure("sum_of_magnitudes", "norm_of_magnitudes", 1) / sum, 1, 1.2e-7) << count << " " << scale;
+                EXPECT_EQ(measure("largest_magnitude", "norm_of_largest", kInfinity), largest) << count << " " << scale;
+                EXPECT_NEAR(measure("sum_of_powers", "norm_of_powers", 3) / (largest * std::cbrt(powers)), 1, limits.fp64 ? 1.2e-7 : 3e-6)
+                    << count << " " << scale;
+            }
+        }
+    }
+}
+
+TEST_F(OpenClKernels, ColumnsAreLimitedToTheirNorm) {
+    for (const Limits& limits : all_limits()) {
+        Bench bench(limits);
+        for (uint64_t rows : {1, 5, 70}) {
+            for (uint64_t columns : {1, 6, 16, 37}) {
+                Floats x(random_floats(rows * columns, 14), 3);
+                const std::vector<float> before = x.values();
+                bench.run(limit_column_norms_kernel(), limit_column_norms_launch(columns, bench.limits), x, rows, columns, 0.75f);
+                const std::vector<float> after = x.read();
+                for (uint64_t c = 0; c < columns; c++) {
+                    double square = 0;
+                    for (uint64_t r = 0; r < rows; r++) square += std::pow(static_cast<double>(before[r * columns + c]), 2);
+                    const double norm = std::sqrt(square), factor = norm > 0.75 ? 0.75 / (norm + 1e-7) : 1;
+                    for (uint64_t r = 0; r < rows; r++) {
+                        const double expected = before[r * columns + c] * factor;
+                        ASSERT_NEAR(after[r * columns + c], expected, 2e-7 * std::fabs(expected))
+                            << rows << " x " << columns << ", column " << c << ", groups of " << limits.group << ", fp64 " << limits.fp64;
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST_F(OpenClKernels, ClippingAndPenaltiesHaveTheBitsOfTheCpu) {
+    Bench bench(limits());
+    for (uint64_t count : flat_counts()) {
+        const int64_t n = static_cast<int64_t>(count);
+        std::vector<float> values = random_floats(count, 15), gradient = random_floats(count, 16);
+        values[0] = 0;
+        Floats x(values, 1), y(gradient, 2), clipped(gradient, 1);
+        std::vector<float> expected = gradient, limited = gradient;
+        for (float l1 : {0.25f, -0.25f}) {
+            bench.run(add_penalty_kernel(), flat_launch(count, bench.limits), x, y, count, l1, 0.125f);
+            oracle().add_penalty(values.data(), expected.data(), n, l1, 0.125f);
+            expect_same(y.read(), expected, "penalty");
+        }
+        bench.run(clip_by_value_kernel(), flat_launch(count, bench.limits), clipped, count, 0.25f);
+        oracle().clip(limited.data(), n, 0.25f);
+        expect_same(clipped.read(), limited, "clip by value");
+    }
+}
+
 TEST_F(OpenClKernels, NormsAlsoWhereSquaresOverflow) {
     for (const Limits& limits : all_limits()) {
         Bench bench(limits);
@@ -672,7 +779,7 @@ TEST_F(OpenClKernels, MetricsCountRowsRunsAndFlags) {
             double total = 0;
             uint64_t correct = 0;
             for (uint64_t i = 0; i < parts; i++) {
-                loss_partial partial{0, static_cast<uint32_t>(i % 5), 0};
+                loss_partial partial{0, static_cast<uint32_t>(i % 5), 0, 0, 0};
                 const double loss = static_cast<double>(i) + 0.5;
                 if (limits.fp64) {
                     std::memcpy(&partial.loss, &loss, 8);
@@ -686,21 +793,23 @@ TEST_F(OpenClKernels, MetricsCountRowsRunsAndFlags) {
             }
             const Words partials(words);
             const device_metrics before = bench.metrics();
-            bench.run(combine_losses_kernel(), one_group(limits), partials, parts, uint64_t{77}, uint64_t{4}, 0.5f);
+            bench.run(combine_losses_kernel(), one_group(limits), partials, parts, uint64_t{77}, uint64_t{4}, 0.5f,
+                      uint32_t{0}, uint32_t{0});
             const device_metrics after = bench.metrics();
             EXPECT_DOUBLE_EQ(bench.sum(after.loss) - bench.sum(before.loss), total * 0.5 / 4);
             EXPECT_EQ(after.rows - before.rows, 77u);
+            EXPECT_EQ(bench.sum(after.weight) - bench.sum(before.weight), 77);
             EXPECT_EQ(after.correct - before.correct, correct);
             EXPECT_EQ(after.flags, 0u);
             if (parts == 300) {
-                loss_partial partial{0, 1, HPC_FLAG_LABEL};
+                loss_partial partial{0, 1, HPC_FLAG_LABEL, 0, 0};
                 const double infinite = HUGE_VAL;
                 const float pair[2] = {kInfinity, 0};
                 std::memcpy(&partial.loss,
                             limits.fp64 ? static_cast<const void*>(&infinite) : static_cast<const void*>(pair), 8);
                 std::memcpy(&words[257 * sizeof(loss_partial) / 4], &partial, sizeof partial);
                 bench.run(combine_losses_kernel(), one_group(limits), Words(words), parts, uint64_t{1}, uint64_t{1},
-                          1.0f);
+                          1.0f, uint32_t{0}, uint32_t{0});
                 EXPECT_EQ(bench.metrics().flags, static_cast<uint32_t>(HPC_FLAG_LABEL | HPC_FLAG_NONFINITE));
                 EXPECT_EQ(bench.sum(bench.metrics().loss), HUGE_VAL);
             }
@@ -721,7 +830,13 @@ TEST_F(OpenClKernels, ElementwiseLosses) {
                 for (int what = 1; what < 4; what++) {
                     const bool adds = what & 1, gradient = what & 2;
                     Bench bench(limits);
-                    const Floats p(random_floats(count, 13), count % 2), t(random_floats(count, 14));
+                    // Probabilities: every loss takes them.
+                    const auto probabilities = [&](uint64_t seed) {
+                        std::vector<float> x = random_floats(count, seed);
+                        for (float& v : x) v = 0.02f + std::fabs(v) / (1.1f + std::fabs(v));
+                        return x;
+                    };
+                    const Floats p(probabilities(13), count % 2), t(probabilities(14));
                     Floats g = Floats::empty(count, 1);
                     std::vector<float> expected(count);
                     cpu::LossElements e{p.values().data(),
@@ -745,7 +860,7 @@ TEST_F(OpenClKernels, ElementwiseLosses) {
                     partials.read();
                     if (!adds) continue;
                     bench.run(combine_losses_kernel(), one_group(limits), partials, launch.groups, uint64_t{3},
-                              uint64_t{1}, 1.0f);
+                              uint64_t{1}, 1.0f, uint32_t{0}, uint32_t{0});
                     EXPECT_NEAR(bench.sum(bench.metrics().loss), e.loss, 1e-12 * std::fabs(e.loss));
                     EXPECT_EQ(bench.metrics().flags, 0u);
                 }
@@ -782,6 +897,84 @@ TEST_F(OpenClKernels, Softmax) {
         bench.run(softmax_kernel(3, limits), softmax_launch(2, 3, limits), bad, y, uint64_t{2}, uint64_t{3});
         const std::vector<float> actual = y.read();
         for (int i = 0; i < 6; i++) EXPECT_EQ(std::isnan(actual[static_cast<size_t>(i)]), i < 3);
+    }
+}
+
+TEST_F(OpenClKernels, SoftmaxGradientsAndLogarithms) {
+    for (const Limits& limits : all_limits()) {
+        Bench bench(limits);
+        for (uint64_t columns : slow() ? std::vector<uint64_t>{1, 10, 40} : std::vector<uint64_t>{1, 2, 10, 33, 257, 513, 1500}) {
+            const uint64_t rows = slow() ? 3 : 9, n = rows * columns;
+            const auto signed_rows = static_cast<int64_t>(rows), classes = static_cast<int64_t>(columns);
+            std::vector<float> x = random_floats(n, 15, 5), dy = random_floats(n, 16), y(n), l(n), dx(n), dl(n);
+            oracle().softmax(x.data(), y.data(), signed_rows, classes);
+            oracle().log_softmax(x.data(), l.data(), signed_rows, classes);
+            oracle().softmax_backward(y.data(), dy.data(), dx.data(), signed_rows, classes);
+            oracle().log_softmax_backward(l.data(), dy.data(), dl.data(), signed_rows, classes);
+            const Launch launch = softmax_launch(rows, columns, limits);
+            Floats in(x, columns % 2), logarithms = Floats::empty(n, 1);
+            bench.run(log_softmax_kernel(columns, limits), launch, in, logarithms, rows, columns);
+            bench.run(log_softmax_kernel(columns, limits), launch, in, in, rows, columns);
+            expect_same(in.read(), logarithms.read(), "in place");
+            const std::vector<float> found = logarithms.read();
+            const Floats from_y(y, 1), from_l(l);
+            Floats d(dy), d_y = Floats::empty(n, 2), d_l = Floats::empty(n);
+            bench.run(softmax_backward_kernel(columns, limits), launch, from_y, d, d_y, rows, columns);
+            bench.run(log_softmax_backward_kernel(columns, limits), launch, from_l, d, d_l, rows, columns);
+            bench.run(log_softmax_backward_kernel(columns, limits), launch, from_l, d, d, rows, columns);
+            expect_same(d.read(), d_l.read(), "in place");
+            const std::vector<float> found_y = d_y.read(), found_l = d_l.read();
+            for (size_t i = 0; i < n; i++) {
+                ASSERT_NEAR(found[i], l[i], 1e-6f * (4 + std::fabs(l[i]))) << columns;
+                ASSERT_NEAR(found_y[i], dx[i], 1e-6f * y[i] * 8 + 1e-37f) << columns;
+                ASSERT_NEAR(found_l[i], dl[i], 1e-6f * (4 + std::fabs(dl[i]))) << columns;
+            }
+        }
+    }
+}
+
+TEST_F(OpenClKernels, PRelu) {
+    for (const Limits& limits : all_limits()) {
+        Bench bench(limits);
+        for (uint64_t columns : slow() ? std::vector<uint64_t>{1, 10} : std::vector<uint64_t>{1, 3, 64, 65, 300}) {
+            for (uint64_t rows : slow() ? std::vector<uint64_t>{3} : std::vector<uint64_t>{1, 9, 700}) {
+                for (int variant = 0; variant < 8; variant++) {
+                    const bool shared = variant & 1, dslope = variant & 2, sums = variant & 4;
+                    const uint64_t n = rows * columns;
+                    const ColumnPlan plan = plan_columns(rows, columns, limits);
+                    const Launch launch = columns_launch(plan, limits);
+                    const auto lanes = static_cast<uint32_t>(plan.lanes);
+                    const std::vector<float> x = random_floats(n, 1), dy = random_floats(n, 2), a = random_floats(shared ? 1 : columns, 3);
+                    std::vector<float> of_y(n), of_dx(n);
+                    std::vector<double> of_slope(columns, 0.0), of_sums(columns, 0.0), bound(columns, 1e-6);
+                    for (size_t i = 0; i < n; i++) {
+                        const size_t column = i % columns;
+                        const float s = a[shared ? 0 : column];
+                        of_y[i] = x[i] > 0 ? x[i] : s * x[i];
+                        of_dx[i] = (x[i] > 0 ? 1 : s) * dy[i];
+                        of_slope[column] += static_cast<double>((x[i] > 0 ? 0 : x[i]) * dy[i]);
+                        of_sums[column] += static_cast<double>(of_dx[i]);
+                        bound[column] += 2e-7 * (1 + std::fabs(static_cast<double>(of_dx[i])) + std::fabs(static_cast<double>(x[i] * dy[i])));
+                    }
+                    const Floats in(x, 1), slope(a), gradient(dy);
+                    Floats y = Floats::empty(n), dx = Floats::empty(n, 1), slopes = Floats::empty(plan.parts * columns),
+                           totals = Floats::empty(plan.parts * columns);
+                    bench.run(prelu_forward_kernel(shared), launch, in, slope, y, rows, columns, plan.block, lanes);
+                    expect_same(y.read(), of_y, "forward");
+                    bench.run(prelu_backward_kernel(shared, true, dslope, sums), launch, in, slope, gradient, dx, slopes, totals, rows,
+                              columns, plan.block, lanes);
+                    expect_same(dx.read(), of_dx, "backward");
+                    const auto summed = [&](const Floats& parts) {
+                        std::vector<float> total(columns, 0.0f);
+                        const std::vector<float> all = parts.read();
+                        for (size_t i = 0; i < all.size(); i++) total[i % columns] += all[i];
+                        return total;
+                    };
+                    if (dslope) expect_near(summed(slopes), of_slope, bound, "slope");
+                    if (sums) expect_near(summed(totals), of_sums, bound, "sums");
+                }
+            }
+        }
     }
 }
 
@@ -825,7 +1018,7 @@ void check_cross_entropy(const Limits& limits, const CrossEntropyCase& c, const 
     }
 
     std::vector<float> expected(count);
-    cpu::SoftmaxCrossEntropyRows rows{c.logits.data(),
+    cpu::ClassLossRows rows{c.logits.data(),
                                       what.labels ? c.labels.data() : nullptr,
                                       what.labels ? nullptr : c.probabilities.data(),
                                       expected.data(),
@@ -836,7 +1029,7 @@ void check_cross_entropy(const Limits& limits, const CrossEntropyCase& c, const 
                                       0,
                                       0,
                                       0};
-    oracle().softmax_cross_entropy(rows);
+    oracle().class_loss[what.loss](rows);
     if (what.gradient) {
         const std::vector<float> actual = in_place ? x.read() : gradient.read();
         std::vector<double> truth(c.classes), bound(c.classes, 1e-30);
@@ -859,7 +1052,8 @@ void check_cross_entropy(const Limits& limits, const CrossEntropyCase& c, const 
     sum_parts.read();
     sums.read();
     if (!what.adds_loss) return;
-    bench.run(combine_losses_kernel(), one_group(limits), partials, parts, c.rows, uint64_t{1}, 1.0f);
+    bench.run(combine_losses_kernel(), one_group(limits), partials, parts, c.rows, uint64_t{1}, 1.0f, uint32_t{what.ignores},
+              uint32_t{what.weighs});
     const device_metrics metrics = bench.metrics();
     EXPECT_EQ(metrics.flags, rows.flags) << name;
     EXPECT_EQ(metrics.rows, c.rows);
@@ -1168,7 +1362,7 @@ TEST_F(OpenClKernels, ScratchServesEverySmallerRun) {
 
 TEST_F(OpenClKernels, GuardedProductsAndSumsDoNothingWhileAFlagIsSet) {
     Bench bench(limits());
-    bench.set_metrics({0, 0, 0, 0, 0, 0, HPC_FLAG_LABEL, 0});
+    bench.set_metrics({0, 0, 0, 0, 0, 0, 0, HPC_FLAG_LABEL, 0});
     const uint64_t count = 12;
     const Floats x(random_floats(count, 22));
     Floats y = Floats::empty(count);

@@ -94,12 +94,28 @@ internal static class Ensure
         return (int)(rows * columns);
     }
 
-    /// <summary>Class indices in 0 to classes - 1.</summary>
-    public static void Labels(ReadOnlySpan<int> labels, int classes, string name)
+    /// <summary>A number for each of several things, or null: not empty, each finite and at least 0; copied.</summary>
+    public static float[]? Weights(IReadOnlyList<float>? values, string name)
+    {
+        if (values is null)
+            return null;
+        if (values.Count == 0)
+            throw new ArgumentException($"{name} is empty; expected a number for each, or null.", name);
+        float[] copy = [.. values];
+        for (int i = 0; i < copy.Length; i++)
+        {
+            if (!(copy[i] >= 0f && float.IsFinite(copy[i])))
+                throw new ArgumentOutOfRangeException(name, copy[i], $"{name}[{i}] is {copy[i]}; expected a finite number of 0 or more.");
+        }
+        return copy;
+    }
+
+    /// <summary>Class indices in 0 to classes - 1, or the one that is ignored.</summary>
+    public static void Labels(ReadOnlySpan<int> labels, int classes, string name, int? ignored = null)
     {
         for (int i = 0; i < labels.Length; i++)
         {
-            if ((uint)labels[i] >= (uint)classes)
+            if ((uint)labels[i] >= (uint)classes && labels[i] != ignored)
             {
                 throw new ArgumentOutOfRangeException(
                     name, labels[i], $"{name}[{i}] is {labels[i]}; expected a class from 0 to {classes - 1}.");

@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "activations.h"
+#include "cells.h"
 #include "hpcnet.h"
 #include "losses.h"
 #include "rules.h"
@@ -23,7 +24,9 @@ namespace hpc::cpu {
 constexpr int kActivationCount = 0 HPC_ACTIVATIONS(HPC_COUNT);
 constexpr int kLossCount = 0 HPC_LOSSES(HPC_COUNT);
 constexpr int kRuleCount = 0 HPC_RULES(HPC_COUNT);
+constexpr int kCellCount = 0 HPC_CELLS(HPC_COUNT);
 #undef HPC_COUNT
+constexpr int kClassLossCount = HPC_CLASS_LOSS_MULTI_MARGIN + 1;
 
 // The transposition forms of a dense layer. C is always [m x n] row-major.
 enum class Form {
@@ -77,11 +80,11 @@ struct GemmBlocks {
     int64_t tile_m, tile_n;  // the largest tile that `gemm` takes
 };
 
-// softmax and cross-entropy of whole rows
-struct SoftmaxCrossEntropyRows {
-    const float* logits;         // [rows x classes], leading dimension classes
+// A class loss of whole rows
+struct ClassLossRows {
+    const float* logits;         // [rows x classes], leading dimension classes; scores of any kind
     const int32_t* labels;       // [rows], or null
-    const float* probabilities;  // [rows x classes], or null; exactly one of the two
+    const float* probabilities;  // [rows x classes], or null; exactly one of the two. For cross-entropy only
     float* gradient;             // [rows x classes] or null
     float* sums;                 // column sums of the gradient, [classes], added to in row order; or null
     int64_t rows, classes;
@@ -90,6 +93,26 @@ struct SoftmaxCrossEntropyRows {
     double loss;  // unscaled sum over the rows
     uint64_t correct;
     uint32_t flags;
+    // settings, as hpc_class_loss_forward has them
+    const float* class_weights = nullptr;  // [classes], or null: all 1
+    float alpha = 0, beta = 0;
+    int32_t ignored = 0;
+    bool ignores = false;
+    // results, added to: rows that are not ignored, and the sum of their labels' class weights (without labels: the rows)
+    uint64_t counted = 0;
+    double weight = 0;
+};
+
+// One pass over rows of PReLU's gradients.
+struct PReluRows {
+    const float* x;      // [rows x columns], contiguous, as all matrices here
+    const float* slope;  // [columns], or one number if `shared`
+    const float* dy;
+    float* dx;          // or null; may equal dy
+    float* slope_sums;  // [columns]: column sums of the slope's gradient, added to in row order; or null
+    float* sums;        // [columns]: column sums of dx, added to in row order; or null
+    int64_t rows, columns;
+    bool shared;
 };
 
 struct LossElements {
@@ -100,6 +123,10 @@ struct LossElements {
     float scale;  // multiplies the gradient
     float alpha, beta;
     double loss;  // unscaled sum, added to
+    // Of the columns, where there are any; then count is a multiple of columns.
+    const float* weights = nullptr;  // [columns], multiply value and gradient; or null
+    const float* alphas = nullptr;   // [columns], instead of alpha; or null
+    int64_t columns = 0;
 };
 
 // One rule over a flat piece. `h` are the hyperparameters in the rule's order, already prepared by the rule's
@@ -110,6 +137,67 @@ struct UpdateElements {
     float* states[HPC_MAX_STATES];
     int64_t count;
     float h[HPC_MAX_HYPERPARAMETERS + 4];
+};
+
+// One step of a recurrent cell for some rows: what is done around its product. G is the cell's number of gates, H are the
+// units. Matrices of all steps come with a leading dimension and point at the step's place in the first row; those without
+// one are scratch of a tile, contiguous: [rows x H], products [rows x (G H)].
+struct RecurrentStep {
+    int64_t rows, units;
+    float* gates;  // [rows x (G H)]: see hpcnet.h
+    int64_t ldgates;
+    float* product;     // forward: h w, read. backward: gradients of h w + b, written
+    const float* bias;  // forward: [G H], or null
+    float* h;           // forward: the output before the step, then after it. backward: its gradient from later steps
+    float* state;       // cells with a state: forward the state, backward its gradient; else null
+    float* direct;      // backward, cells that are direct: what reaches h past the product; 0 where nothing follows
+    float* y;           // forward: outputs, or null. backward: their gradients (read), or null
+    int64_t ldy;
+    float* kept;          // null: nothing is kept, and gates are not written
+    const float* before;  // backward, cells with a state: the state before the step, or null for zeros
+    int64_t ldbefore;
+    float* previous;  // forward: written. backward: read. Null with kept
+    int64_t ldkept;   // of kept and previous
+    float* hidden;    // backward, cells that are direct: gradients of h w + b, laid out like gates
+};
+
+// Sums by channel over rows [channels, length]; x and dy point at the first of these channels, rows lie `ld` apart.
+struct ChannelSums {
+    const float* x;
+    const float* dy;     // of batch_norm_sums
+    const float* shift;  // of batch_moments: a value of each channel, `length` apart
+    const float *mean, *rest, *scale;  // of batch_norm_sums, by channel
+    int64_t rows, ld, channels, length;
+    double *first, *second;  // results, [channels]; with length 1 there is room for whole vectors
+};
+
+// Partial sums of channels [from, end): first [part][0][ld], second [part][1][ld].
+struct ChannelParts {
+    const double* parts;
+    int64_t count, ld;
+    int64_t from, end;
+    int64_t values;  // that a channel has
+};
+
+// An elementwise pass over whole rows [channels, length]. out may be x or dy.
+struct ChannelRows {
+    const float* x;
+    const float* dy;  // of the gradient
+    float* out;
+    const float *mean, *rest, *scale;  // by channel
+    const float *weight, *bias;        // by channel, or null
+    const float *mean_g, *mean_gn;     // of the gradient, by channel; null: statistics that do not depend on x
+    int64_t rows, channels, length;
+};
+
+// Layer normalization of `groups` runs of `size` neighbours.
+struct GroupRows {
+    const float* x;
+    const float* dy;    // backward
+    float* out;         // y, or dx, which may be null
+    float* statistics;  // [groups][3]: mean, its rounding, scale; written forward, read backward
+    const float *weight, *bias;  // [size] or null
+    int64_t groups, size;
 };
 
 struct Kernels {
@@ -136,13 +224,29 @@ struct Kernels {
     // sums[j] += sum over the rows, row after row
     void (*column_sums)(const float* x, int64_t ldx, int64_t rows, int64_t columns, float* sums);
 
-    void (*softmax_cross_entropy)(SoftmaxCrossEntropyRows& rows);
+    void (*class_loss[kClassLossCount])(ClassLossRows& rows);
     void (*softmax)(const float* x, float* y, int64_t rows, int64_t classes);
+    // dx = y (dy - sum of y dy); dy may equal dx
+    void (*softmax_backward)(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes);
+    void (*log_softmax)(const float* x, float* y, int64_t rows, int64_t classes);
+    // dx = dy - e^y sum of dy; dy may equal dx
+    void (*log_softmax_backward)(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes);
+    // slope is [columns], or one number if `shared`; x may equal y
+    void (*prelu_forward)(const float* x, const float* slope, float* y, int64_t rows, int64_t columns, bool shared);
+    void (*prelu_backward)(const PReluRows& rows);
     void (*loss[kLossCount])(LossElements& elements);
 
     void (*update[kRuleCount])(const UpdateElements& elements);
 
     double (*sum_of_squares)(const float* x, int64_t count);
+    double (*sum_of_magnitudes)(const float* x, int64_t count);
+    float (*largest_magnitude)(const float* x, int64_t count);
+    // x = min(max(x, -limit), limit)
+    void (*clip)(float* x, int64_t count, float limit);
+    // y += l1 sign(x) + l2 x
+    void (*add_penalty)(const float* x, float* y, int64_t count, float l1, float l2);
+    // columns whose norm is above max_norm times max_norm / (norm + 1e-7)
+    void (*limit_column_norms)(float* x, int64_t ldx, int64_t rows, int64_t columns, float max_norm);
     void (*scale)(float* x, int64_t count, float factor);
     void (*add_scaled)(const float* x, float* y, int64_t count, float factor);
     void (*fill)(float* x, int64_t count, float value);
@@ -154,14 +258,37 @@ struct Kernels {
                            float high);
     void (*dropout)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
                     float rate);
+    // y = u < rate ? x : y
+    void (*restore_dropped)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
+                            float rate);
     void (*multiply)(const float* x, const float* y, float* z, int64_t count);
     void (*affine_dropout)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
                            float rate, float scale, float shift, float dropped);
     void (*gaussian_noise)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
                            float deviation);
 
+    // By cell; forward keeps what backward needs where `previous` is given.
+    void (*recurrent_forward[kCellCount])(const RecurrentStep& step);
+    void (*recurrent_backward[kCellCount])(const RecurrentStep& step);
+
     // Runs fused multiply-adds in registers: returns the floating-point operations done (2 per FMA and lane).
     double (*fma_loop)(int64_t iterations, float* sink);
+
+    // first = sum of x - shift, second = of its square
+    void (*batch_moments)(const ChannelSums& sums);
+    // first = sum of dy, second = of dy times the normalized x
+    void (*batch_norm_sums)(const ChannelSums& sums);
+    // statistics[4 x channels] of hpc_batch_norm_forward from the moments; shift as in ChannelSums
+    void (*batch_statistics)(const ChannelParts& parts, const float* shift, int64_t length, double epsilon, float* statistics,
+                             int64_t channels);
+    void (*running_statistics)(const float* mean, const float* variance, double epsilon, float* statistics, int64_t channels);
+    // first, second: the combined sums, each may be null; means: [2 x channels], both divided by the number of values, or null
+    void (*combine_channel_sums)(const ChannelParts& parts, float* first, float* second, float* means, int64_t channels);
+    void (*batch_normalize)(const ChannelRows& rows);
+    void (*batch_norm_gradient)(const ChannelRows& rows);
+    void (*layer_norm_forward)(const GroupRows& groups, double epsilon);
+    // first, second: sums of dy and dy n by column, [size] with room for whole vectors; both or none
+    void (*layer_norm_backward)(const GroupRows& groups, double* first, double* second);
 };
 
 // What each rule makes of its hyperparameters before the elementwise kernel runs (step counts from 1).

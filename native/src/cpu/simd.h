@@ -163,6 +163,8 @@ struct DoubleSum {
         low = _mm512_fmadd_pd(l, l, low);
         high = _mm512_fmadd_pd(h, h, high);
     }
+    HPC_INLINE void load(const double* p) { low = _mm512_loadu_pd(p), high = _mm512_loadu_pd(p + 8); }
+    HPC_INLINE void store(double* p) const { _mm512_storeu_pd(p, low), _mm512_storeu_pd(p + 8, high); }
     HPC_INLINE double total() const {
         const __m512d s = _mm512_add_pd(low, high);
         const __m256d h = _mm256_add_pd(_mm512_castpd512_pd256(s), _mm512_extractf64x4_pd(s, 1));
@@ -328,6 +330,8 @@ struct DoubleSum {
         low = _mm256_fmadd_pd(l, l, low);
         high = _mm256_fmadd_pd(h, h, high);
     }
+    HPC_INLINE void load(const double* p) { low = _mm256_loadu_pd(p), high = _mm256_loadu_pd(p + 4); }
+    HPC_INLINE void store(double* p) const { _mm256_storeu_pd(p, low), _mm256_storeu_pd(p + 4, high); }
     HPC_INLINE double total() const {
         const __m256d s = _mm256_add_pd(low, high);
         const __m128d d = _mm_add_pd(_mm256_castpd256_pd128(s), _mm256_extractf128_pd(s, 1));
@@ -487,6 +491,8 @@ struct DoubleSum {
     double sum = 0;
     HPC_INLINE void add(V a) { sum += static_cast<double>(a.r); }
     HPC_INLINE void add_square(V a) { sum += static_cast<double>(a.r) * static_cast<double>(a.r); }
+    HPC_INLINE void load(const double* p) { sum = *p; }
+    HPC_INLINE void store(double* p) const { *p = sum; }
     HPC_INLINE double total() const { return sum; }
 };
 

@@ -120,17 +120,34 @@ uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, c
     auto value = [&](ValueId id) -> const Value& { return values[id - 1]; };
     auto rows = [&](ValueId id) { return value(id).rows(capacity); };
     auto columns = [&](ValueId id) { return value(id).columns; };
+    // Rows of a matrix of so many columns in the memory of a value: a row may hold several (dense_forward in hpcnet.h).
+    auto lines = [&](ValueId id, uint64_t width) { return value(id).elements(capacity) / width; };
     if (const auto* n = std::get_if<DenseBackwardInputNode>(&payload))
-        return gemm_scratch(Form::NT, rows(n->dx), columns(n->dx), columns(n->dy), n->sums != 0, limits);
+        return gemm_scratch(Form::NT, lines(n->dx, rows(n->w)), rows(n->w), columns(n->w), n->sums != 0, limits);
     if (const auto* n = std::get_if<hpc_dense_backward_weight>(&payload))
-        return gemm_scratch(Form::TN, columns(n->x), columns(n->dy), rows(n->x), false, limits);
-    if (const auto* n = std::get_if<hpc_column_sums>(&payload)) return columns_scratch(rows(n->x), columns(n->x), limits);
+        return gemm_scratch(Form::TN, rows(n->dw), columns(n->dw), lines(n->x, rows(n->dw)), false, limits);
+    if (const auto* n = std::get_if<hpc_column_sums>(&payload)) return columns_scratch(lines(n->x, columns(n->y)), columns(n->y), limits);
     if (const auto* n = std::get_if<ActivationBackwardNode>(&payload))
-        return n->sums ? columns_scratch(rows(n->dx), columns(n->dx), limits) : 0;
+        return n->sums ? columns_scratch(lines(n->dx, columns(n->sums)), columns(n->sums), limits) : 0;
+    if (const auto* n = std::get_if<PReluBackwardNode>(&payload))
+        return prelu_scratch(rows(n->x), columns(n->x), n->dslope != 0, n->sums != 0, limits);
     if (const auto* n = std::get_if<LossNode>(&payload)) return loss_scratch(value(n->prediction).elements(capacity), limits);
-    if (const auto* n = std::get_if<SoftmaxCrossEntropyNode>(&payload))
-        return cross_entropy_scratch(rows(n->logits), columns(n->logits), n->sums != 0, limits);
+    if (const auto* n = std::get_if<ClassLossNode>(&payload))
+        return kShareBytes + cross_entropy_scratch(rows(n->scores), columns(n->scores), n->sums != 0, limits);
     if (const auto* n = std::get_if<hpc_norm>(&payload)) return norm_scratch(value(n->x).elements(capacity), limits);
+    if (const auto* n = std::get_if<hpc_recurrent_forward>(&payload)) return recurrent_scratch(rows(n->gates), rows(n->w));
+    if (const auto* n = std::get_if<hpc_recurrent_backward>(&payload)) return recurrent_scratch(rows(n->gates), rows(n->w));
+    if (const auto* n = std::get_if<hpc_batch_norm_forward>(&payload)) {
+        const uint64_t channels = columns(n->statistics);
+        return n->running_mean ? 0 : channels_scratch(rows(n->x), channels, columns(n->x) / channels, limits);
+    }
+    if (const auto* n = std::get_if<hpc_batch_norm_backward>(&payload)) {
+        // The partial sums, then the two means of every channel.
+        const uint64_t channels = columns(n->statistics);
+        return channels_scratch(rows(n->x), channels, columns(n->x) / channels, limits) + 2 * channels * 4;
+    }
+    if (const auto* n = std::get_if<hpc_layer_norm_backward>(&payload))
+        return n->dweight || n->dbias ? channels_scratch(rows(n->x) * (columns(n->x) / n->size), n->size, 1, limits) : 0;
     return 0;
 }
 
@@ -177,7 +194,7 @@ public:
         if (n.activation.present()) epilogue.activation = n.activation.activation;
         epilogue.bias = n.b != 0;
         epilogue.kept = n.activation.kept != 0;
-        return product(Form::NN, value(n.y), value(n.x).columns, n.x, n.w, n.y, n.b, n.activation, epilogue, 0);
+        return product(Form::NN, value(n.y), value(n.w).columns, value(n.w).count, n.x, n.w, n.y, n.b, n.activation, epilogue, 0);
     }
 
     std::vector<Prepare> operator()(const DenseBackwardInputNode& n) {
@@ -186,17 +203,17 @@ public:
         if (n.activation.present()) epilogue.activation = n.activation.activation;
         epilogue.kept = n.activation.kept != 0;
         epilogue.sums = n.sums != 0;
-        return product(Form::NT, value(n.dx), value(n.dy).columns, n.dy, n.w, n.dx, 0, n.activation, epilogue, n.sums);
+        return product(Form::NT, value(n.dx), value(n.w).count, value(n.w).columns, n.dy, n.w, n.dx, 0, n.activation, epilogue, n.sums);
     }
 
     std::vector<Prepare> operator()(const hpc_dense_backward_weight& n) {
         // dW[in x out] = X[r x in]^T dY[r x out]: the rows are the depth, which may be split into parts.
         const Value& x = value(n.x);
-        const cl_ulong m = x.columns, width = value(n.dy).columns;
+        const cl_ulong m = value(n.dw).count, width = value(n.dw).columns;
         const Place a = place(n.x), b = place(n.dy), c = place(n.dw), parts = scratch();
-        picked_ = describe_product(plan_gemm(Form::TN, m, width, x.rows(plan_.capacity), limits_));
+        picked_ = describe_product(plan_gemm(Form::TN, m, width, x.elements(plan_.capacity) / m, limits_));
         return {[=, &x, limits = limits_](const Run& run, Step& step) {
-                    const cl_ulong k = x.rows(run.extents);
+                    const cl_ulong k = x.elements(run.extents) / m;
                     const GemmPlan plan = plan_gemm(Form::TN, m, width, k, limits);
                     step.use(gemm_launch(plan, limits), [&] { return gemm_kernel(Form::TN, plan, {}); });
                     step.operand(a);
@@ -208,7 +225,7 @@ public:
                     step.value(cl_float{0});
                 },
                 [=, &x, limits = limits_](const Run& run, Step& step) {
-                    const GemmPlan plan = plan_gemm(Form::TN, m, width, x.rows(run.extents), limits);
+                    const GemmPlan plan = plan_gemm(Form::TN, m, width, x.elements(run.extents) / m, limits);
                     combine(step, plan.splits, m * width, parts, c, limits);
                 }};
     }
@@ -216,16 +233,17 @@ public:
     std::vector<Prepare> operator()(const hpc_column_sums& n) {
         const Value& x = value(n.x);
         const Place from = place(n.x), to = place(n.y), parts = scratch();
+        const cl_ulong width = value(n.y).columns;
         return {[=, &x, limits = limits_](const Run& run, Step& step) {
-                    const cl_ulong rows = x.rows(run.extents);
-                    const ColumnPlan plan = plan_columns(rows, x.columns, limits);
+                    const cl_ulong rows = x.elements(run.extents) / width;
+                    const ColumnPlan plan = plan_columns(rows, width, limits);
                     step.use(columns_launch(plan, limits), [] { return column_sums_kernel(); });
                     step.operand(from);
                     step.operand(plan.parts > 1 ? parts : to);
-                    columns(step, rows, x.columns, plan);
+                    columns(step, rows, width, plan);
                 },
                 [=, &x, limits = limits_](const Run& run, Step& step) {
-                    combine(step, plan_columns(x.rows(run.extents), x.columns, limits).parts, x.columns, parts, to, limits);
+                    combine(step, plan_columns(x.elements(run.extents) / width, width, limits).parts, width, parts, to, limits);
                 }};
     }
 
@@ -260,59 +278,85 @@ public:
             }};
         }
         const Place sums = place(n.sums), parts = scratch();
+        const cl_ulong width = value(n.sums).columns;
         return {[=, &dx, limits = limits_, n = n](const Run& run, Step& step) {
-                    const cl_ulong rows = dx.rows(run.extents);
-                    const ColumnPlan plan = plan_columns(rows, dx.columns, limits);
+                    const cl_ulong rows = dx.elements(run.extents) / width;
+                    const ColumnPlan plan = plan_columns(rows, width, limits);
                     step.use(columns_launch(plan, limits), [&] { return activation_backward_sums_kernel(n.activation, n.kept != 0); });
                     step.operand(kept);
                     step.operand(from);
                     step.operand(to);
                     step.operand(plan.parts > 1 ? parts : sums);
-                    columns(step, rows, dx.columns, plan);
+                    columns(step, rows, width, plan);
                     step.value(n.alpha);
                     step.value(n.beta);
                 },
                 [=, &dx, limits = limits_](const Run& run, Step& step) {
-                    combine(step, plan_columns(dx.rows(run.extents), dx.columns, limits).parts, dx.columns, parts, sums, limits);
+                    combine(step, plan_columns(dx.elements(run.extents) / width, width, limits).parts, width, parts, sums, limits);
                 }};
     }
 
     std::vector<Prepare> operator()(const LossNode& n) {
         const Value& prediction = value(n.prediction);
-        const Place p = place(n.prediction), t = place(n.target), gradient = place(n.gradient), partials = scratch();
+        const Place p = place(n.prediction), t = place(n.target), gradient = place(n.gradient), partials = scratch(),
+                    weights = place(n.weights), alphas = place(n.alphas);
+        const uint64_t averaged = n.reduction == HPC_REDUCTION_MEAN ? prediction.columns : 1;
         std::vector<Prepare> steps;
         steps.push_back([=, &prediction, limits = limits_, n = n](const Run& run, Step& step) {
             const cl_ulong count = prediction.elements(run.extents);
-            step.use(loss_launch(count, limits), [&] { return loss_kernel(n.loss, n.adds_loss, n.gradient != 0); });
+            step.use(loss_launch(count, limits), [&] {
+                return loss_kernel(n.loss, n.adds_loss, n.gradient != 0, n.weights != 0, n.alphas != 0);
+            });
             step.operand(p);
             step.operand(t);
             step.operand(gradient);
             step.operand(partials);
             step.value(count);
-            step.value(cl_float{loss_scale(n.reduction, run.scalar(n.weight), count)});
+            step.value(cl_float{loss_scale(n.reduction, run.scalar(n.weight), prediction.rows(run.extents) * averaged)});
             step.value(n.alpha);
             step.value(n.beta);
+            if (!n.weights && !n.alphas) return;
+            step.operand(weights);
+            step.operand(alphas);
+            step.value(cl_ulong{prediction.columns});
         });
         if (n.adds_loss)
             steps.push_back([=, &prediction, limits = limits_, n = n](const Run& run, Step& step) {
                 const uint64_t parts = loss_launch(prediction.elements(run.extents), limits).groups;
-                combine_losses(step, partials, parts, prediction.rows(run.extents),
-                               n.reduction == HPC_REDUCTION_MEAN ? prediction.columns : 1, run.scalar(n.weight), limits);
+                combine_losses(step, partials, parts, prediction.rows(run.extents), averaged, run.scalar(n.weight), false, false, limits);
             });
         return steps;
     }
 
-    std::vector<Prepare> operator()(const SoftmaxCrossEntropyNode& n) {
-        const Value& logits = value(n.logits);
+    std::vector<Prepare> operator()(const ClassLossNode& n) {
+        const Value& scores = value(n.scores);
         const bool labels = value(n.target).dtype == HPC_INT32;
-        const cl_ulong classes = logits.columns;
-        const Place x = place(n.logits), target = place(n.target), gradient = place(n.gradient), sums = place(n.sums), partials = scratch();
+        const cl_ulong classes = scores.columns;
+        const Place x = place(n.scores), target = place(n.target), gradient = place(n.gradient), sums = place(n.sums),
+                    class_weights = place(n.class_weights), share = scratch();
+        Place partials = share;
+        partials.element += kShareBytes / 4;
         Place parts = partials;
-        parts.element += cross_entropy_sums_offset(logits.rows(plan_.capacity), classes, limits_) / 4;
-        const CrossEntropy what{labels, n.adds_loss, n.gradient != 0, n.sums != 0};
+        parts.element += cross_entropy_sums_offset(scores.rows(plan_.capacity), classes, limits_) / 4;
+        CrossEntropy what{labels, n.adds_loss, n.gradient != 0, n.sums != 0};
+        what.loss = n.loss;
+        what.mixed = n.mixes() || n.loss == HPC_CLASS_LOSS_MULTI_MARGIN;
+        what.class_weights = n.class_weights != 0;
+        what.ignores = n.ignores && labels;
+        what.weighs = n.weighs(labels);
         std::vector<Prepare> steps;
-        steps.push_back([=, &logits, limits = limits_, n = n](const Run& run, Step& step) {
-            const cl_ulong rows = logits.rows(run.extents);
+        if (what.weighs)
+            steps.push_back([=, &scores, limits = limits_, n = n](const Run& run, Step& step) {
+                step.use(one_group(limits), [&] { return label_weights_kernel(classes, what, limits); });
+                step.operand(target);
+                step.operand(class_weights);
+                step.operand(share);
+                step.value(cl_ulong{scores.rows(run.extents)});
+                step.value(classes);
+                step.value(cl_int{n.ignored});
+            });
+        steps.push_back([=, &scores, limits = limits_, n = n](const Run& run, Step& step) {
+            const cl_ulong rows = scores.rows(run.extents);
             step.use(cross_entropy_launch(rows, classes, limits), [&] { return cross_entropy_kernel(classes, what, limits); });
             step.operand(x);
             step.operand(target);
@@ -322,30 +366,93 @@ public:
             step.value(rows);
             step.value(classes);
             step.value(cl_ulong{cross_entropy_block(classes, limits)});
-            step.value(cl_float{loss_scale(n.reduction, run.scalar(n.weight), rows)});
+            step.value(cl_float{what.weighs ? run.scalar(n.weight) : loss_scale(n.reduction, run.scalar(n.weight), rows)});
+            if (!what.mixed) return;
+            step.operand(class_weights);
+            step.operand(share);
+            step.value(cl_int{n.ignored});
+            step.value(n.alpha);
+            step.value(n.beta);
         });
         if (n.sums)
-            steps.push_back([=, &logits, limits = limits_](const Run& run, Step& step) {
-                combine(step, cross_entropy_parts(logits.rows(run.extents), classes, limits), classes, parts, sums, limits);
+            steps.push_back([=, &scores, limits = limits_](const Run& run, Step& step) {
+                combine(step, cross_entropy_parts(scores.rows(run.extents), classes, limits), classes, parts, sums, limits);
             });
         if (n.adds_loss)
-            steps.push_back([=, &logits, limits = limits_, n = n](const Run& run, Step& step) {
-                const cl_ulong rows = logits.rows(run.extents);
-                combine_losses(step, partials, cross_entropy_parts(rows, classes, limits), rows, 1, run.scalar(n.weight), limits);
+            steps.push_back([=, &scores, limits = limits_, n = n](const Run& run, Step& step) {
+                const cl_ulong rows = scores.rows(run.extents);
+                combine_losses(step, partials, cross_entropy_parts(rows, classes, limits), rows, 1, run.scalar(n.weight), what.ignores,
+                               what.weighs, limits);
             });
         return steps;
     }
 
     std::vector<Prepare> operator()(const hpc_softmax& n) {
+        return row_pass(n.x, {place(n.x), place(n.y)}, softmax_kernel(value(n.x).columns, limits_));
+    }
+    std::vector<Prepare> operator()(const hpc_softmax_backward& n) {
+        return row_pass(n.y, {place(n.y), place(n.dy), place(n.dx)}, softmax_backward_kernel(value(n.y).columns, limits_));
+    }
+    std::vector<Prepare> operator()(const hpc_log_softmax& n) {
+        return row_pass(n.x, {place(n.x), place(n.y)}, log_softmax_kernel(value(n.x).columns, limits_));
+    }
+    std::vector<Prepare> operator()(const hpc_log_softmax_backward& n) {
+        return row_pass(n.y, {place(n.y), place(n.dy), place(n.dx)}, log_softmax_backward_kernel(value(n.y).columns, limits_));
+    }
+
+    std::vector<Prepare> operator()(const hpc_prelu_forward& n) {
         const Value& x = value(n.x);
-        return {[=, &x, limits = limits_, from = place(n.x), to = place(n.y)](const Run& run, Step& step) {
-            const cl_ulong rows = x.rows(run.extents), width = x.columns;
-            step.use(softmax_launch(rows, width, limits), [&] { return softmax_kernel(width, limits); });
+        const bool shared = value(n.slope).columns == 1;
+        return {[=, &x, limits = limits_, from = place(n.x), slope = place(n.slope), to = place(n.y)](const Run& run, Step& step) {
+            const cl_ulong rows = x.rows(run.extents);
+            const ColumnPlan plan = plan_columns(rows, x.columns, limits);
+            step.use(columns_launch(plan, limits), [&] { return prelu_forward_kernel(shared); });
             step.operand(from);
+            step.operand(slope);
             step.operand(to);
-            step.value(rows);
-            step.value(width);
+            columns(step, rows, x.columns, plan);
         }};
+    }
+
+    std::vector<Prepare> operator()(const PReluBackwardNode& n) {
+        const Value& x = value(n.x);
+        const bool shared = value(n.slope).columns == 1;
+        const Place from = place(n.x), slope = place(n.slope), dy = place(n.dy), dx = place(n.dx), dslope = place(n.dslope),
+                    sums = place(n.sums), slope_parts = scratch();
+        Place sum_parts = slope_parts;
+        sum_parts.element += prelu_sums_offset(x.rows(plan_.capacity), x.columns, n.dslope != 0, limits_) / 4;
+        std::vector<Prepare> steps;
+        steps.push_back([=, &x, limits = limits_, n = n](const Run& run, Step& step) {
+            const cl_ulong rows = x.rows(run.extents);
+            const ColumnPlan plan = plan_columns(rows, x.columns, limits);
+            step.use(columns_launch(plan, limits),
+                     [&] { return prelu_backward_kernel(shared, n.dx != 0, n.dslope != 0, n.sums != 0); });
+            step.operand(from);
+            step.operand(slope);
+            step.operand(dy);
+            step.operand(dx);
+            step.operand(!n.dslope ? Place{} : shared || plan.parts > 1 ? slope_parts : dslope);
+            step.operand(!n.sums ? Place{} : plan.parts > 1 ? sum_parts : sums);
+            columns(step, rows, x.columns, plan);
+        });
+        if (n.dslope)
+            steps.push_back([=, &x, limits = limits_](const Run& run, Step& step) {
+                const uint64_t parts = plan_columns(x.rows(run.extents), x.columns, limits).parts;
+                if (!shared || parts == 0) {
+                    combine(step, parts, x.columns, slope_parts, dslope, limits);
+                    return;
+                }
+                const ColumnPlan plan = plan_combine(parts * x.columns, 1, limits);
+                step.use(columns_launch(plan, limits), [] { return column_sums_kernel(); });
+                step.operand(slope_parts);
+                step.operand(dslope);
+                columns(step, parts * x.columns, 1, plan);
+            });
+        if (n.sums)
+            steps.push_back([=, &x, limits = limits_](const Run& run, Step& step) {
+                combine(step, plan_columns(x.rows(run.extents), x.columns, limits).parts, x.columns, sum_parts, sums, limits);
+            });
+        return steps;
     }
 
     std::vector<Prepare> operator()(const hpc_update& n) {
@@ -363,15 +470,27 @@ public:
             Float4 h1;
             std::memcpy(h0.at, h, sizeof h0.at);
             std::memcpy(h1.at, h + 8, sizeof h1.at);
-            step.use(flat_launch(count, limits), [&] { return update_kernel(n.rule); });
+            const bool drops = n.drop_rate.slot != 0 || n.drop_rate.constant != 0;
+            step.use(flat_launch(count, limits), [&] { return update_kernel(n.rule, drops); });
             for (const Place& operand : operands_of_rule) step.operand(operand);
             step.value(count);
             step.value(h0);
             step.value(h1);
+            if (!drops) return;
+            step.value(cl_ulong{run.counter(n.seed)});
+            step.value(cl_ulong{run.counter(n.stream)});
+            step.value(run.scalar(n.drop_rate));
         }};
     }
 
     std::vector<Prepare> operator()(const hpc_norm& n) {
+        if (n.order == 1.0f) return other_norm(n, "sum_of_magnitudes", "norm_of_magnitudes");
+        if (n.order != 2.0f) {
+            std::vector<Prepare> steps = other_norm(n, "largest_magnitude", "norm_of_largest");
+            if (std::isinf(n.order)) return steps;
+            for (Prepare& step : other_norm(n, "sum_of_powers", "norm_of_powers")) steps.push_back(std::move(step));
+            return steps;
+        }
         const Value& x = value(n.x);
         const Place from = place(n.x), norm = place(n.norm), partials = scratch();
         return {[=, &x, limits = limits_](const Run& run, Step& step) {
@@ -397,6 +516,32 @@ public:
             step.operand(at);
             step.operand(norm);
             step.value(count);
+            step.value(run.scalar(n.max_norm));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_clip_by_value& n) { return flat(n.x, 0, n.limit, clip_by_value_kernel()); }
+
+    std::vector<Prepare> operator()(const hpc_add_penalty& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, from = place(n.x), to = place(n.y)](const Run& run, Step& step) {
+            const cl_ulong count = x.elements(run.extents);
+            step.use(flat_launch(count, limits), [] { return add_penalty_kernel(); });
+            step.operand(from);
+            step.operand(to);
+            step.value(count);
+            step.value(run.scalar(n.l1));
+            step.value(run.scalar(n.l2));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_limit_column_norms& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, at = place(n.x)](const Run& run, Step& step) {
+            step.use(limit_column_norms_launch(x.columns, limits), [] { return limit_column_norms_kernel(); });
+            step.operand(at);
+            step.value(cl_ulong{x.rows(run.extents)});
+            step.value(cl_ulong{x.columns});
             step.value(run.scalar(n.max_norm));
         }};
     }
@@ -495,7 +640,332 @@ public:
         }};
     }
 
+    // A launch a step: product and gates of a step together (recurrent.cl), and for dh0 one more.
+    std::vector<Prepare> operator()(const hpc_recurrent_forward& n) {
+        const Value& gates = value(n.gates);
+        const cl_ulong units = value(n.w).count, width = value(n.w).columns, steps = gates.columns / width;
+        const cl_ulong block = padded(gates.rows(plan_.capacity) * units);
+        const bool state = cell_info(n.cell)->state != 0;
+        Place outputs[2] = {scratch(), scratch()}, states = scratch();
+        outputs[1].element += block;
+        states.element += 2 * block;
+        picked_ = describe_recurrent(steps);
+        std::vector<Prepare> list;
+        for (cl_ulong i = 0; i < steps; i++) {
+            const bool first = i == 0, final = i == steps - 1;
+            const cl_ulong t = n.reverse ? steps - 1 - i : i;
+            RecurrentStep what;
+            what.product = !first || n.h0;
+            what.bias = n.b != 0;
+            what.state = state && (!first || n.c0);
+            what.output = !n.last || final;
+            what.keep = n.previous != 0;
+            Place y = place(n.y), kept = place(n.kept), previous = place(n.previous), at = place(n.gates);
+            y.element += (n.last ? 0 : t * (value(n.y).columns / steps)) + n.y_offset;
+            kept.element += t * units;
+            previous.element += t * units;
+            at.element += t * width;
+            const Place from = first ? place(n.h0) : outputs[i % 2];
+            const Place to = final && n.hn ? place(n.hn) : outputs[(i + 1) % 2];
+            const Place state_from = first ? place(n.c0) : states, state_to = final && n.cn ? place(n.cn) : states;
+            list.push_back([=, &gates, limits = limits_, cell = n.cell, w = place(n.w), b = place(n.b), ldy = cl_ulong{value(n.y).columns}](
+                               const Run& run, Step& step) {
+                const cl_ulong rows = gates.rows(run.extents);
+                step.use(recurrent_launch(rows, units, limits), [&] { return recurrent_kernel(cell, true); });
+                for (const Place& operand : {at, w, b, from, to, state_from, state_to, y, kept, previous}) step.operand(operand);
+                for (const cl_ulong extent : {rows, units, steps, ldy}) step.value(extent);
+                step.value(what.bits());
+            });
+        }
+        return list;
+    }
+
+    std::vector<Prepare> operator()(const hpc_recurrent_backward& n) {
+        const Value& gates = value(n.gates);
+        const hpc_cell_info& cell = *cell_info(n.cell);
+        const cl_ulong units = value(n.w).count, width = value(n.w).columns, steps = gates.columns / width;
+        const cl_ulong block = padded(gates.rows(plan_.capacity) * units);
+        Place direct = scratch(), states = scratch();
+        states.element += block;
+        const ValueId side = n.hidden ? n.hidden : n.gates;  // whose gradients go on through the recurrent weights
+        picked_ = describe_recurrent(steps);
+        std::vector<Prepare> list;
+        // One turn more than there are steps: the last one finds dh0.
+        for (cl_ulong i = steps + 1; i-- > 0;) {
+            const bool end = i == 0, last = i == steps;
+            if (end && !n.dh0) break;
+            // Places of the step (number i - 1 in walking order), of the one after it, and of the state before.
+            auto at = [&](cl_ulong number) { return n.reverse ? steps - 1 - number : number; };
+            const cl_ulong t = end ? 0 : at(i - 1), next = last ? 0 : at(i);
+            RecurrentStep what;
+            what.product = !last;
+            what.output = !end && n.dy && (!n.last || last);
+            what.gradient = last && n.dhn;
+            what.state = last ? n.dcn != 0 : cell.state != 0;
+            what.before = cell.state && (i > 1 || n.c0);
+            what.end = end;
+            Place dy = place(n.dy), kept = place(n.kept), previous = place(n.previous), own = place(n.gates), hidden = place(n.hidden),
+                  after = place(side), before = i > 1 ? place(n.kept) : place(n.c0);
+            dy.element += (n.last || !n.dy ? 0 : t * (value(n.dy).columns / steps)) + n.dy_offset;
+            kept.element += t * units;
+            previous.element += t * units;
+            own.element += t * width;
+            hidden.element += t * width;
+            after.element += next * width;
+            if (i > 1) before.element += at(i - 2) * units;
+            const cl_ulong ldbefore = i > 1 ? steps * units : units;
+            const Place state_from = last ? place(n.dcn) : states, state_to = i == 1 && n.dc0 ? place(n.dc0) : states;
+            list.push_back([=, &gates, limits = limits_, kind = n.cell, w = place(n.w), dhn = place(n.dhn), dh0 = place(n.dh0),
+                            ldy = cl_ulong{n.dy ? value(n.dy).columns : 0}](const Run& run, Step& step) {
+                const cl_ulong rows = gates.rows(run.extents);
+                step.use(recurrent_launch(rows, units, limits), [&] { return recurrent_kernel(kind, false); });
+                for (const Place& operand : {own, w, after, dhn, direct, state_from, state_to, dy, kept, before, previous, hidden, dh0})
+                    step.operand(operand);
+                for (const cl_ulong extent : {rows, units, steps, ldy, ldbefore}) step.value(extent);
+                step.value(what.bits());
+            });
+        }
+        return list;
+    }
+
+    std::vector<Prepare> operator()(const hpc_batch_norm_forward& n) {
+        const Value& x = value(n.x);
+        const cl_ulong channels = value(n.statistics).columns, length = x.columns / channels;
+        const Place from = place(n.x), statistics = place(n.statistics), parts = scratch();
+        std::vector<Prepare> steps;
+        if (n.running_mean) {
+            steps.push_back([=, limits = limits_, n = n, mean = place(n.running_mean), variance = place(n.running_variance)](const Run&, Step& step) {
+                step.use(item_launch(channels, limits), [] { return running_statistics_kernel(); });
+                step.operand(mean);
+                step.operand(variance);
+                step.operand(statistics);
+                step.value(channels);
+                step.value(n.epsilon);
+            });
+        } else {
+            steps.push_back([=, &x, limits = limits_](const Run& run, Step& step) {
+                const cl_ulong rows = x.rows(run.extents);
+                const ColumnPlan plan = plan_channels(rows, channels, length, limits);
+                step.use(columns_launch(plan, limits), [] { return batch_moments_kernel(); });
+                step.operand(from);
+                step.operand(parts);
+                step.value(rows);
+                step.value(channels);
+                step.value(length);
+                step.value(cl_ulong{plan.block});
+                step.value(static_cast<cl_uint>(plan.lanes));
+            });
+            steps.push_back([=, &x, limits = limits_, n = n](const Run& run, Step& step) {
+                const cl_ulong rows = x.rows(run.extents), values = rows * length;
+                const double count = static_cast<double>(values);
+                step.use(item_launch(rows ? channels : 0, limits), [] { return batch_statistics_kernel(); });
+                step.operand(from);
+                step.operand(parts);
+                step.operand(statistics);
+                step.value(cl_ulong{plan_channels(rows, channels, length, limits).parts});
+                step.value(channels);
+                step.value(length);
+                step.value(values);
+                step.value(n.epsilon);
+                step.value(values > 1 ? static_cast<cl_float>(count / (count - 1)) : cl_float{1});
+            });
+        }
+        steps.push_back([=, &x, limits = limits_, weight = place(n.weight), bias = place(n.bias), y = place(n.y),
+                         what = static_cast<cl_uint>((n.weight ? 1 : 0) + (n.bias ? 2 : 0))](const Run& run, Step& step) {
+            const cl_ulong rows = x.rows(run.extents);
+            step.use(gather_launch(rows, x.columns, limits), [] { return batch_normalize_kernel(); });
+            step.operand(from);
+            step.operand(statistics);
+            step.operand(weight);
+            step.operand(bias);
+            step.operand(y);
+            step.value(rows);
+            step.value(channels);
+            step.value(length);
+            step.value(static_cast<cl_uint>(row_lanes(x.columns, limits)));
+            step.value(what);
+        });
+        return steps;
+    }
+
+    std::vector<Prepare> operator()(const hpc_batch_norm_backward& n) {
+        const Value& x = value(n.x);
+        const cl_ulong channels = value(n.statistics).columns, length = x.columns / channels;
+        const Place from = place(n.x), dy = place(n.dy), statistics = place(n.statistics), parts = scratch();
+        Place means = parts;
+        means.element += channels_scratch(x.rows(plan_.capacity), channels, length, limits_) / 4;
+        const bool has_means = n.dx && !n.constant_statistics;
+        std::vector<Prepare> steps;
+        if (n.dweight || n.dbias || has_means) {
+            steps.push_back([=, &x, limits = limits_](const Run& run, Step& step) {
+                channel_sums(step, from, dy, statistics, parts, x.rows(run.extents), channels, length, false, limits);
+            });
+            const cl_uint what = static_cast<cl_uint>((n.dbias ? 1 : 0) + (n.dweight ? 2 : 0) + (has_means ? 4 : 0));
+            steps.push_back([=, &x, limits = limits_, dbias = place(n.dbias), dweight = place(n.dweight)](const Run& run, Step& step) {
+                combine_channel_sums(step, parts, dbias, dweight, means, x.rows(run.extents), channels, length, what, limits);
+            });
+        }
+        if (n.dx)
+            steps.push_back([=, &x, limits = limits_, weight = place(n.weight), dx = place(n.dx),
+                             what = static_cast<cl_uint>((n.weight ? 1 : 0) + (has_means ? 2 : 0))](const Run& run, Step& step) {
+                const cl_ulong rows = x.rows(run.extents);
+                step.use(gather_launch(rows, x.columns, limits), [] { return batch_norm_gradient_kernel(); });
+                step.operand(from);
+                step.operand(dy);
+                step.operand(statistics);
+                step.operand(weight);
+                step.operand(means);
+                step.operand(dx);
+                step.value(rows);
+                step.value(channels);
+                step.value(length);
+                step.value(static_cast<cl_uint>(row_lanes(x.columns, limits)));
+                step.value(what);
+            });
+        return steps;
+    }
+
+    std::vector<Prepare> operator()(const hpc_batch_norm_update& n) {
+        const cl_ulong channels = value(n.statistics).columns;
+        return {[=, limits = limits_, n = n, statistics = place(n.statistics), mean = place(n.running_mean),
+                 variance = place(n.running_variance), batches = place(n.batches)](const Run& run, Step& step) {
+            step.use(one_group(limits), [] { return batch_norm_update_kernel(); });
+            step.operand(statistics);
+            step.operand(mean);
+            step.operand(variance);
+            step.operand(batches);
+            step.value(channels);
+            step.value(static_cast<cl_uint>(n.cumulative));
+            step.value(run.scalar(n.momentum));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_layer_norm_forward& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, from = place(n.x), weight = place(n.weight), bias = place(n.bias), y = place(n.y),
+                 statistics = place(n.statistics)](const Run& run, Step& step) {
+            const cl_ulong size = n.size, groups = x.elements(run.extents) / size;
+            step.use(layer_norm_launch(groups, size, limits), [&] { return layer_norm_forward_kernel(size, limits); });
+            step.operand(from);
+            step.operand(weight);
+            step.operand(bias);
+            step.operand(y);
+            step.operand(statistics);
+            step.value(groups);
+            step.value(size);
+            step.value(n.epsilon);
+            step.value(static_cast<cl_uint>((n.weight ? 1 : 0) + (n.bias ? 2 : 0)));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_layer_norm_backward& n) {
+        const Value& x = value(n.x);
+        const cl_ulong size = n.size;
+        const Place from = place(n.x), dy = place(n.dy), statistics = place(n.statistics), parts = scratch();
+        std::vector<Prepare> steps;
+        if (n.dx)
+            steps.push_back([=, &x, limits = limits_, n = n, weight = place(n.weight), dx = place(n.dx)](const Run& run, Step& step) {
+                const cl_ulong groups = x.elements(run.extents) / size;
+                step.use(layer_norm_launch(groups, size, limits), [&] { return layer_norm_gradient_kernel(size, limits); });
+                step.operand(from);
+                step.operand(dy);
+                step.operand(weight);
+                step.operand(statistics);
+                step.operand(dx);
+                step.value(groups);
+                step.value(size);
+                step.value(static_cast<cl_uint>(n.weight ? 1 : 0));
+            });
+        if (n.dweight || n.dbias) {
+            steps.push_back([=, &x, limits = limits_](const Run& run, Step& step) {
+                channel_sums(step, from, dy, statistics, parts, x.elements(run.extents) / size, size, 1, true, limits);
+            });
+            const cl_uint what = static_cast<cl_uint>((n.dbias ? 1 : 0) + (n.dweight ? 2 : 0));
+            steps.push_back([=, &x, limits = limits_, dbias = place(n.dbias), dweight = place(n.dweight)](const Run& run, Step& step) {
+                combine_channel_sums(step, parts, dbias, dweight, {}, x.elements(run.extents) / size, size, 1, what, limits);
+            });
+        }
+        return steps;
+    }
+
+    std::vector<Prepare> operator()(const hpc_embedding_forward& n) {
+        const Value& indices = value(n.indices);
+        const Value& table = value(n.table);
+        return {[=, &indices, &table, limits = limits_, from = place(n.table), at = place(n.indices), to = place(n.y)](const Run& run, Step& step) {
+            const cl_ulong places = indices.elements(run.extents), dimension = table.columns;
+            step.use(gather_launch(places, dimension, limits), [] { return embedding_forward_kernel(); });
+            step.operand(from);
+            step.operand(at);
+            step.operand(to);
+            step.value(cl_ulong{table.count});
+            step.value(places);
+            step.value(dimension);
+            step.value(static_cast<cl_uint>(row_lanes(dimension, limits)));
+            step.value(static_cast<cl_uint>(indices.dtype == HPC_INT32));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_embedding_backward& n) {
+        const Value& indices = value(n.indices);
+        const Value& dtable = value(n.dtable);
+        const Place at = place(n.indices), dy = place(n.dy), to = place(n.dtable);
+        return {[=, &indices, &dtable, limits = limits_](const Run& run, Step& step) {
+                    const cl_ulong count = dtable.elements(run.extents);
+                    step.use(flat_launch(indices.elements(run.extents) ? count : 0, limits), [] { return fill_kernel(); });
+                    step.operand(to);
+                    step.value(count);
+                    step.value(cl_float{0});
+                },
+                [=, &indices, &dtable, limits = limits_, n = n](const Run& run, Step& step) {
+                    const cl_ulong places = indices.elements(run.extents);
+                    step.use({places, limits.group}, [] { return embedding_backward_kernel(); });
+                    step.operand(at);
+                    step.operand(dy);
+                    step.operand(to);
+                    step.value(cl_ulong{dtable.count});
+                    step.value(places);
+                    step.value(cl_ulong{dtable.columns});
+                    step.value(cl_int{n.padding});
+                    step.value(static_cast<cl_uint>(indices.dtype == HPC_INT32));
+                }};
+    }
+
 private:
+    static std::string describe_recurrent(cl_ulong steps) {
+        std::string text = std::to_string(steps);
+        text += " launches, one a step";
+        return text;
+    }
+
+    static void channel_sums(Step& step, const Place& x, const Place& dy, const Place& statistics, const Place& parts, cl_ulong rows,
+                             cl_ulong channels, cl_ulong length, bool by_row, const Limits& limits) {
+        const ColumnPlan plan = plan_channels(rows, channels, length, limits);
+        step.use(columns_launch(plan, limits), [] { return channel_sums_kernel(); });
+        step.operand(x);
+        step.operand(dy);
+        step.operand(statistics);
+        step.operand(parts);
+        step.value(rows);
+        step.value(channels);
+        step.value(length);
+        step.value(cl_ulong{plan.block});
+        step.value(static_cast<cl_uint>(plan.lanes));
+        step.value(static_cast<cl_uint>(by_row));
+    }
+
+    static void combine_channel_sums(Step& step, const Place& parts, const Place& first, const Place& second, const Place& means,
+                                     cl_ulong rows, cl_ulong channels, cl_ulong length, cl_uint what, const Limits& limits) {
+        step.use(item_launch(rows ? channels : 0, limits), [] { return combine_channel_sums_kernel(); });
+        step.operand(parts);
+        step.operand(first);
+        step.operand(second);
+        step.operand(means);
+        step.value(cl_ulong{plan_channels(rows, channels, length, limits).parts});
+        step.value(channels);
+        step.value(cl_ulong{rows * length});
+        step.value(what);
+    }
+
     const Value& value(ValueId id) const { return plan_.value(id); }
     // No place for id 0: an operand that the kernel does not have.
     Place place(ValueId id) const {
@@ -506,6 +976,28 @@ private:
     Place scratch() const {
         if (!plan_.workspace) return {};
         return {static_cast<const OpenClBuffer&>(*plan_.workspace).memory(), plan_.scratch[node_] / 4};
+    }
+
+    // A norm that is not the Euclidean one: a pass over the elements, and one over its partial results.
+    std::vector<Prepare> other_norm(const hpc_norm& n, const char* pass, const char* end) {
+        const Value& x = value(n.x);
+        const Place from = place(n.x), norm = place(n.norm), partials = scratch();
+        return {[=, &x, limits = limits_, order = n.order](const Run& run, Step& step) {
+                    const cl_ulong count = x.elements(run.extents);
+                    step.use(sum_of_squares_launch(count, limits), [&] { return other_norm_kernel(pass); });
+                    step.operand(from);
+                    step.operand(partials);
+                    step.operand(norm);
+                    step.value(count);
+                    step.value(order);
+                },
+                [=, &x, limits = limits_, order = n.order](const Run& run, Step& step) {
+                    step.use(one_group(limits), [&] { return other_norm_kernel(end); });
+                    step.operand(partials);
+                    step.operand(norm);
+                    step.value(cl_ulong{sum_of_squares_launch(x.elements(run.extents), limits).groups});
+                    step.value(order);
+                }};
     }
 
     static void extents(Step& step, cl_ulong m, cl_ulong n, cl_ulong k, cl_ulong split_k) {
@@ -536,26 +1028,28 @@ private:
     }
 
     static void combine_losses(Step& step, const Place& partials, cl_ulong parts, cl_ulong rows, cl_ulong divisor, cl_float weight,
-                               const Limits& limits) {
+                               bool counts_rows, bool weighs, const Limits& limits) {
         step.use(one_group(limits), [] { return combine_losses_kernel(); });
         step.operand(partials);
         step.value(parts);
         step.value(rows);
         step.value(divisor);
         step.value(weight);
+        step.value(cl_uint{counts_rows});
+        step.value(cl_uint{weighs});
     }
 
-    // C[rows x width] = A B or A B^T with its epilogue, and what is left of column sums.
-    std::vector<Prepare> product(Form form, const Value& c_value, cl_ulong k, ValueId a_id, ValueId b_id, ValueId c_id, ValueId bias_id,
+    // C[m x width] = A B or A B^T with its epilogue, and what is left of column sums; m is as many rows of `width` as C's value
+    // holds.
+    std::vector<Prepare> product(Form form, const Value& c_value, cl_ulong width, cl_ulong k, ValueId a_id, ValueId b_id, ValueId c_id, ValueId bias_id,
                                  const FusedActivation& activation, const Epilogue& epilogue, ValueId sums_id) {
-        const cl_ulong width = c_value.columns;
         const Place a = place(a_id), b = place(b_id), c = place(c_id), bias = place(bias_id), kept = place(activation.kept),
                     sums = place(sums_id), parts = scratch();
         const float alpha = activation.alpha, beta = activation.beta;
-        picked_ = describe_product(plan_gemm(form, c_value.rows(plan_.capacity), width, k, limits_));
+        picked_ = describe_product(plan_gemm(form, c_value.elements(plan_.capacity) / width, width, k, limits_));
         std::vector<Prepare> steps;
         steps.push_back([=, &c_value, limits = limits_](const Run& run, Step& step) {
-            const cl_ulong m = c_value.rows(run.extents);
+            const cl_ulong m = c_value.elements(run.extents) / width;
             const GemmPlan plan = plan_gemm(form, m, width, k, limits);
             step.use(gemm_launch(plan, limits), [&] { return gemm_kernel(form, plan, epilogue); });
             step.operand(a);
@@ -570,7 +1064,7 @@ private:
         });
         if (epilogue.sums)
             steps.push_back([=, &c_value, limits = limits_](const Run& run, Step& step) {
-                const GemmPlan plan = plan_gemm(form, c_value.rows(run.extents), width, k, limits);
+                const GemmPlan plan = plan_gemm(form, c_value.elements(run.extents) / width, width, k, limits);
                 combine(step, plan.row_tiles, width, parts, sums, limits);
             });
         return steps;
@@ -582,6 +1076,18 @@ private:
                            std::to_string(plan.tile->tile_m) + " x " + std::to_string(plan.tile->tile_n);
         if (plan.splits > 1) text += ", rows in " + std::to_string(plan.splits) + " parts";
         return text;
+    }
+
+    // A pass over whole rows of a value: operands, rows, columns.
+    std::vector<Prepare> row_pass(ValueId id, std::vector<Place> places, const Kernel& kernel) {
+        const Value& v = value(id);
+        return {[=, &v, limits = limits_](const Run& run, Step& step) {
+            const cl_ulong rows = v.rows(run.extents), width = v.columns;
+            step.use(softmax_launch(rows, width, limits), [&] { return kernel; });
+            for (const Place& operand : places) step.operand(operand);
+            step.value(rows);
+            step.value(width);
+        }};
     }
 
     // An elementwise pass with one number; y_id 0: over x alone.
@@ -615,7 +1121,8 @@ public:
             bool guarded = false;
             for (const Operand& operand : operands(plan.nodes[i].payload)) {
                 const int32_t kind = plan.value(operand.value).kind;
-                if (operand.writes() && (kind == HPC_VALUE_PARAMETER || kind == HPC_VALUE_OPTIMIZER_STATE)) guarded = true;
+                if (operand.writes() && (kind == HPC_VALUE_PARAMETER || kind == HPC_VALUE_OPTIMIZER_STATE || kind == HPC_VALUE_PERSISTENT))
+                    guarded = true;
             }
             std::string picked;
             for (Prepare& prepare : lowering.lower(i, picked)) add(i, guarded, std::move(prepare));
@@ -662,6 +1169,7 @@ public:
         const bool fp64 = device_->limits().fp64;
         out = {};
         out.loss = read_sum(found.loss, fp64);
+        out.weight = read_sum(found.weight, fp64);
         out.gradient_norm = read_sum(found.gradient_norm, fp64);
         out.rows = found.rows;
         out.correct = found.correct;

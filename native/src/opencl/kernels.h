@@ -114,14 +114,20 @@ inline constexpr Source kGemvSource{
 inline constexpr Source kActivationSource{
     "activation",
     {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/activation.cl"}};
+inline constexpr Source kPReluSource{"prelu", {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/prelu.cl"}};
 inline constexpr Source kElementwiseSource{"elementwise", {HPC_BASE, "opencl/kernels/elementwise.cl"}};
-inline constexpr Source kRandomSource{"random", {HPC_FORMULAS, "opencl/kernels/random.cl"}};
+inline constexpr Source kRandomSource{"random", {HPC_FORMULAS, "opencl/kernels/philox.cl", "opencl/kernels/random.cl"}};
 inline constexpr Source kGatherSource{"gather", {HPC_BASE, "opencl/kernels/gather.cl"}};
 inline constexpr Source kSoftmaxSource{"softmax", {HPC_FORMULAS, "opencl/kernels/softmax.cl"}};
 inline constexpr Source kCrossEntropySource{"cross_entropy", {HPC_FORMULAS, "opencl/kernels/cross_entropy.cl"}};
 inline constexpr Source kLossSource{"loss", {HPC_FORMULAS, "formulas/losses.h", "opencl/kernels/loss.cl"}};
 inline constexpr Source kReduceSource{"reduce", {HPC_BASE, "opencl/kernels/reduce.cl"}};
-inline constexpr Source kUpdateSource{"update", {HPC_FORMULAS, "formulas/rules.h", "opencl/kernels/update.cl"}};
+inline constexpr Source kUpdateSource{
+    "update", {HPC_FORMULAS, "formulas/rules.h", "opencl/kernels/philox.cl", "opencl/kernels/update.cl"}};
+inline constexpr Source kRecurrentSource{"recurrent", {HPC_FORMULAS, "formulas/cells.h", "opencl/kernels/recurrent.cl"}};
+inline constexpr Source kNormalizationSource{
+    "normalization", {HPC_FORMULAS, "formulas/normalization.h", "opencl/kernels/normalization.cl"}};
+inline constexpr Source kEmbeddingSource{"embedding", {HPC_FORMULAS, "opencl/kernels/embedding.cl"}};
 #undef HPC_FORMULAS
 #undef HPC_BASE
 
@@ -337,6 +343,27 @@ inline Kernel activation_backward_sums_kernel(int32_t activation, bool kept) {
     return {&kActivationSource, activation_options(activation) + define("HPC_KEPT", kept), "activation_backward_sums"};
 }
 
+// ---- PReLU (prelu.cl): columns_launch(plan_columns(rows, columns)) ----------------------------------------------------
+
+// Arguments: metrics, guard, x, slope, y; rows, columns, block (ulong); lanes (uint). `shared`: one slope for all columns.
+inline Kernel prelu_forward_kernel(bool shared) { return {&kPReluSource, define("HPC_SHARED", shared), "prelu_forward"}; }
+// Arguments: metrics, guard, x, slope, dy, dx, dslope, sums; rows, columns, block (ulong); lanes (uint).
+//   dslope  [parts][columns]: scratch if shared or parts > 1, then column_sums makes the slope's gradient of it: with
+//           plan_combine(parts, columns), or, shared, with plan_combine(parts * columns, 1)
+//   sums    as for column_sums
+inline Kernel prelu_backward_kernel(bool shared, bool dx, bool dslope, bool sums) {
+    return {&kPReluSource,
+            define("HPC_SHARED", shared) + define("HPC_DX", dx) + define("HPC_DSLOPE", dslope) + define("HPC_SUMS", sums),
+            "prelu_backward"};
+}
+// Scratch: the slope's parts, then (at prelu_sums_offset) those of the sums; for rows and anything below.
+inline uint64_t prelu_sums_offset(uint64_t rows, uint64_t columns, bool dslope, const Limits& limits) {
+    return dslope ? padded(plan_columns(rows, columns, limits).parts * columns) * 4 : 0;
+}
+inline uint64_t prelu_scratch(uint64_t rows, uint64_t columns, bool dslope, bool sums, const Limits& limits) {
+    return prelu_sums_offset(rows, columns, dslope, limits) + (sums ? columns_scratch(rows, columns, limits) : 0);
+}
+
 // ---- Elementwise (elementwise.cl), random numbers (random.cl): flat_launch(count) -----------------------------------
 
 // x *= factor.                 Arguments: metrics, guard, x; count; factor (float).
@@ -347,6 +374,10 @@ inline Kernel add_scaled_kernel() { return {&kElementwiseSource, "", "add_scaled
 inline Kernel fill_kernel() { return {&kElementwiseSource, "", "fill"}; }
 // x *= min(1, max_norm / (norm + 1e-6)).  Arguments: metrics, guard, x, norm; count; max_norm (float).
 inline Kernel clip_by_norm_kernel() { return {&kElementwiseSource, "", "clip_by_norm"}; }
+// x = min(max(x, -limit), limit).  Arguments: metrics, guard, x; count; limit (float).
+inline Kernel clip_by_value_kernel() { return {&kElementwiseSource, "", "clip_by_value"}; }
+// y += l1 sign(x) + l2 x.  Arguments: metrics, guard, x, y; count; l1, l2 (float).
+inline Kernel add_penalty_kernel() { return {&kElementwiseSource, "", "add_penalty"}; }
 // Arguments: metrics, guard, x; count, seed, stream (ulong); low, high (float).
 inline Kernel philox_uniform_kernel() { return {&kRandomSource, "", "philox_uniform"}; }
 // Arguments: metrics, guard, x, y; count, seed, stream (ulong); rate (float).
@@ -385,12 +416,27 @@ inline Kernel softmax_kernel(uint64_t columns, const Limits& limits) {
 inline Launch softmax_launch(uint64_t rows, uint64_t columns, const Limits& limits) {
     return gather_launch(rows, columns, limits);
 }
+// Arguments: metrics, guard, x, y; rows, columns (ulong). Launch: softmax_launch.
+inline Kernel log_softmax_kernel(uint64_t columns, const Limits& limits) {
+    return {&kSoftmaxSource, define("HPC_ROW_LANES", row_lanes(columns, limits)), "log_softmax"};
+}
+// Arguments: metrics, guard, y, dy, dx; rows, columns (ulong). Launch: softmax_launch.
+inline Kernel softmax_backward_kernel(uint64_t columns, const Limits& limits) {
+    return {&kSoftmaxSource, define("HPC_ROW_LANES", row_lanes(columns, limits)), "softmax_backward"};
+}
+inline Kernel log_softmax_backward_kernel(uint64_t columns, const Limits& limits) {
+    return {&kSoftmaxSource, define("HPC_ROW_LANES", row_lanes(columns, limits)), "log_softmax_backward"};
+}
 
 struct CrossEntropy {
     bool labels;     // HPC_LABELS: int32 [rows], else float [rows x classes]
     bool adds_loss;  // HPC_ADDS_LOSS
     bool gradient;   // HPC_GRADIENT
     bool sums;       // HPC_SUMS: column sums of the gradient
+    int32_t loss = HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY;  // HPC_CLASS_LOSS
+    // HPC_MIXED, with more arguments: class weights (HPC_CLASS_WEIGHTS), a label that does not count (HPC_IGNORES), alpha
+    // and beta; HPC_WEIGHS: the mean is over the weights of the labels, which label_weights added up before.
+    bool mixed = false, class_weights = false, ignores = false, weighs = false;
 };
 // Rows of a work-group.
 inline uint64_t cross_entropy_block(uint64_t classes, const Limits& limits) {
@@ -400,15 +446,23 @@ inline uint64_t cross_entropy_parts(uint64_t rows, uint64_t classes, const Limit
     return blocks_of(rows, cross_entropy_block(classes, limits));
 }
 // Arguments: metrics, guard, logits, target, gradient, sums, partials; rows, classes, block (ulong); scale (float, see
-// loss_scale: multiplies the gradient).
+// loss_scale: multiplies the gradient); if mixed also class_weights, share (operands), ignored (int), alpha, beta.
 //   sums      [parts][classes]: scratch if parts > 1, then column_sums with plan_combine; else the sums themselves
 //   partials  scratch, loss_partial[parts]; read by combine_losses, which follows if adds_loss
+//   share     scratch, one float: what label_weights wrote, if it was launched
+inline std::string cross_entropy_options(uint64_t classes, const CrossEntropy& what, const Limits& limits) {
+    return define("HPC_ROW_LANES", row_lanes(classes, limits)) + define("HPC_LABELS", what.labels) +
+           define("HPC_ADDS_LOSS", what.adds_loss) + define("HPC_GRADIENT", what.gradient) + define("HPC_SUMS", what.sums) +
+           define("HPC_CLASS_LOSS", static_cast<uint64_t>(what.loss)) + define("HPC_MIXED", what.mixed) +
+           define("HPC_CLASS_WEIGHTS", what.class_weights) + define("HPC_IGNORES", what.ignores) + define("HPC_WEIGHS", what.weighs);
+}
 inline Kernel cross_entropy_kernel(uint64_t classes, const CrossEntropy& what, const Limits& limits) {
-    return {&kCrossEntropySource,
-            define("HPC_ROW_LANES", row_lanes(classes, limits)) + define("HPC_LABELS", what.labels) +
-                define("HPC_ADDS_LOSS", what.adds_loss) + define("HPC_GRADIENT", what.gradient) +
-                define("HPC_SUMS", what.sums),
-            "cross_entropy"};
+    return {&kCrossEntropySource, cross_entropy_options(classes, what, limits), "cross_entropy"};
+}
+// Goes before it if what.weighs. Launch: one_group.
+// Arguments: metrics, guard, labels, class_weights, share; rows, classes (ulong); ignored (int).
+inline Kernel label_weights_kernel(uint64_t classes, const CrossEntropy& what, const Limits& limits) {
+    return {&kCrossEntropySource, cross_entropy_options(classes, what, limits), "label_weights"};
 }
 inline Launch cross_entropy_launch(uint64_t rows, uint64_t classes, const Limits& limits) {
     return {cross_entropy_parts(rows, classes, limits), limits.group};
@@ -421,21 +475,24 @@ inline uint64_t cross_entropy_scratch(uint64_t rows, uint64_t classes, bool sums
     return cross_entropy_sums_offset(rows, classes, limits) +
            (sums ? cross_entropy_parts(rows, classes, limits) * classes * 4 : 0);
 }
+// With what.weighs the scratch begins with the share; all the rest lies this many bytes behind it.
+inline constexpr uint64_t kShareBytes = 64;
 
 // ---- Elementwise losses (loss.cl) -----------------------------------------------------------------------------------
 
 // What multiplies the gradient: `count` is the number of rows (cross-entropy) or elements that a mean is taken over.
 inline float loss_scale(int32_t reduction, float weight, uint64_t count) {
-    return reduction == HPC_REDUCTION_MEAN ? weight / static_cast<float>(static_cast<int64_t>(count)) : weight;
+    return reduction == HPC_REDUCTION_SUM ? weight : weight / static_cast<float>(static_cast<int64_t>(count));
 }
 inline uint64_t reduction_block(const Limits& limits) { return limits.group * kReductionVectors * 4; }
 
-// Arguments: metrics, guard, prediction, target, gradient, partials; count (ulong); scale, alpha, beta.
+// Arguments: metrics, guard, prediction, target, gradient, partials; count (ulong); scale, alpha, beta; with weights or
+// alphas also weights, alphas (operands), columns (ulong).
 //   partials  scratch, loss_partial[groups of the launch]; read by combine_losses, which follows if adds_loss
-inline Kernel loss_kernel(int32_t loss, bool adds_loss, bool gradient) {
+inline Kernel loss_kernel(int32_t loss, bool adds_loss, bool gradient, bool weights = false, bool alphas = false) {
     return {&kLossSource,
             formula("HPC_LOSS", loss_info(loss)->name) + define("HPC_ADDS_LOSS", adds_loss) +
-                define("HPC_GRADIENT", gradient),
+                define("HPC_GRADIENT", gradient) + define("HPC_WEIGHTS", weights) + define("HPC_ALPHAS", alphas),
             "elementwise_loss"};
 }
 inline Launch loss_launch(uint64_t count, const Limits& limits) {
@@ -450,7 +507,8 @@ inline uint64_t loss_scratch(uint64_t count, const Limits& limits) {
 inline Launch one_group(const Limits& limits) { return {1, limits.group}; }
 
 // Adds the partial losses to the metrics, and sets flags. Launch: one_group.
-// Arguments: metrics, guard, partials; parts, rows, divisor (ulong); weight (float).
+// Arguments: metrics, guard, partials; parts, rows, divisor (ulong); weight (float); counts_rows, weighs (uint, 0 or 1:
+// rows and weight of the metrics are the sums of the parts', else `rows`).
 //   divisor   the columns for an elementwise loss with HPC_REDUCTION_MEAN, else 1
 inline Kernel combine_losses_kernel() { return {&kReduceSource, "", "combine_losses"}; }
 
@@ -462,6 +520,21 @@ inline Launch sum_of_squares_launch(uint64_t count, const Limits& limits) {
 inline uint64_t norm_scratch(uint64_t count, const Limits& limits) {
     return sum_of_squares_launch(count, limits).groups * sizeof(norm_partial);
 }
+// The same of other norms. Arguments: metrics, guard, x, partials, norm (the unit of sum_of_powers); count (ulong); order (float).
+inline Kernel other_norm_kernel(const char* entry) { return {&kReduceSource, "", entry}; }
+// They are followed by norm_of_magnitudes, norm_of_largest or norm_of_powers. Launch: one_group.
+// Arguments: metrics, guard, partials, norm; parts (ulong); order (float).
+
+// Columns of x[rows x columns] limited to a norm: a work-group has kNormColumns columns side by side.
+// Arguments: metrics, guard, x; rows, columns (ulong); max_norm (float).
+inline constexpr uint64_t kNormColumns = 16;
+inline Kernel limit_column_norms_kernel() {
+    return {&kReduceSource, define("HPC_NORM_COLUMNS", kNormColumns), "limit_column_norms"};
+}
+inline Launch limit_column_norms_launch(uint64_t columns, const Limits& limits) {
+    return {blocks_of(columns, kNormColumns), limits.group};
+}
+
 // Follows sum_of_squares: norm[0] and metrics.gradient_norm. Launch: one_group.
 // Arguments: metrics, guard, partials, norm; parts (ulong).
 inline Kernel norm_kernel() { return {&kReduceSource, "", "norm"}; }
@@ -473,13 +546,119 @@ inline Kernel end_run_kernel() { return {&kReduceSource, "", "end_run"}; }
 // ---- Updates (update.cl): flat_launch(count) ------------------------------------------------------------------------
 
 // Arguments: metrics, guard (1), parameters, gradients, state 0, state 1, state 2, state 3; count (ulong); h0
-// (cl_float8), h1 (cl_float4): the 12 floats that prepare_rule(rule) makes, as they lie in UpdateElements::h.
-inline Kernel update_kernel(int32_t rule) {
+// (cl_float8), h1 (cl_float4): the 12 floats that prepare_rule(rule) makes, as they lie in UpdateElements::h; where it drops
+// learning rates: seed, stream (ulong), drop_rate (float).
+inline Kernel update_kernel(int32_t rule, bool drops = false) {
     const hpc_rule_info* info = rule_info(rule);
     return {&kUpdateSource,
             std::string(" -DHPC_RULE_UPDATE=") + info->name + "_update" +
-                define("HPC_STATES", static_cast<uint64_t>(info->state_count)),
+                define("HPC_STATES", static_cast<uint64_t>(info->state_count)) + define("HPC_DROPS", static_cast<uint64_t>(drops)),
             "update"};
 }
+
+// ---- Recurrent layers (recurrent.cl) ---------------------------------------------------------------------------------
+
+// One step of all rows and units, with the product before it. Matrices of all steps are [rows x (steps ...)] and given from
+// the step's own columns on; ld.. are their rows' lengths. Operands that the bits leave out get any place.
+struct RecurrentStep {
+    bool product = false;   // 1: there is a step before (backward: after) this one, or h0
+    bool bias = false;      // 2
+    bool state = false;     // 4: state_from is there; else zeros
+    bool output = false;    // 8: y is written (backward: dy is read)
+    bool keep = false;      // 16: gates, kept and previous are written
+    bool gradient = false;  // 32: dhn is there
+    bool before = false;    // 64: the state before the step is there; else zeros
+    bool end = false;       // 128: no step any more: dh0
+    cl_uint bits() const {
+        return static_cast<cl_uint>(product | bias << 1 | state << 2 | output << 3 | keep << 4 | gradient << 5 | before << 6 | end << 7);
+    }
+};
+
+// Columns (units) of a work-group, and the depth of a block in local memory; its rows are as many as there are work-items for.
+inline constexpr uint64_t kRecurrentTile = 16;  // HPC_RECURRENT_TILE
+
+// Arguments of "recurrent_forward": metrics, guard, gates, w, bias, from, to, state_from, state_to, y, kept, previous; rows,
+// units, steps, ldy (ulong); bits (uint). `from` and `to` are the outputs before and after the step, [rows x units].
+// Of "recurrent_backward": metrics, guard, gates, w, after, dhn, direct, state_from, state_to, dy, kept, before, previous,
+// hidden, dh0; rows, units, steps, ldy, ldbefore (ulong); bits (uint). `after` has the gradients of h w + b in the step after.
+inline Kernel recurrent_kernel(int32_t cell, bool forward) {
+    const hpc_cell_info* info = cell_info(cell);
+    std::string options = " -DHPC_CELL_FORWARD=";
+    options += info->name;
+    options += "_forward -DHPC_CELL_BACKWARD=";
+    options += info->name;
+    options += "_backward";
+    options += define("HPC_GATES", static_cast<uint64_t>(info->gates)) + define("HPC_STATE", static_cast<uint64_t>(info->state)) +
+               define("HPC_CELL_KEEPS", static_cast<uint64_t>(info->kept)) + define("HPC_DIRECT", static_cast<uint64_t>(info->direct)) +
+               define("HPC_RECURRENT_TILE", kRecurrentTile);
+    return {&kRecurrentSource, options, forward ? "recurrent_forward" : "recurrent_backward"};
+}
+inline Launch recurrent_launch(uint64_t rows, uint64_t units, const Limits& limits) {
+    return {blocks_of(rows, limits.group / kRecurrentTile) * blocks_of(units, kRecurrentTile), limits.group};
+}
+// Two outputs and the states; or what reaches h directly, and the states.
+inline uint64_t recurrent_scratch(uint64_t rows, uint64_t units) { return 3 * padded(rows * units) * 4; }
+
+// ---- Normalization (normalization.cl) -------------------------------------------------------------------------------
+
+// Sums by channel of rows [channels, length]: as column sums are planned where length is 1, else a channel has a work-group.
+inline ColumnPlan plan_channels(uint64_t rows, uint64_t channels, uint64_t length, const Limits& limits) {
+    ColumnPlan plan;
+    plan.lanes = length > 1 ? 1 : std::min({power_of_two_from(channels), kColumnLanes, limits.group});
+    plan.column_groups = blocks_of(channels, plan.lanes);
+    plan.block = limits.group / plan.lanes * kColumnSumRows;
+    plan.parts = blocks_of(rows * length, plan.block);
+    return plan;
+}
+// Partial sums, [parts][2][channels] of 8 bytes; for rows and anything below.
+inline uint64_t channels_scratch(uint64_t rows, uint64_t channels, uint64_t length, const Limits& limits) {
+    return plan_channels(rows, channels, length, limits).parts * 2 * channels * 8;
+}
+// Arguments: metrics, guard, x, parts; rows, channels, length, block (ulong); lanes (uint). Launch: columns_launch.
+inline Kernel batch_moments_kernel() { return {&kNormalizationSource, "", "batch_moments"}; }
+// Arguments: metrics, guard, x, dy, statistics, parts; rows, channels, length, block (ulong); lanes, by_row (uint). Launch:
+// columns_launch.
+inline Kernel channel_sums_kernel() { return {&kNormalizationSource, "", "channel_sums"}; }
+
+// A work-item per element of `count`.
+inline Launch item_launch(uint64_t count, const Limits& limits) { return {blocks_of(count, limits.group), limits.group}; }
+// Arguments: metrics, guard, x, parts, statistics; parts' count, channels, length, values (ulong); epsilon, unbias (float).
+// Launch: item_launch(channels).
+inline Kernel batch_statistics_kernel() { return {&kNormalizationSource, "", "batch_statistics"}; }
+// Arguments: metrics, guard, mean, variance, statistics; channels (ulong); epsilon. Launch: item_launch(channels).
+inline Kernel running_statistics_kernel() { return {&kNormalizationSource, "", "running_statistics"}; }
+// Arguments: metrics, guard, parts, first, second, means; parts' count, channels, values (ulong); what (uint). Launch:
+// item_launch(channels).
+inline Kernel combine_channel_sums_kernel() { return {&kNormalizationSource, "", "combine_channel_sums"}; }
+// Arguments: metrics, guard, x, statistics, weight, bias, y; rows, channels, length (ulong); lanes, what (uint). Launch:
+// gather_launch(rows, channels * length).
+inline Kernel batch_normalize_kernel() { return {&kNormalizationSource, "", "batch_normalize"}; }
+// Arguments: metrics, guard, x, dy, statistics, weight, means, dx; rows, channels, length (ulong); lanes, what (uint). Launch:
+// gather_launch(rows, channels * length).
+inline Kernel batch_norm_gradient_kernel() { return {&kNormalizationSource, "", "batch_norm_gradient"}; }
+// Arguments: metrics, guard, statistics, mean, variance, batches; channels (ulong); cumulative (uint); momentum. Launch: one_group.
+inline Kernel batch_norm_update_kernel() { return {&kNormalizationSource, "", "batch_norm_update"}; }
+// Work-items that share a group.
+inline uint64_t layer_norm_lanes(uint64_t size, const Limits& limits) { return std::min<uint64_t>(row_lanes(size, limits), 32); }
+inline Launch layer_norm_launch(uint64_t groups, uint64_t size, const Limits& limits) {
+    return {blocks_of(groups, limits.group / layer_norm_lanes(size, limits)), limits.group};
+}
+// Arguments: metrics, guard, x, weight, bias, y, statistics; groups, size (ulong); epsilon; what (uint). Launch: layer_norm_launch.
+inline Kernel layer_norm_forward_kernel(uint64_t size, const Limits& limits) {
+    return {&kNormalizationSource, define("HPC_ROW_LANES", layer_norm_lanes(size, limits)), "layer_norm_forward"};
+}
+// Arguments: metrics, guard, x, dy, weight, statistics, dx; groups, size (ulong); what (uint). Launch: layer_norm_launch.
+inline Kernel layer_norm_gradient_kernel(uint64_t size, const Limits& limits) {
+    return {&kNormalizationSource, define("HPC_ROW_LANES", layer_norm_lanes(size, limits)), "layer_norm_gradient"};
+}
+
+// ---- Embedding (embedding.cl) ---------------------------------------------------------------------------------------
+
+// Arguments: metrics, guard, table, indices, y; table_rows, places, dimension (ulong); lanes, whole (uint). Launch:
+// gather_launch(places, dimension).
+inline Kernel embedding_forward_kernel() { return {&kEmbeddingSource, "", "embedding_forward"}; }
+// Arguments: metrics, guard, indices, dy, dtable; table_rows, places, dimension (ulong); padding (int); whole (uint). Launch: a work-group
+// for each place.
+inline Kernel embedding_backward_kernel() { return {&kEmbeddingSource, "", "embedding_backward"}; }
 
 }  // namespace hpc::opencl

@@ -27,7 +27,7 @@ public:
     // The program of this source and these options behind the common ones; builds it where it must.
     cl_program get(const Source& source, const std::string& options);
 
-    // "cache: /home/x/.cache/hpcnet, 12 programs read, 1 built".
+    // "cache: FOLDER, 12 kernel programs read, 1 built".
     std::string describe() const;
 
 private:

@@ -7,7 +7,7 @@
 //   dense_forward         + activation_forward   -> y = f(x w + b), with the kept derivative
 //   dense_backward_input  + activation_backward  -> dx = f' * (dy w^T)
 //   loss forward          + loss backward        -> one pass
-//   {dense_backward_input, activation_backward, softmax_cross_entropy} + column_sums of what it writes
+//   {dense_backward_input, activation_backward, prelu_backward, class loss} + column_sums of what it writes
 //
 // Whatever does not match stays as it was recorded.
 #include <algorithm>
@@ -102,7 +102,9 @@ private:
             }
         } else if (const auto* column_sums = as<hpc_column_sums>(j)) {
             const ValueId x = column_sums->x;
-            if (const auto* dense = as<DenseBackwardInputNode>(i); dense && dense->dx == x && !dense->sums && can_move(i, j, x)) {
+            if (const auto* dense = as<DenseBackwardInputNode>(i); dense && dense->dx == x && !dense->sums &&
+                                                                  values_[column_sums->y - 1].columns == values_[dense->w - 1].count &&
+                                                                  can_move(i, j, x)) {
                 DenseBackwardInputNode merged = *dense;
                 merged.sums = column_sums->y;
                 return merged;
@@ -112,9 +114,15 @@ private:
                 merged.sums = column_sums->y;
                 return merged;
             }
-            if (const auto* loss = as<SoftmaxCrossEntropyNode>(i);
-                loss && loss->gradient == x && !loss->sums && can_move(i, j, x)) {
-                SoftmaxCrossEntropyNode merged = *loss;
+            if (const auto* prelu = as<PReluBackwardNode>(i);
+                prelu && prelu->dx == x && !prelu->sums && values_[column_sums->y - 1].columns == values_[x - 1].columns && can_move(i, j, x)) {
+                PReluBackwardNode merged = *prelu;
+                merged.sums = column_sums->y;
+                return merged;
+            }
+            if (const auto* loss = as<ClassLossNode>(i);
+                loss && loss->gradient == x && !loss->sums && values_[column_sums->y - 1].columns == values_[x - 1].columns && can_move(i, j, x)) {
+                ClassLossNode merged = *loss;
                 merged.sums = column_sums->y;
                 return merged;
             }
@@ -123,19 +131,18 @@ private:
             if (forward && !forward->gradient && forward->loss == loss_backward->loss && forward->reduction == loss_backward->reduction &&
                 forward->prediction == loss_backward->prediction && forward->target == loss_backward->target &&
                 forward->alpha == loss_backward->alpha && forward->beta == loss_backward->beta &&
+                forward->weights == loss_backward->weights && forward->alphas == loss_backward->alphas &&
                 same(forward->weight, loss_backward->weight) && can_move(i, j, 0)) {
                 LossNode merged = *forward;
                 merged.gradient = loss_backward->gradient;
                 return merged;
             }
-        } else if (const auto* xent_backward = as<SoftmaxCrossEntropyNode>(j); xent_backward && xent_backward->gradient) {
-            const auto* forward = as<SoftmaxCrossEntropyNode>(i);
-            if (forward && !forward->gradient && forward->reduction == xent_backward->reduction &&
-                forward->logits == xent_backward->logits && forward->target == xent_backward->target &&
-                same(forward->weight, xent_backward->weight) && can_move(i, j, 0)) {
-                SoftmaxCrossEntropyNode merged = *forward;
-                merged.gradient = xent_backward->gradient;
-                merged.sums = xent_backward->sums;
+        } else if (const auto* class_backward = as<ClassLossNode>(j); class_backward && class_backward->gradient) {
+            const auto* forward = as<ClassLossNode>(i);
+            if (forward && !forward->gradient && same(*forward, *class_backward) && can_move(i, j, 0)) {
+                ClassLossNode merged = *forward;
+                merged.gradient = class_backward->gradient;
+                merged.sums = class_backward->sums;
                 return merged;
             }
         }
@@ -144,6 +151,13 @@ private:
 
     static bool same(const hpc_scalar& a, const hpc_scalar& b) {
         return a.slot == b.slot && (a.slot != 0 || a.constant == b.constant);
+    }
+
+    // The same loss of the same values.
+    static bool same(const ClassLossNode& a, const ClassLossNode& b) {
+        return a.loss == b.loss && a.reduction == b.reduction && a.scores == b.scores && a.target == b.target &&
+               same(a.weight, b.weight) && a.class_weights == b.class_weights && a.ignores == b.ignores && a.ignored == b.ignored &&
+               a.alpha == b.alpha && a.beta == b.beta;
     }
 
     std::vector<Node> nodes_;

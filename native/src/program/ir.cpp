@@ -19,6 +19,25 @@ const char* activation_name(int32_t activation) {
     return info ? info->name : "?";
 }
 
+std::string recurrent_name(const char* instruction, int32_t cell, int32_t reverse) {
+    const hpc_cell_info* info = cell_info(cell);
+    std::string name = instruction;
+    name += info ? info->name : "?";
+    if (reverse) name += " reverse";
+    return name;
+}
+
+const char* class_loss_name(int32_t loss) {
+    switch (loss) {
+        case HPC_CLASS_LOSS_NEGATIVE_LOG_LIKELIHOOD:
+            return "negative_log_likelihood";
+        case HPC_CLASS_LOSS_MULTI_MARGIN:
+            return "multi_margin";
+        default:
+            return "softmax_cross_entropy";
+    }
+}
+
 uint64_t at_least_zero(const std::vector<Value>& values, ValueId id, const Extents& at) {
     return id ? values[id - 1].elements(at) : 0;
 }
@@ -76,17 +95,47 @@ std::vector<Operand> operands(const Payload& payload) {
                    [&](const LossNode& n) {
                        read(n.prediction, "prediction");
                        read(n.target, "target");
+                       read(n.weights, "weights");
+                       read(n.alphas, "alphas");
                        write(n.gradient, "gradient");
                    },
-                   [&](const SoftmaxCrossEntropyNode& n) {
-                       read(n.logits, "logits");
+                   [&](const ClassLossNode& n) {
+                       read(n.scores, "scores");
                        read(n.target, "target");
+                       read(n.class_weights, "class_weights");
                        write(n.gradient, "gradient");
                        write(n.sums, "sums");
                    },
                    [&](const hpc_softmax& n) {
                        read(n.x, "x");
                        write(n.y, "y");
+                   },
+                   [&](const hpc_softmax_backward& n) {
+                       read(n.y, "y");
+                       read(n.dy, "dy");
+                       write(n.dx, "dx");
+                   },
+                   [&](const hpc_log_softmax& n) {
+                       read(n.x, "x");
+                       write(n.y, "y");
+                   },
+                   [&](const hpc_log_softmax_backward& n) {
+                       read(n.y, "y");
+                       read(n.dy, "dy");
+                       write(n.dx, "dx");
+                   },
+                   [&](const hpc_prelu_forward& n) {
+                       read(n.x, "x");
+                       read(n.slope, "slope");
+                       write(n.y, "y");
+                   },
+                   [&](const PReluBackwardNode& n) {
+                       read(n.x, "x");
+                       read(n.slope, "slope");
+                       read(n.dy, "dy");
+                       write(n.dx, "dx");
+                       write(n.dslope, "dslope");
+                       write(n.sums, "sums");
                    },
                    [&](const hpc_update& n) {
                        change(n.parameters, "parameters");
@@ -101,6 +150,12 @@ std::vector<Operand> operands(const Payload& payload) {
                        change(n.x, "x");
                        read(n.norm, "norm");
                    },
+                   [&](const hpc_clip_by_value& n) { change(n.x, "x"); },
+                   [&](const hpc_add_penalty& n) {
+                       read(n.x, "x");
+                       change(n.y, "y");
+                   },
+                   [&](const hpc_limit_column_norms& n) { change(n.x, "x"); },
                    [&](const hpc_scale& n) { change(n.x, "x"); },
                    [&](const hpc_add_scaled& n) {
                        read(n.x, "x");
@@ -128,6 +183,81 @@ std::vector<Operand> operands(const Payload& payload) {
                    [&](const hpc_gaussian_noise& n) {
                        read(n.x, "x");
                        write(n.y, "y");
+                   },
+                   [&](const hpc_recurrent_forward& n) {
+                       change(n.gates, "gates");
+                       read(n.w, "w");
+                       read(n.b, "b");
+                       read(n.h0, "h0");
+                       read(n.c0, "c0");
+                       write(n.y, "y");
+                       write(n.hn, "hn");
+                       write(n.cn, "cn");
+                       write(n.kept, "kept");
+                       write(n.previous, "previous");
+                   },
+                   [&](const hpc_recurrent_backward& n) {
+                       change(n.gates, "gates");
+                       read(n.w, "w");
+                       read(n.c0, "c0");
+                       read(n.kept, "kept");
+                       read(n.previous, "previous");
+                       read(n.dy, "dy");
+                       read(n.dhn, "dhn");
+                       read(n.dcn, "dcn");
+                       write(n.dh0, "dh0");
+                       write(n.dc0, "dc0");
+                       write(n.hidden, "hidden");
+                   },
+                   [&](const hpc_batch_norm_forward& n) {
+                       read(n.x, "x");
+                       read(n.weight, "weight");
+                       read(n.bias, "bias");
+                       read(n.running_mean, "running_mean");
+                       read(n.running_variance, "running_variance");
+                       write(n.y, "y");
+                       write(n.statistics, "statistics");
+                   },
+                   [&](const hpc_batch_norm_backward& n) {
+                       read(n.x, "x");
+                       read(n.dy, "dy");
+                       read(n.weight, "weight");
+                       read(n.statistics, "statistics");
+                       write(n.dx, "dx");
+                       write(n.dweight, "dweight");
+                       write(n.dbias, "dbias");
+                   },
+                   [&](const hpc_batch_norm_update& n) {
+                       read(n.statistics, "statistics");
+                       change(n.running_mean, "running_mean");
+                       change(n.running_variance, "running_variance");
+                       change(n.batches, "batches");
+                   },
+                   [&](const hpc_layer_norm_forward& n) {
+                       read(n.x, "x");
+                       read(n.weight, "weight");
+                       read(n.bias, "bias");
+                       write(n.y, "y");
+                       write(n.statistics, "statistics");
+                   },
+                   [&](const hpc_layer_norm_backward& n) {
+                       read(n.x, "x");
+                       read(n.dy, "dy");
+                       read(n.weight, "weight");
+                       read(n.statistics, "statistics");
+                       write(n.dx, "dx");
+                       write(n.dweight, "dweight");
+                       write(n.dbias, "dbias");
+                   },
+                   [&](const hpc_embedding_forward& n) {
+                       read(n.table, "table");
+                       read(n.indices, "indices");
+                       write(n.y, "y");
+                   },
+                   [&](const hpc_embedding_backward& n) {
+                       read(n.indices, "indices");
+                       read(n.dy, "dy");
+                       write(n.dtable, "dtable");
                    },
                },
                payload);
@@ -164,19 +294,28 @@ std::string name_of(const Payload& payload) {
                                                              : "loss_backward ") +
                        (info ? info->name : "?");
             },
-            [](const SoftmaxCrossEntropyNode& n) {
-                std::string name = n.adds_loss && n.gradient ? "softmax_cross_entropy_forward + backward"
-                                   : n.adds_loss             ? "softmax_cross_entropy_forward"
-                                                             : "softmax_cross_entropy_backward";
-                return n.sums ? name + " + column_sums" : name;
+            [](const ClassLossNode& n) {
+                std::string name = class_loss_name(n.loss);
+                name += n.adds_loss && n.gradient ? "_forward + backward" : n.adds_loss ? "_forward" : "_backward";
+                if (n.sums) name += " + column_sums";
+                return name;
             },
             [](const hpc_softmax&) -> std::string { return "softmax"; },
+            [](const hpc_softmax_backward&) -> std::string { return "softmax_backward"; },
+            [](const hpc_log_softmax&) -> std::string { return "log_softmax"; },
+            [](const hpc_log_softmax_backward&) -> std::string { return "log_softmax_backward"; },
+            [](const hpc_prelu_forward&) -> std::string { return "prelu_forward"; },
+            [](const PReluBackwardNode& n) -> std::string { return n.sums ? "prelu_backward + column_sums" : "prelu_backward"; },
             [](const hpc_update& n) {
                 const hpc_rule_info* info = rule_info(n.rule);
-                return std::string("update ") + (info ? info->name : "?");
+                const bool drops = n.drop_rate.slot != 0 || n.drop_rate.constant != 0;
+                return std::string("update ") + (info ? info->name : "?") + (drops ? " + dropout" : "");
             },
             [](const hpc_norm&) -> std::string { return "norm"; },
             [](const hpc_clip_by_norm&) -> std::string { return "clip_by_norm"; },
+            [](const hpc_clip_by_value&) -> std::string { return "clip_by_value"; },
+            [](const hpc_add_penalty&) -> std::string { return "add_penalty"; },
+            [](const hpc_limit_column_norms&) -> std::string { return "limit_column_norms"; },
             [](const hpc_scale&) -> std::string { return "scale"; },
             [](const hpc_add_scaled&) -> std::string { return "add_scaled"; },
             [](const hpc_fill&) -> std::string { return "fill"; },
@@ -186,6 +325,17 @@ std::string name_of(const Payload& payload) {
             [](const hpc_copy_columns&) -> std::string { return "copy_columns"; },
             [](const hpc_affine_dropout&) -> std::string { return "affine_dropout"; },
             [](const hpc_gaussian_noise&) -> std::string { return "gaussian_noise"; },
+            [](const hpc_recurrent_forward& n) { return recurrent_name("recurrent_forward ", n.cell, n.reverse); },
+            [](const hpc_recurrent_backward& n) { return recurrent_name("recurrent_backward ", n.cell, n.reverse); },
+            [](const hpc_batch_norm_forward& n) -> std::string {
+                return n.running_mean ? "batch_norm_forward (running statistics)" : "batch_norm_forward";
+            },
+            [](const hpc_batch_norm_backward&) -> std::string { return "batch_norm_backward"; },
+            [](const hpc_batch_norm_update&) -> std::string { return "batch_norm_update"; },
+            [](const hpc_layer_norm_forward&) -> std::string { return "layer_norm_forward"; },
+            [](const hpc_layer_norm_backward&) -> std::string { return "layer_norm_backward"; },
+            [](const hpc_embedding_forward&) -> std::string { return "embedding_forward"; },
+            [](const hpc_embedding_backward&) -> std::string { return "embedding_backward"; },
         },
         payload);
 }
@@ -198,8 +348,9 @@ bool overlap(const std::vector<Value>& values, ValueId a, ValueId b, const Exten
 }
 
 bool touches_metrics(const Payload& payload) {
-    return std::holds_alternative<LossNode>(payload) || std::holds_alternative<SoftmaxCrossEntropyNode>(payload) ||
-           std::holds_alternative<hpc_norm>(payload) || std::holds_alternative<hpc_gather_rows>(payload);
+    return std::holds_alternative<LossNode>(payload) || std::holds_alternative<ClassLossNode>(payload) ||
+           std::holds_alternative<hpc_norm>(payload) || std::holds_alternative<hpc_clip_by_norm>(payload) ||
+           std::holds_alternative<hpc_gather_rows>(payload) || std::holds_alternative<hpc_embedding_forward>(payload);
 }
 
 Work work_of(const Payload& payload, const std::vector<Value>& values, const Extents& at) {
@@ -214,6 +365,10 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
         work.bytes = 8 * values[copy->x - 1].rows(at) * copy->pieces * copy->columns;
         return work;
     }
+    if (const auto* embedding = std::get_if<hpc_embedding_forward>(&payload)) {
+        work.bytes = 2 * values[embedding->y - 1].bytes(at) + values[embedding->indices - 1].bytes(at);
+        return work;
+    }
     for (const Operand& operand : operands(payload)) {
         const uint64_t bytes = values[operand.value - 1].bytes(at);
         work.bytes += operand.access == Access::ReadWrite ? 2 * bytes : bytes;
@@ -224,25 +379,37 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
     work.flops = std::visit(Overload{
                                 [&](const hpc_gather_rows&) -> uint64_t { return 0; },
                                 [&](const DenseForwardNode& n) {
-                                    return 2 * elements(n.x) * columns(n.y) + (n.b ? elements(n.y) : 0) +
+                                    return 2 * elements(n.x) * columns(n.w) + (n.b ? elements(n.y) : 0) +
                                            (n.activation.present() ? elements(n.y) : 0);
                                 },
                                 [&](const DenseBackwardInputNode& n) {
-                                    return 2 * elements(n.dy) * columns(n.dx) +
+                                    return 2 * elements(n.dy) * values[n.w - 1].count +
                                            (n.activation.present() ? elements(n.dx) : 0) + (n.sums ? elements(n.dx) : 0);
                                 },
-                                [&](const hpc_dense_backward_weight& n) { return 2 * elements(n.x) * columns(n.dy); },
+                                [&](const hpc_dense_backward_weight& n) { return 2 * elements(n.x) * columns(n.dw); },
                                 [&](const hpc_column_sums& n) { return elements(n.x); },
                                 [&](const hpc_activation_forward& n) { return elements(n.x); },
                                 [&](const ActivationBackwardNode& n) { return elements(n.dx) * (n.sums ? 2 : 1); },
                                 [&](const LossNode& n) { return elements(n.prediction) * 3; },
-                                [&](const SoftmaxCrossEntropyNode& n) { return elements(n.logits) * (n.sums ? 6 : 5); },
+                                [&](const ClassLossNode& n) { return elements(n.scores) * (n.sums ? 6 : 5); },
                                 [&](const hpc_softmax& n) { return elements(n.x) * 4; },
+                                [&](const hpc_softmax_backward& n) { return elements(n.y) * 4; },
+                                [&](const hpc_log_softmax& n) { return elements(n.x) * 4; },
+                                [&](const hpc_log_softmax_backward& n) { return elements(n.y) * 4; },
+                                [&](const hpc_prelu_forward& n) { return elements(n.x); },
+                                [&](const PReluBackwardNode& n) {
+                                    return elements(n.x) * ((n.dx ? 1 : 0) + (n.dslope ? 2 : 0) + (n.sums ? 1 : 0));
+                                },
                                 [&](const hpc_update& n) {
-                                    return elements(n.parameters) * (n.rule == HPC_RULE_ADAM ? 12 : 4);
+                                    // About what the rules take: four operations, and four more for each state.
+                                    const hpc_rule_info* info = rule_info(n.rule);
+                                    return elements(n.parameters) * static_cast<uint64_t>(4 + 4 * (info ? info->state_count : 0));
                                 },
                                 [&](const hpc_norm& n) { return 2 * elements(n.x); },
                                 [&](const hpc_clip_by_norm& n) { return elements(n.x); },
+                                [&](const hpc_clip_by_value& n) { return 2 * elements(n.x); },
+                                [&](const hpc_add_penalty& n) { return 4 * elements(n.x); },
+                                [&](const hpc_limit_column_norms& n) { return 3 * elements(n.x); },
                                 [&](const hpc_scale& n) { return elements(n.x); },
                                 [&](const hpc_add_scaled& n) { return 2 * elements(n.x); },
                                 [&](const hpc_fill&) -> uint64_t { return 0; },
@@ -252,6 +419,15 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
                                 [&](const hpc_copy_columns&) -> uint64_t { return 0; },
                                 [&](const hpc_affine_dropout& n) { return 2 * elements(n.x); },
                                 [&](const hpc_gaussian_noise& n) { return 2 * elements(n.x); },
+                                [&](const hpc_recurrent_forward& n) { return (2 * values[n.w - 1].count + 8) * elements(n.gates); },
+                                [&](const hpc_recurrent_backward& n) { return (2 * values[n.w - 1].count + 8) * elements(n.gates); },
+                                [&](const hpc_batch_norm_forward& n) { return elements(n.x) * (n.running_mean ? 4 : 7); },
+                                [&](const hpc_batch_norm_backward& n) { return elements(n.x) * (n.dx ? 12 : 6); },
+                                [&](const hpc_batch_norm_update& n) { return elements(n.running_mean) * 6; },
+                                [&](const hpc_layer_norm_forward& n) { return elements(n.x) * 7; },
+                                [&](const hpc_layer_norm_backward& n) { return elements(n.x) * (n.dweight ? 16 : 12); },
+                                [&](const hpc_embedding_forward&) -> uint64_t { return 0; },
+                                [&](const hpc_embedding_backward& n) { return elements(n.dy); },
                             },
                             payload);
     return work;

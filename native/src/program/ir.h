@@ -78,21 +78,44 @@ struct LossNode {
     bool adds_loss = false;
     float alpha, beta;
     hpc_scalar weight;
+    ValueId weights = 0, alphas = 0;  // of the columns; 0: none
 };
 
-struct SoftmaxCrossEntropyNode {
-    int32_t reduction;
-    ValueId logits, target;
+struct ClassLossNode {
+    int32_t loss, reduction;
+    ValueId scores, target;
     ValueId gradient = 0;  // 0: none
     bool adds_loss = false;
     hpc_scalar weight;
+    ValueId class_weights = 0;  // 0: none
+    bool ignores = false;
+    int32_t ignored = 0;
+    float alpha = 0, beta = 0;
     ValueId sums = 0;  // fused: column sums of the gradient
+
+    // Whether a target is more than one class, or its probabilities as they are.
+    bool mixes() const { return class_weights || ignores || (loss == HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY && alpha != 0); }
+    // Whether a mean is divided by what only the labels tell.
+    bool weighs(bool labels) const {
+        return labels && (class_weights || ignores) && reduction == HPC_REDUCTION_MEAN && loss != HPC_CLASS_LOSS_MULTI_MARGIN;
+    }
+};
+
+struct PReluBackwardNode {
+    ValueId x, slope, dy;
+    ValueId dx, dslope;  // 0: not wanted
+    ValueId sums = 0;    // fused: column sums of dx
 };
 
 using Payload = std::variant<hpc_gather_rows, DenseForwardNode, DenseBackwardInputNode, hpc_dense_backward_weight,
                              hpc_column_sums, hpc_activation_forward, ActivationBackwardNode, LossNode,
-                             SoftmaxCrossEntropyNode, hpc_softmax, hpc_update, hpc_norm, hpc_clip_by_norm, hpc_scale,
-                             hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout,
+                             ClassLossNode, hpc_softmax, hpc_softmax_backward, hpc_log_softmax, hpc_log_softmax_backward,
+                             hpc_prelu_forward, PReluBackwardNode, hpc_update, hpc_norm, hpc_clip_by_norm, hpc_clip_by_value,
+                             hpc_add_penalty, hpc_limit_column_norms, hpc_scale,
+                             hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout, hpc_recurrent_forward,
+                             hpc_recurrent_backward, hpc_batch_norm_forward, hpc_batch_norm_backward, hpc_batch_norm_update,
+                             hpc_layer_norm_forward, hpc_layer_norm_backward, hpc_embedding_forward,
+                             hpc_embedding_backward,
                              hpc_multiply, hpc_copy_columns, hpc_affine_dropout, hpc_gaussian_noise>;
 
 struct Node {

@@ -45,12 +45,20 @@ public:
     void record(const hpc_activation_backward& arguments);
     void record(const hpc_loss_forward& arguments);
     void record(const hpc_loss_backward& arguments);
-    void record(const hpc_softmax_cross_entropy_forward& arguments);
-    void record(const hpc_softmax_cross_entropy_backward& arguments);
+    void record(const hpc_class_loss_forward& arguments);
+    void record(const hpc_class_loss_backward& arguments);
     void record(const hpc_softmax& arguments);
+    void record(const hpc_softmax_backward& arguments);
+    void record(const hpc_log_softmax& arguments);
+    void record(const hpc_log_softmax_backward& arguments);
+    void record(const hpc_prelu_forward& arguments);
+    void record(const hpc_prelu_backward& arguments);
     void record(const hpc_update& arguments);
     void record(const hpc_norm& arguments);
     void record(const hpc_clip_by_norm& arguments);
+    void record(const hpc_clip_by_value& arguments);
+    void record(const hpc_add_penalty& arguments);
+    void record(const hpc_limit_column_norms& arguments);
     void record(const hpc_scale& arguments);
     void record(const hpc_add_scaled& arguments);
     void record(const hpc_fill& arguments);
@@ -60,6 +68,15 @@ public:
     void record(const hpc_copy_columns& arguments);
     void record(const hpc_affine_dropout& arguments);
     void record(const hpc_gaussian_noise& arguments);
+    void record(const hpc_recurrent_forward& arguments);
+    void record(const hpc_recurrent_backward& arguments);
+    void record(const hpc_batch_norm_forward& arguments);
+    void record(const hpc_batch_norm_backward& arguments);
+    void record(const hpc_batch_norm_update& arguments);
+    void record(const hpc_layer_norm_forward& arguments);
+    void record(const hpc_layer_norm_backward& arguments);
+    void record(const hpc_embedding_forward& arguments);
+    void record(const hpc_embedding_backward& arguments);
     void finish();
 
     // Running
@@ -81,6 +98,10 @@ private:
     void check_scalar(const hpc_scalar& scalar, const char* role) const;
     void check_counter(const hpc_counter& counter, const char* role) const;
     void check_writable(uint32_t id, const char* role) const;
+    void check_loss(LossNode& node, const char* instruction);
+    void check_class_loss(ClassLossNode& node, const char* instruction);
+    template <class Arguments>
+    void check_normalization_gradients(const char* name, Arguments& node, const Value& x, uint64_t width) const;
     void check_recording() const;
     void check_run(uint64_t rows, uint64_t steps, const uint64_t* slots, uint32_t slot_count) const;
     void append(Payload payload);

@@ -202,9 +202,9 @@ void Program::record(const hpc_dense_forward& arguments) {
     if (node.b) is_row("dense_forward", "b", floats(node.b, "b"), w.columns);
     const Value& y = floats(node.y, "y");
     check_writable(node.y, "y");
-    if (w.lead != HPC_LEAD_FIXED || w.count != x.columns) shapes_differ("dense_forward", "x", x, "w", w);
+    if (w.lead != HPC_LEAD_FIXED || x.columns % w.count != 0) shapes_differ("dense_forward", "x", x, "w", w);
     if (!same_lead(x, y)) shapes_differ("dense_forward", "x", x, "y", y);
-    if (y.columns != w.columns) shapes_differ("dense_forward", "w", w, "y", y);
+    if (y.columns != x.columns / w.count * w.columns) shapes_differ("dense_forward", "w", w, "y", y);
     different("dense_forward", node.y, node.x);
     different("dense_forward", node.y, node.w);
     different("dense_forward", node.y, node.b);
@@ -219,9 +219,9 @@ void Program::record(const hpc_dense_backward_input& arguments) {
     const Value& w = floats(node.w, "w");
     const Value& dx = floats(node.dx, "dx");
     check_writable(node.dx, "dx");
-    if (w.lead != HPC_LEAD_FIXED || w.columns != dy.columns) shapes_differ("dense_backward_input", "dy", dy, "w", w);
+    if (w.lead != HPC_LEAD_FIXED || dy.columns % w.columns != 0) shapes_differ("dense_backward_input", "dy", dy, "w", w);
     if (!same_lead(dy, dx)) shapes_differ("dense_backward_input", "dy", dy, "dx", dx);
-    if (dx.columns != w.count) shapes_differ("dense_backward_input", "w", w, "dx", dx);
+    if (dx.columns != dy.columns / w.columns * w.count) shapes_differ("dense_backward_input", "w", w, "dx", dx);
     different("dense_backward_input", node.dx, node.dy);
     different("dense_backward_input", node.dx, node.w);
     append(node);
@@ -236,8 +236,8 @@ void Program::record(const hpc_dense_backward_weight& arguments) {
     const Value& dw = floats(node.dw, "dw");
     check_writable(node.dw, "dw");
     if (!same_lead(x, dy)) shapes_differ("dense_backward_weight", "x", x, "dy", dy);
-    if (dw.lead != HPC_LEAD_FIXED || dw.count != x.columns) shapes_differ("dense_backward_weight", "x", x, "dw", dw);
-    if (dw.columns != dy.columns) shapes_differ("dense_backward_weight", "dy", dy, "dw", dw);
+    if (dw.lead != HPC_LEAD_FIXED || x.columns % dw.count != 0) shapes_differ("dense_backward_weight", "x", x, "dw", dw);
+    if (dy.columns != x.columns / dw.count * dw.columns) shapes_differ("dense_backward_weight", "dy", dy, "dw", dw);
     different("dense_backward_weight", node.dw, node.x);
     different("dense_backward_weight", node.dw, node.dy);
     append(node);
@@ -247,7 +247,9 @@ void Program::record(const hpc_column_sums& arguments) {
     check_recording();
     hpc_column_sums node = arguments;
     const Value& x = floats(node.x, "x");
-    is_row("column_sums", "y", floats(node.y, "y"), x.columns);
+    const Value& y = floats(node.y, "y");
+    if (x.columns % y.columns != 0) shapes_differ("column_sums", "x", x, "y", y);
+    is_row("column_sums", "y", y, y.columns);
     check_writable(node.y, "y");
     different("column_sums", node.y, node.x);
     append(node);
@@ -295,75 +297,91 @@ void Program::record(const hpc_activation_backward& arguments) {
     append(node);
 }
 
-void Program::record(const hpc_loss_forward& arguments) {
-    check_recording();
-    LossNode node{arguments.loss, arguments.reduction, arguments.prediction, arguments.target, 0, true,
-                  arguments.alpha, arguments.beta, arguments.weight};
-    if (!loss_info(node.loss)) fail(HPC_INVALID_ARGUMENT, "loss is %d: there is none of that number", node.loss);
-    check_range(node.reduction, HPC_REDUCTION_SUM + 1, "reduction");
-    same_shape("loss_forward", "prediction", floats(node.prediction, "prediction"), "target", floats(node.target, "target"));
+void Program::check_loss(LossNode& node, const char* instruction) {
+    const hpc_loss_info* info = loss_info(node.loss);
+    if (!info) fail(HPC_INVALID_ARGUMENT, "loss is %d: there is none of that number", node.loss);
+    check_range(node.reduction, HPC_REDUCTION_BATCH_MEAN + 1, "reduction");
+    const Value& prediction = floats(node.prediction, "prediction");
+    same_shape(instruction, "prediction", prediction, "target", floats(node.target, "target"));
+    if (node.weights) is_row(instruction, "weights", floats(node.weights, "weights"), prediction.columns);
+    if (node.alphas) {
+        is_row(instruction, "alphas", floats(node.alphas, "alphas"), prediction.columns);
+        if (info->parameters < 1) fail(HPC_INVALID_ARGUMENT, "%s: %s reads no alpha: pass 0 for alphas", instruction, info->name);
+    }
+    if (node.gradient) {
+        same_shape(instruction, "prediction", prediction, "gradient", floats(node.gradient, "gradient"));
+        check_writable(node.gradient, "gradient");
+        for (ValueId other : {node.prediction, node.target, node.weights, node.alphas}) different(instruction, node.gradient, other);
+    }
     check_scalar(node.weight, "weight");
     finite(node.alpha, "alpha");
     finite(node.beta, "beta");
+}
+
+void Program::record(const hpc_loss_forward& arguments) {
+    check_recording();
+    LossNode node{arguments.loss,  arguments.reduction, arguments.prediction, arguments.target,  0, true,
+                  arguments.alpha, arguments.beta,      arguments.weight,     arguments.weights, arguments.alphas};
+    check_loss(node, "loss_forward");
     append(node);
 }
 
 void Program::record(const hpc_loss_backward& arguments) {
     check_recording();
     check_reserved(arguments.reserved);
-    LossNode node{arguments.loss, arguments.reduction, arguments.prediction, arguments.target, arguments.gradient, false,
-                  arguments.alpha, arguments.beta, arguments.weight};
-    if (!loss_info(node.loss)) fail(HPC_INVALID_ARGUMENT, "loss is %d: there is none of that number", node.loss);
-    check_range(node.reduction, HPC_REDUCTION_SUM + 1, "reduction");
-    const Value& prediction = floats(node.prediction, "prediction");
-    same_shape("loss_backward", "prediction", prediction, "target", floats(node.target, "target"));
-    same_shape("loss_backward", "prediction", prediction, "gradient", floats(node.gradient, "gradient"));
-    check_writable(node.gradient, "gradient");
-    different("loss_backward", node.gradient, node.prediction);
-    different("loss_backward", node.gradient, node.target);
+    LossNode node{arguments.loss,  arguments.reduction, arguments.prediction, arguments.target,  arguments.gradient, false,
+                  arguments.alpha, arguments.beta,      arguments.weight,     arguments.weights, arguments.alphas};
+    if (!node.gradient) resolve(node.gradient, "gradient");
+    check_loss(node, "loss_backward");
+    append(node);
+}
+
+void Program::check_class_loss(ClassLossNode& node, const char* instruction) {
+    check_range(node.loss, HPC_CLASS_LOSS_MULTI_MARGIN + 1, "loss");
+    check_range(node.reduction, HPC_REDUCTION_BATCH_MEAN + 1, "reduction");
+    const Value& scores = floats(node.scores, "scores");
+    const Value& target = resolve(node.target, "target");
+    if (target.dtype == HPC_INT32) {
+        if (!same_lead(scores, target) || target.columns != 1) shapes_differ(instruction, "labels", target, "scores", scores);
+        if (scores.columns > INT32_MAX) fail(HPC_INVALID_ARGUMENT, "%s: too many classes", instruction);
+    } else {
+        same_shape(instruction, "target", target, "scores", scores);
+        if (node.loss != HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY)
+            fail(HPC_INVALID_ARGUMENT, "%s: target '%s' holds float32: expected int32 labels", instruction, target.name.c_str());
+    }
+    if (node.class_weights) is_row(instruction, "class_weights", floats(node.class_weights, "class_weights"), scores.columns);
+    if (node.gradient) {
+        same_shape(instruction, "scores", scores, "gradient", floats(node.gradient, "gradient"));
+        check_writable(node.gradient, "gradient");
+        for (ValueId other : {node.scores, node.target, node.class_weights}) different(instruction, node.gradient, other);
+    }
     check_scalar(node.weight, "weight");
     finite(node.alpha, "alpha");
-    finite(node.beta, "beta");
-    append(node);
+    if (node.loss == HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY && !(node.alpha >= 0 && node.alpha < 1))
+        fail(HPC_INVALID_ARGUMENT, "%s: alpha is %g: expected a smoothing from 0 to below 1", instruction, static_cast<double>(node.alpha));
+    if (node.loss == HPC_CLASS_LOSS_MULTI_MARGIN && node.beta != 1 && node.beta != 2)
+        fail(HPC_INVALID_ARGUMENT, "%s: beta is %g: expected a power of 1 or 2", instruction, static_cast<double>(node.beta));
 }
 
-namespace {
-
-void check_class_target(const Value& logits, const Value& target) {
-    if (target.dtype == HPC_INT32) {
-        if (!same_lead(logits, target) || target.columns != 1)
-            shapes_differ("softmax_cross_entropy", "labels", target, "logits", logits);
-        if (logits.columns > INT32_MAX) fail(HPC_INVALID_ARGUMENT, "softmax_cross_entropy: too many classes");
-    } else {
-        same_shape("softmax_cross_entropy", "target", target, "logits", logits);
-    }
-}
-
-}  // namespace
-
-void Program::record(const hpc_softmax_cross_entropy_forward& arguments) {
+void Program::record(const hpc_class_loss_forward& arguments) {
     check_recording();
     check_reserved(arguments.reserved);
-    SoftmaxCrossEntropyNode node{arguments.reduction, arguments.logits, arguments.target, 0, true, arguments.weight};
-    check_range(node.reduction, HPC_REDUCTION_SUM + 1, "reduction");
-    const Value& logits = floats(node.logits, "logits");
-    check_class_target(logits, resolve(node.target, "target"));
-    check_scalar(node.weight, "weight");
+    check_range(static_cast<int32_t>(arguments.ignores), 2, "ignores");
+    ClassLossNode node{arguments.loss,    arguments.reduction,      arguments.scores,       arguments.target,  0,
+                       true,              arguments.weight,         arguments.class_weights, arguments.ignores != 0,
+                       arguments.ignored, arguments.alpha,          arguments.beta};
+    check_class_loss(node, "class_loss_forward");
     append(node);
 }
 
-void Program::record(const hpc_softmax_cross_entropy_backward& arguments) {
+void Program::record(const hpc_class_loss_backward& arguments) {
     check_recording();
-    SoftmaxCrossEntropyNode node{arguments.reduction, arguments.logits, arguments.target, arguments.gradient, false,
-                                 arguments.weight};
-    check_range(node.reduction, HPC_REDUCTION_SUM + 1, "reduction");
-    const Value& logits = floats(node.logits, "logits");
-    check_class_target(logits, resolve(node.target, "target"));
-    same_shape("softmax_cross_entropy_backward", "logits", logits, "gradient", floats(node.gradient, "gradient"));
-    check_writable(node.gradient, "gradient");
-    different("softmax_cross_entropy_backward", node.gradient, node.logits);
-    different("softmax_cross_entropy_backward", node.gradient, node.target);
-    check_scalar(node.weight, "weight");
+    check_range(static_cast<int32_t>(arguments.ignores), 2, "ignores");
+    ClassLossNode node{arguments.loss,    arguments.reduction,      arguments.scores,       arguments.target,  arguments.gradient,
+                       false,             arguments.weight,         arguments.class_weights, arguments.ignores != 0,
+                       arguments.ignored, arguments.alpha,          arguments.beta};
+    if (!node.gradient) resolve(node.gradient, "gradient");
+    check_class_loss(node, "class_loss_backward");
     append(node);
 }
 
@@ -372,6 +390,77 @@ void Program::record(const hpc_softmax& arguments) {
     hpc_softmax node = arguments;
     same_shape("softmax", "x", floats(node.x, "x"), "y", floats(node.y, "y"));
     check_writable(node.y, "y");
+    append(node);
+}
+
+void Program::record(const hpc_softmax_backward& arguments) {
+    check_recording();
+    hpc_softmax_backward node = arguments;
+    check_reserved(node.reserved);
+    const Value& y = floats(node.y, "y");
+    same_shape("softmax_backward", "y", y, "dy", floats(node.dy, "dy"));
+    same_shape("softmax_backward", "y", y, "dx", floats(node.dx, "dx"));
+    check_writable(node.dx, "dx");
+    different("softmax_backward", node.dx, node.y);
+    append(node);
+}
+
+void Program::record(const hpc_log_softmax& arguments) {
+    check_recording();
+    hpc_log_softmax node = arguments;
+    same_shape("log_softmax", "x", floats(node.x, "x"), "y", floats(node.y, "y"));
+    check_writable(node.y, "y");
+    append(node);
+}
+
+void Program::record(const hpc_log_softmax_backward& arguments) {
+    check_recording();
+    hpc_log_softmax_backward node = arguments;
+    check_reserved(node.reserved);
+    const Value& y = floats(node.y, "y");
+    same_shape("log_softmax_backward", "y", y, "dy", floats(node.dy, "dy"));
+    same_shape("log_softmax_backward", "y", y, "dx", floats(node.dx, "dx"));
+    check_writable(node.dx, "dx");
+    different("log_softmax_backward", node.dx, node.y);
+    append(node);
+}
+
+void Program::record(const hpc_prelu_forward& arguments) {
+    check_recording();
+    hpc_prelu_forward node = arguments;
+    check_reserved(node.reserved);
+    const Value& x = floats(node.x, "x");
+    const Value& slope = floats(node.slope, "slope");
+    is_row("prelu_forward", "slope", slope, slope.columns == 1 ? 1 : x.columns);
+    same_shape("prelu_forward", "x", x, "y", floats(node.y, "y"));
+    check_writable(node.y, "y");
+    different("prelu_forward", node.y, node.slope);
+    append(node);
+}
+
+void Program::record(const hpc_prelu_backward& arguments) {
+    check_recording();
+    check_reserved(arguments.reserved);
+    PReluBackwardNode node{arguments.x, arguments.slope, arguments.dy, arguments.dx, arguments.dslope};
+    const Value& x = floats(node.x, "x");
+    const Value& slope = floats(node.slope, "slope");
+    is_row("prelu_backward", "slope", slope, slope.columns == 1 ? 1 : x.columns);
+    same_shape("prelu_backward", "x", x, "dy", floats(node.dy, "dy"));
+    if (node.dx == 0 && node.dslope == 0) fail(HPC_INVALID_ARGUMENT, "prelu_backward: neither dx nor dslope is wanted");
+    if (node.dx) {
+        same_shape("prelu_backward", "x", x, "dx", floats(node.dx, "dx"));
+        check_writable(node.dx, "dx");
+        different("prelu_backward", node.dx, node.x);
+        different("prelu_backward", node.dx, node.slope);
+    }
+    if (node.dslope) {
+        same_shape("prelu_backward", "slope", slope, "dslope", floats(node.dslope, "dslope"));
+        check_writable(node.dslope, "dslope");
+        different("prelu_backward", node.dslope, node.x);
+        different("prelu_backward", node.dslope, node.slope);
+        different("prelu_backward", node.dslope, node.dy);
+        different("prelu_backward", node.dslope, node.dx);
+    }
     append(node);
 }
 
@@ -398,12 +487,20 @@ void Program::record(const hpc_update& arguments) {
     }
     for (int i = 0; i < info->hyperparameter_count; i++) check_scalar(node.hyperparameters[i], "a hyperparameter");
     check_counter(node.step, "step");
+    check_counter(node.seed, "seed");
+    check_counter(node.stream, "stream");
+    check_scalar(node.drop_rate, "drop_rate");
+    if (node.drop_rate.slot == 0 && !(node.drop_rate.constant >= 0 && node.drop_rate.constant < 1))
+        fail(HPC_INVALID_ARGUMENT, "update: drop_rate is %g: expected 0 <= drop_rate < 1", static_cast<double>(node.drop_rate.constant));
     append(node);
 }
 
 void Program::record(const hpc_norm& arguments) {
     check_recording();
     hpc_norm node = arguments;
+    check_reserved(node.reserved);
+    if (node.order == 0) node.order = 2;
+    if (!(node.order > 0)) fail(HPC_INVALID_ARGUMENT, "norm: order is %g: expected a number above 0", static_cast<double>(node.order));
     floats(node.x, "x");
     is_row("norm", "norm", floats(node.norm, "norm"), 1);
     check_writable(node.norm, "norm");
@@ -418,6 +515,37 @@ void Program::record(const hpc_clip_by_norm& arguments) {
     is_row("clip_by_norm", "norm", floats(node.norm, "norm"), 1);
     check_writable(node.x, "x");
     different("clip_by_norm", node.x, node.norm);
+    check_scalar(node.max_norm, "max_norm");
+    append(node);
+}
+
+void Program::record(const hpc_clip_by_value& arguments) {
+    check_recording();
+    hpc_clip_by_value node = arguments;
+    check_reserved(node.reserved);
+    floats(node.x, "x");
+    check_writable(node.x, "x");
+    check_scalar(node.limit, "limit");
+    append(node);
+}
+
+void Program::record(const hpc_add_penalty& arguments) {
+    check_recording();
+    hpc_add_penalty node = arguments;
+    same_shape("add_penalty", "x", floats(node.x, "x"), "y", floats(node.y, "y"));
+    check_writable(node.y, "y");
+    different("add_penalty", node.y, node.x);
+    check_scalar(node.l1, "l1");
+    check_scalar(node.l2, "l2");
+    append(node);
+}
+
+void Program::record(const hpc_limit_column_norms& arguments) {
+    check_recording();
+    hpc_limit_column_norms node = arguments;
+    check_reserved(node.reserved);
+    floats(node.x, "x");
+    check_writable(node.x, "x");
     check_scalar(node.max_norm, "max_norm");
     append(node);
 }
@@ -532,6 +660,298 @@ void Program::record(const hpc_gaussian_noise& arguments) {
     check_counter(node.seed, "seed");
     check_counter(node.stream, "stream");
     check_scalar(node.deviation, "deviation");
+    append(node);
+}
+
+namespace {
+
+const hpc_cell_info& checked_cell(const char* instruction, int32_t cell, int32_t reverse, int32_t last) {
+    const hpc_cell_info* info = cell_info(cell);
+    if (!info) fail(HPC_INVALID_ARGUMENT, "%s: cell is %d: there is none of that number", instruction, cell);
+    check_range(reverse, 2, "reverse");
+    check_range(last, 2, "last");
+    return *info;
+}
+
+// An operand of recurrent instructions: one lead, so many columns.
+void is_sequence(const char* instruction, const char* role, const Value& value, const Value& gates, uint64_t columns) {
+    if (!same_lead(value, gates) || value.columns != columns) shapes_differ(instruction, role, value, "gates", gates);
+}
+
+// Outputs of each step or of the last one, `units` of them from `offset` on.
+void is_output(const char* instruction, const char* role, const Value& value, const Value& gates, uint64_t steps, uint64_t units,
+               uint32_t offset) {
+    if (!same_lead(value, gates) || value.columns % steps != 0) shapes_differ(instruction, role, value, "gates", gates);
+    if (offset > value.columns / steps || units > value.columns / steps - offset)
+        fail(HPC_INVALID_ARGUMENT, "%s: %llu units from %u on do not fit the %llu columns of a step of %s '%s'", instruction,
+             static_cast<unsigned long long>(units), offset, static_cast<unsigned long long>(value.columns / steps), role,
+             value.name.c_str());
+}
+
+void only_where(const char* instruction, const char* role, uint32_t id, bool expected, const char* cell) {
+    if ((id != 0) != expected)
+        fail(HPC_INVALID_ARGUMENT, "%s: %s is %s: with %s it %s", instruction, role, id ? "given" : "0", cell,
+             expected ? "is needed" : "must be 0");
+}
+
+}  // namespace
+
+void Program::record(const hpc_recurrent_forward& arguments) {
+    constexpr const char* kName = "recurrent_forward";
+    check_recording();
+    hpc_recurrent_forward node = arguments;
+    const hpc_cell_info& cell = checked_cell(kName, node.cell, node.reverse, node.last);
+    const Value& gates = floats(node.gates, "gates");
+    const Value& w = floats(node.w, "w");
+    const uint64_t units = w.count, width = units * static_cast<uint64_t>(cell.gates);
+    if (w.lead != HPC_LEAD_FIXED || w.columns != width || gates.columns % width != 0) shapes_differ(kName, "w", w, "gates", gates);
+    const uint64_t steps = gates.columns / width;
+    if (node.b) is_row(kName, "b", floats(node.b, "b"), width);
+    if (!cell.state && (node.c0 || node.cn)) fail(HPC_INVALID_ARGUMENT, "%s: c0 and cn must be 0 with %s, which has no state", kName, cell.name);
+    only_where(kName, "kept", node.kept, node.previous && cell.kept, node.previous ? cell.name : "no previous");
+    auto optional = [&](uint32_t& id, const char* role, uint64_t columns) {
+        if (id) is_sequence(kName, role, floats(id, role), gates, columns);
+    };
+    optional(node.h0, "h0", units);
+    optional(node.c0, "c0", units);
+    optional(node.hn, "hn", units);
+    optional(node.cn, "cn", units);
+    optional(node.kept, "kept", steps * units);
+    optional(node.previous, "previous", steps * units);
+    is_output(kName, "y", floats(node.y, "y"), gates, node.last ? 1 : steps, units, node.y_offset);
+    const uint32_t written[] = {node.gates, node.y, node.hn, node.cn, node.kept, node.previous};
+    const uint32_t read[] = {node.w, node.b, node.h0, node.c0};
+    for (const uint32_t& id : written) {
+        if (!id) continue;
+        check_writable(id, "an output");
+        for (const uint32_t other : read) different(kName, id, other);
+        for (const uint32_t& other : written)
+            if (&other != &id) different(kName, id, other);
+    }
+    append(node);
+}
+
+void Program::record(const hpc_recurrent_backward& arguments) {
+    constexpr const char* kName = "recurrent_backward";
+    check_recording();
+    hpc_recurrent_backward node = arguments;
+    check_reserved(node.reserved);
+    const hpc_cell_info& cell = checked_cell(kName, node.cell, node.reverse, node.last);
+    const Value& gates = floats(node.gates, "gates");
+    const Value& w = floats(node.w, "w");
+    const uint64_t units = w.count, width = units * static_cast<uint64_t>(cell.gates);
+    if (w.lead != HPC_LEAD_FIXED || w.columns != width || gates.columns % width != 0) shapes_differ(kName, "w", w, "gates", gates);
+    const uint64_t steps = gates.columns / width;
+    if (!cell.state && (node.c0 || node.dcn || node.dc0))
+        fail(HPC_INVALID_ARGUMENT, "%s: c0, dcn and dc0 must be 0 with %s, which has no state", kName, cell.name);
+    only_where(kName, "kept", node.kept, cell.kept != 0, cell.name);
+    only_where(kName, "hidden", node.hidden, cell.direct != 0, cell.name);
+    if (!node.dy && !node.dhn) fail(HPC_INVALID_ARGUMENT, "%s: dy and dhn are both 0: there is no gradient", kName);
+    is_sequence(kName, "previous", floats(node.previous, "previous"), gates, steps * units);
+    auto optional = [&](uint32_t& id, const char* role, uint64_t columns) {
+        if (id) is_sequence(kName, role, floats(id, role), gates, columns);
+    };
+    optional(node.c0, "c0", units);
+    optional(node.kept, "kept", steps * units);
+    optional(node.dhn, "dhn", units);
+    optional(node.dcn, "dcn", units);
+    optional(node.dh0, "dh0", units);
+    optional(node.dc0, "dc0", units);
+    optional(node.hidden, "hidden", steps * width);
+    if (node.dy) is_output(kName, "dy", floats(node.dy, "dy"), gates, node.last ? 1 : steps, units, node.dy_offset);
+    const uint32_t written[] = {node.gates, node.dh0, node.dc0, node.hidden};
+    const uint32_t read[] = {node.w, node.c0, node.kept, node.previous, node.dy, node.dhn, node.dcn};
+    for (const uint32_t& id : written) {
+        if (!id) continue;
+        check_writable(id, "an output");
+        for (const uint32_t other : read) different(kName, id, other);
+        for (const uint32_t& other : written)
+            if (&other != &id) different(kName, id, other);
+    }
+    append(node);
+}
+
+namespace {
+
+void positive(float value, const char* instruction) {
+    if (!(value > 0) || !std::isfinite(value))
+        fail(HPC_INVALID_ARGUMENT, "%s: epsilon is %g: expected a finite number above 0", instruction, static_cast<double>(value));
+}
+
+void by_channel(const char* instruction, const Value& statistics) {
+    if (statistics.lead != HPC_LEAD_FIXED || statistics.count != 4)
+        fail(HPC_INVALID_ARGUMENT, "%s: statistics '%s' is %s: expected [4 x channels]", instruction, statistics.name.c_str(),
+             shape_of(statistics).c_str());
+}
+
+// How many channels, or the size of a group, a row is divided into.
+void divides(const char* instruction, const Value& x, uint64_t part, const char* what) {
+    if (part < 1 || x.columns % part != 0)
+        fail(HPC_INVALID_ARGUMENT, "%s: x '%s' is %s, which %llu %s do not divide evenly", instruction, x.name.c_str(), shape_of(x).c_str(),
+             static_cast<unsigned long long>(part), what);
+}
+
+}  // namespace
+
+// What batch and layer normalization write backward, at least one of them; `width` is that of weight and bias.
+template <class Arguments>
+void Program::check_normalization_gradients(const char* name, Arguments& node, const Value& x, uint64_t width) const {
+    if (!node.dx && !node.dweight && !node.dbias) fail(HPC_INVALID_ARGUMENT, "%s: dx, dweight and dbias are all 0", name);
+    if (node.dx) {
+        same_shape(name, "x", x, "dx", floats(node.dx, "dx"));
+        check_writable(node.dx, "dx");
+        different(name, node.dx, node.x);
+        different(name, node.dx, node.dy);
+    }
+    if (node.dweight) {
+        is_row(name, "dweight", floats(node.dweight, "dweight"), width);
+        check_writable(node.dweight, "dweight");
+        different(name, node.dweight, node.weight);
+    }
+    if (node.dbias) {
+        is_row(name, "dbias", floats(node.dbias, "dbias"), width);
+        check_writable(node.dbias, "dbias");
+        different(name, node.dbias, node.dweight);
+        different(name, node.dbias, node.weight);
+    }
+}
+
+void Program::record(const hpc_batch_norm_forward& arguments) {
+    check_recording();
+    hpc_batch_norm_forward node = arguments;
+    const char* name = "batch_norm_forward";
+    const Value& x = floats(node.x, "x");
+    const Value& statistics = floats(node.statistics, "statistics");
+    by_channel(name, statistics);
+    divides(name, x, statistics.columns, "channels");
+    if (node.weight) is_row(name, "weight", floats(node.weight, "weight"), statistics.columns);
+    if (node.bias) is_row(name, "bias", floats(node.bias, "bias"), statistics.columns);
+    if ((node.running_mean == 0) != (node.running_variance == 0))
+        fail(HPC_INVALID_ARGUMENT, "%s: running_mean is %u and running_variance %u: expected both or none", name, node.running_mean,
+             node.running_variance);
+    if (node.running_mean) {
+        is_row(name, "running_mean", floats(node.running_mean, "running_mean"), statistics.columns);
+        is_row(name, "running_variance", floats(node.running_variance, "running_variance"), statistics.columns);
+    }
+    same_shape(name, "x", x, "y", floats(node.y, "y"));
+    check_writable(node.y, "y");
+    check_writable(node.statistics, "statistics");
+    different(name, node.y, node.x);
+    different(name, node.statistics, node.x);
+    different(name, node.statistics, node.y);
+    positive(node.epsilon, name);
+    append(node);
+}
+
+void Program::record(const hpc_batch_norm_backward& arguments) {
+    check_recording();
+    hpc_batch_norm_backward node = arguments;
+    const char* name = "batch_norm_backward";
+    const Value& x = floats(node.x, "x");
+    const Value& statistics = floats(node.statistics, "statistics");
+    by_channel(name, statistics);
+    divides(name, x, statistics.columns, "channels");
+    same_shape(name, "x", x, "dy", floats(node.dy, "dy"));
+    if (node.weight) is_row(name, "weight", floats(node.weight, "weight"), statistics.columns);
+    check_range(node.constant_statistics, 2, "constant_statistics");
+    check_normalization_gradients(name, node, x, statistics.columns);
+    append(node);
+}
+
+void Program::record(const hpc_batch_norm_update& arguments) {
+    check_recording();
+    hpc_batch_norm_update node = arguments;
+    const char* name = "batch_norm_update";
+    check_reserved(node.reserved);
+    const Value& statistics = floats(node.statistics, "statistics");
+    by_channel(name, statistics);
+    is_row(name, "running_mean", floats(node.running_mean, "running_mean"), statistics.columns);
+    is_row(name, "running_variance", floats(node.running_variance, "running_variance"), statistics.columns);
+    const Value& batches = resolve(node.batches, "batches");
+    if (batches.dtype != HPC_INT32) fail(HPC_INVALID_ARGUMENT, "%s: batches '%s' holds floats: expected int32", name, batches.name.c_str());
+    is_row(name, "batches", batches, 1);
+    check_writable(node.running_mean, "running_mean");
+    check_writable(node.running_variance, "running_variance");
+    check_writable(node.batches, "batches");
+    different(name, node.running_mean, node.running_variance);
+    different(name, node.running_mean, node.statistics);
+    different(name, node.running_variance, node.statistics);
+    check_range(node.cumulative, 2, "cumulative");
+    check_scalar(node.momentum, "momentum");
+    if (node.momentum.slot == 0 && !(node.momentum.constant >= 0 && node.momentum.constant <= 1))
+        fail(HPC_INVALID_ARGUMENT, "%s: momentum is %g: expected 0 to 1", name, static_cast<double>(node.momentum.constant));
+    append(node);
+}
+
+void Program::record(const hpc_layer_norm_forward& arguments) {
+    check_recording();
+    hpc_layer_norm_forward node = arguments;
+    const char* name = "layer_norm_forward";
+    check_reserved(node.reserved);
+    const Value& x = floats(node.x, "x");
+    divides(name, x, node.size, "neighbours");
+    if (node.weight) is_row(name, "weight", floats(node.weight, "weight"), node.size);
+    if (node.bias) is_row(name, "bias", floats(node.bias, "bias"), node.size);
+    same_shape(name, "x", x, "y", floats(node.y, "y"));
+    const Value& statistics = floats(node.statistics, "statistics");
+    if (!same_lead(x, statistics) || statistics.columns != x.columns / node.size * 3) shapes_differ(name, "x", x, "statistics", statistics);
+    check_writable(node.y, "y");
+    check_writable(node.statistics, "statistics");
+    different(name, node.y, node.x);
+    different(name, node.statistics, node.x);
+    different(name, node.statistics, node.y);
+    positive(node.epsilon, name);
+    append(node);
+}
+
+void Program::record(const hpc_layer_norm_backward& arguments) {
+    check_recording();
+    hpc_layer_norm_backward node = arguments;
+    const char* name = "layer_norm_backward";
+    const Value& x = floats(node.x, "x");
+    divides(name, x, node.size, "neighbours");
+    same_shape(name, "x", x, "dy", floats(node.dy, "dy"));
+    if (node.weight) is_row(name, "weight", floats(node.weight, "weight"), node.size);
+    const Value& statistics = floats(node.statistics, "statistics");
+    if (!same_lead(x, statistics) || statistics.columns != x.columns / node.size * 3) shapes_differ(name, "x", x, "statistics", statistics);
+    check_normalization_gradients(name, node, x, node.size);
+    append(node);
+}
+
+void Program::record(const hpc_embedding_forward& arguments) {
+    check_recording();
+    hpc_embedding_forward node = arguments;
+    const char* name = "embedding_forward";
+    check_reserved(node.reserved);
+    const Value& table = floats(node.table, "table");
+    const Value& indices = resolve(node.indices, "indices");
+    const Value& y = floats(node.y, "y");
+    if (table.lead != HPC_LEAD_FIXED || table.count > INT32_MAX)
+        fail(HPC_INVALID_ARGUMENT, "%s: table '%s' is %s: expected a fixed number of rows that an int32 counts", name, table.name.c_str(),
+             shape_of(table).c_str());
+    if (!same_lead(indices, y) || y.columns != indices.columns * table.columns) shapes_differ(name, "indices", indices, "y", y);
+    check_writable(node.y, "y");
+    different(name, node.y, node.table);
+    different(name, node.y, node.indices);
+    append(node);
+}
+
+void Program::record(const hpc_embedding_backward& arguments) {
+    check_recording();
+    hpc_embedding_backward node = arguments;
+    const char* name = "embedding_backward";
+    const Value& indices = resolve(node.indices, "indices");
+    const Value& dy = floats(node.dy, "dy");
+    const Value& dtable = floats(node.dtable, "dtable");
+    if (dtable.lead != HPC_LEAD_FIXED || dtable.count > INT32_MAX)
+        fail(HPC_INVALID_ARGUMENT, "%s: dtable '%s' is %s: expected a fixed number of rows that an int32 counts", name, dtable.name.c_str(),
+             shape_of(dtable).c_str());
+    if (!same_lead(indices, dy) || dy.columns != indices.columns * dtable.columns) shapes_differ(name, "indices", indices, "dy", dy);
+    if (node.padding < -1 || node.padding >= static_cast<int64_t>(dtable.count))
+        fail(HPC_INVALID_ARGUMENT, "%s: padding is %d: expected a row of dtable, or -1", name, node.padding);
+    check_writable(node.dtable, "dtable");
+    different(name, node.dtable, node.dy);
+    different(name, node.dtable, node.indices);
     append(node);
 }
 

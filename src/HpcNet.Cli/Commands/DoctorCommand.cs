@@ -89,7 +89,7 @@ internal static class DoctorCommand
         }
         catch (Exception e)
         {
-            Console.Out.WriteLine($"  {e.Message}");
+            Lines(e.Message);
             return false;
         }
     }

@@ -127,7 +127,7 @@ internal abstract record DataSource(string Name)
         // All rows: a file given to `evaluate` is normally another one than that trained on.
         public override Dataset ReadForEvaluation(Network network)
         {
-            if (network.Task == NetworkTask.Regression)
+            if (network.Task != NetworkTask.Classification)
                 return Dataset.FromCsv(File, Target, TargetKind.Regression);
             var options = network.ClassNames is { } names
                 ? new CsvOptions { ClassNames = names }

@@ -14,6 +14,7 @@ public sealed class Predictor : IDisposable
 {
     private readonly Network _network;
     private readonly DeviceBuffer _parameters;
+    private readonly DeviceBuffer? _state;
     private readonly Standardizer? _preprocessing;
     private readonly string _reader;
     private readonly int _batchSize;
@@ -27,16 +28,18 @@ public sealed class Predictor : IDisposable
         _batchSize = batchSize;
         _reader = DataChecks.Reader(network);
         _parameters = new DeviceBuffer(network.Device, network.Graph.Elements);
+        _state = network.State is null ? null : new DeviceBuffer(network.Device, network.Graph.StateElements);
         lock (network.Gate)
         {
             network.ThrowIfDisposed();
             network.Parameters.CopyTo(_parameters);
+            network.State?.CopyTo(_state!);
             _preprocessing = network.Preprocessing;
             Task = network.Task;
             ClassNames = network.ClassNames;
         }
-        _single = new ProgramPool(() => new PredictorProgram(_network, _parameters, 1, Task));
-        _batch = new ProgramPool(() => new PredictorProgram(_network, _parameters, _batchSize, Task));
+        _single = new ProgramPool(() => new PredictorProgram(_network, _parameters, _state, 1, Task));
+        _batch = new ProgramPool(() => new PredictorProgram(_network, _parameters, _state, _batchSize, Task));
     }
 
     /// <summary>Columns of the input.</summary>
@@ -52,8 +55,8 @@ public sealed class Predictor : IDisposable
     public IReadOnlyList<string>? ClassNames { get; }
 
     /// <summary>
-    /// Answers for one row or many: probabilities (softmax of the logits) for a classification, the outputs themselves for a
-    /// regression.
+    /// Answers for one row or many: probabilities for a classification (softmax of the logits) and for a multi-label one (sigmoid of
+    /// each logit), the outputs themselves for a regression.
     /// </summary>
     /// <param name="x">[rows × inputs], row-major; at least one row.</param>
     /// <param name="y">Receives [rows × outputs].</param>
@@ -61,7 +64,7 @@ public sealed class Predictor : IDisposable
     /// <exception cref="ObjectDisposedException">The predictor was disposed.</exception>
     public void Predict(ReadOnlySpan<float> x, Span<float> y) => Run(x, y, logits: false);
 
-    /// <summary>The outputs of the last layer as they are: the logits of a classification.</summary>
+    /// <summary>The outputs of the last layer as they are: the logits of a classification, multi-label or not.</summary>
     /// <param name="x">[rows × inputs], row-major; at least one row.</param>
     /// <param name="y">Receives [rows × outputs].</param>
     /// <exception cref="ArgumentException">A span has another length; the message tells what was expected.</exception>
@@ -92,6 +95,7 @@ public sealed class Predictor : IDisposable
         int rows = Ensure.WholeRows(x.Length, Inputs, nameof(x), _reader);
         Ensure.Length(classes.Length, rows, nameof(classes), "one for each row");
         ThrowIfDisposed();
+        CheckRows(x, rows);
         ProgramPool pool = rows == 1 ? _single : _batch;
         PredictorProgram program = pool.Rent();
         try
@@ -144,7 +148,7 @@ public sealed class Predictor : IDisposable
                 $"y holds {y.Elements} numbers; expected at least {capacity} rows of {Outputs}, as many as x has.", nameof(y));
         }
         return new BoundPredictor(new PredictorProgram(
-            _network, _parameters, capacity, logits ? NetworkTask.Regression : Task, x.Buffer, y.Buffer));
+            _network, _parameters, _state, capacity, logits ? NetworkTask.Regression : Task, x.Buffer, y.Buffer));
     }
 
     /// <summary>Frees the snapshot. Calls that are under way on other threads finish.</summary>
@@ -155,6 +159,7 @@ public sealed class Predictor : IDisposable
         _single.Dispose();
         _batch.Dispose();
         _parameters.Dispose();
+        _state?.Dispose();
     }
 
     private void Run(ReadOnlySpan<float> x, Span<float> y, bool logits)
@@ -162,6 +167,7 @@ public sealed class Predictor : IDisposable
         int rows = Ensure.WholeRows(x.Length, Inputs, nameof(x), _reader);
         Ensure.Matrix(y.Length, rows, Outputs, nameof(y));
         ThrowIfDisposed();
+        CheckRows(x, rows);
         ProgramPool pool = rows == 1 ? _single : _batch;
         PredictorProgram program = pool.Rent();
         try
@@ -176,6 +182,13 @@ public sealed class Predictor : IDisposable
         {
             pool.Return(program);
         }
+    }
+
+    private void CheckRows(ReadOnlySpan<float> x, int rows)
+    {
+        DataChecks.EnoughRows(_network, rows, _batchSize, training: false, nameof(x));
+        if (_preprocessing is null)
+            DataChecks.Indices(_network, x, nameof(x));
     }
 
     private void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
@@ -194,20 +207,28 @@ internal sealed unsafe class PredictorProgram : IDisposable
 
     /// <param name="network">The network.</param>
     /// <param name="parameters">A snapshot of its parameters.</param>
+    /// <param name="state">And of its state; null: it has none.</param>
     /// <param name="capacity">The most rows of a run.</param>
     /// <param name="task">Whether the answer is a probability.</param>
     /// <param name="input">Where the rows are; null: they are copied in.</param>
     /// <param name="output">Where the answer goes; null: it is copied out.</param>
     public PredictorProgram(
-        Network network, DeviceBuffer parameters, int capacity, NetworkTask task, DeviceBuffer? input = null, DeviceBuffer? output = null)
+        Network network, DeviceBuffer parameters, DeviceBuffer? state, int capacity, NetworkTask task, DeviceBuffer? input = null,
+        DeviceBuffer? output = null)
     {
-        bool probabilities = task == NetworkTask.Classification;
+        bool probabilities = task != NetworkTask.Regression;
         _inputs = network.Inputs;
         _outputs = network.Outputs;
         using var recorder = new Recorder(network.Device, capacity);
         var graph = new GraphRecorder(
             network.Graph, recorder, parameters, null,
-            new RecordingPurpose { Trains = static _ => false, RandomStream = static _ => 0UL, Output = probabilities ? null : output },
+            new RecordingPurpose
+            {
+                Trains = static _ => false,
+                State = state,
+                RandomStream = static _ => 0UL,
+                Output = probabilities ? null : output,
+            },
             hpc_value_kind.HPC_VALUE_OUTPUT);
         _x = recorder.RowsValue(hpc_value_kind.HPC_VALUE_INPUT, _inputs, "x", buffer: input);
         _logits = graph.Forward(_x);
@@ -217,7 +238,10 @@ internal sealed unsafe class PredictorProgram : IDisposable
         if (probabilities)
         {
             _answer = recorder.RowsValue(hpc_value_kind.HPC_VALUE_OUTPUT, _outputs, "probabilities", buffer: output);
-            recorder.Softmax(_logits, _answer);
+            if (task == NetworkTask.Classification)
+                recorder.Softmax(_logits, _answer);
+            else
+                recorder.ActivationForward((int)hpc_activation.HPC_ACTIVATION_SIGMOID, _logits, _answer, Value.None, 0f, 0f);
         }
         Native = recorder.Finish();
     }

@@ -4,7 +4,7 @@ using System.Text.Json;
 
 namespace HpcNet;
 
-/// <summary>An activation function as a layer of its own: y = f(x), elementwise.</summary>
+/// <summary>An activation function as a layer of its own: y = f(x).</summary>
 public sealed record ActivationLayer : Layer
 {
     /// <summary>Describes an activation layer.</summary>
@@ -26,9 +26,9 @@ public sealed record ActivationLayer : Layer
     internal override Value RecordBackward(NodeRecording node, Value dy) =>
         node.NeedsInputGradient ? node.RecordActivationBackward(Activation, dy, "dx") : Value.None;
 
-    internal override void Write(Utf8JsonWriter json) => json.WriteString("activation", Activation.Name);
+    internal override void Write(Utf8JsonWriter json) => Activation.Write(json);
 
-    internal static ActivationLayer Read(JsonElement json) => new(JsonFields.Activation(json, "activation"));
+    internal static ActivationLayer Read(JsonElement json) => new(Activation.Read(json));
 
     internal override string Summary() => $"Activation({Activation})";
 }

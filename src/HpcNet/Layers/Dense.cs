@@ -1,5 +1,7 @@
 // Dense.cs: the fully connected layer, Y = f(X W + b).
 // Shapes (row-major): X [rows x in], W [in x out], b [1 x out], Y [rows x out].
+// Sequences [steps, in] take the same layer at every step: their rows are those of a matrix [rows * steps x in], so nothing is
+// copied and all steps are one product.
 // Backward: dZ = dY f'(Z); dW = X^T dZ, db = column sums of dZ, dX = dZ W^T.
 
 using System.Globalization;
@@ -8,13 +10,14 @@ using System.Text.Json;
 namespace HpcNet;
 
 /// <summary>
-/// A fully connected layer: Y = f(X W + b) with X [rows × inputs], W [inputs × units], b [units], Y [rows × units].
+/// A fully connected layer: Y = f(X W + b) with X [rows × inputs], W [inputs × units], b [units], Y [rows × units]. It works along the
+/// last dimension of its input, as PyTorch's does: of a sequence [steps, inputs] it makes [steps, units].
 /// </summary>
 public sealed record Dense : Layer
 {
     /// <summary>Describes a fully connected layer.</summary>
     /// <param name="units">Columns of the output, at least 1.</param>
-    /// <param name="activation">The function applied to each output; null: <see cref="Activation.Linear"/>.</param>
+    /// <param name="activation">The function applied to each output, or to each row of them (softmax); null: <see cref="Activation.Linear"/>.</param>
     /// <param name="weightInitializer">
     /// How the weights begin; null: <see cref="Initializer.HeNormal"/> before a ReLU (He et al. 2015), else
     /// <see cref="Initializer.GlorotUniform"/> (Glorot and Bengio 2010). Biases begin at 0.
@@ -45,13 +48,19 @@ public sealed record Dense : Layer
 
     internal override Shape OutputShape(Shape input, string name)
     {
-        Ensure.Elements(input.Elements, Units, nameof(Units), $"Dense '{name}'");
-        return Units;
+        Ensure.Elements(input[^1], Units, nameof(Units), $"Dense '{name}'");
+        int lines = input.Elements / input[^1];
+        Ensure.Elements(lines, Units, nameof(Units), $"The output of Dense '{name}'");
+        if (input.Rank == 1)
+            return Units;
+        int[] dimensions = input.Dimensions.ToArray();
+        dimensions[^1] = Units;
+        return new Shape(dimensions);
     }
 
     internal override void DeclareParameters(Shape input, ParameterDeclarations parameters)
     {
-        parameters.Add("weight", input.Elements, Units, WeightInitializer, decays: true);
+        parameters.Add("weight", input[^1], Units, WeightInitializer, decays: true);
         if (Bias)
             parameters.Add("bias", 1, Units, Initializer.Zeros, decays: false);
     }
@@ -60,7 +69,8 @@ public sealed record Dense : Layer
     {
         Recorder recorder = node.Recorder;
         Value bias = Bias ? node.Parameter("bias") : Value.None;
-        Value z = Activation.IsLinear ? node.Output(Units) : node.Temporary(Units, "z");
+        int columns = node.OutputShape.Elements;
+        Value z = Activation.IsLinear ? node.Output(columns) : node.Temporary(columns, "z");
         recorder.DenseForward(x, node.Parameter("weight"), bias, z);
         node.Keep("x", x);
         return node.RecordActivation(Activation, z);
@@ -86,12 +96,12 @@ public sealed record Dense : Layer
     internal override void Write(Utf8JsonWriter json)
     {
         json.WriteNumber("units", Units);
-        json.WriteString("activation", Activation.Name);
+        Activation.Write(json);
         json.WriteBoolean("bias", Bias);
     }
 
     internal static Dense Read(JsonElement json) => new(
-        JsonFields.Int(json, "units"), JsonFields.Activation(json, "activation"), bias: JsonFields.Bool(json, "bias"));
+        JsonFields.Int(json, "units"), Activation.Read(json), bias: JsonFields.Bool(json, "bias"));
 
     internal override string Summary() =>
         string.Create(CultureInfo.InvariantCulture, $"Dense({Units}, {Activation}{(Bias ? "" : ", no bias")})");

@@ -50,6 +50,12 @@ public abstract record Layer
     {
     }
 
+    /// <summary>The fewest rows that a run can have: more than one where a batch's variance is needed.</summary>
+    internal virtual int LeastRows(Shape input, bool training) => 1;
+
+    /// <summary>Where the input is indices: how many there are, each a whole number from 0 on; else 0.</summary>
+    internal virtual int IndexCount => 0;
+
     /// <summary>Whether the layer records nothing and hands on its input.</summary>
     internal virtual bool IsIdentity(bool training) => false;
 
@@ -61,6 +67,11 @@ public abstract record Layer
     /// else none.
     /// </summary>
     internal abstract Value RecordBackward(NodeRecording node, Value dy);
+
+    /// <summary>Records, behind the loss of a training step, what the step does to the layer's state (running statistics).</summary>
+    internal virtual void RecordStateUpdate(NodeRecording node)
+    {
+    }
 
     /// <summary>Writes the members that <see cref="Read"/> needs.</summary>
     internal abstract void Write(Utf8JsonWriter json);
@@ -74,10 +85,17 @@ public abstract record Layer
         "dense" => Dense.Read(json),
         "dropout" => Dropout.Read(json),
         "activation" => ActivationLayer.Read(json),
-        "alphadropout" => AlphaDropout.Read(json),
-        "gaussiannoise" => GaussianNoise.Read(json),
+        "prelu" => PRelu.Read(json),
+        "rnn" => SimpleRnn.Read(json),
+        "lstm" => Lstm.Read(json),
+        "gru" => Gru.Read(json),
+        "batchnorm" => BatchNorm.Read(json),
+        "layernorm" => LayerNorm.Read(json),
+        "embedding" => Embedding.Read(json),
         "flatten" => new Flatten(),
         "reshape" => Reshape.Read(json),
+        "alphadropout" => AlphaDropout.Read(json),
+        "gaussiannoise" => GaussianNoise.Read(json),
         "columns" => InputColumns.Read(json),
         "add" => new AddLayer(),
         "multiply" => new MultiplyLayer(),

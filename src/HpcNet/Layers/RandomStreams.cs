@@ -9,6 +9,12 @@ internal static class RandomStreams
     private const ulong ShuffleUse = 2UL << 56;
     private const ulong DropoutUse = 3UL << 56;
 
+    private const ulong LearningRateDropoutUse = 32UL << 56;
+
+    /// <summary>Learning-rate dropout of the run of parameters that begins at an element; the step number is added to it, up to 2^28, since
+    /// runs begin at multiples of 16.</summary>
+    public static ulong LearningRateDropout(int offset) => LearningRateDropoutUse | ((ulong)(uint)offset << 24);
+
     /// <summary>The initial values of a parameter.</summary>
     public static ulong Initialization(int parameter) => InitializationUse | (uint)parameter;
 

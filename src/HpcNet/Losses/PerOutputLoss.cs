@@ -21,6 +21,13 @@ internal sealed record PerOutputLoss : Loss
             Ensure.FinitePositive(weight, nameof(weight));
             if (loss.Reduction != parts[0].Loss.Reduction)
                 throw new ArgumentException($"parts holds losses with the reductions {parts[0].Loss.Reduction} and {loss.Reduction}; expected one.", nameof(parts));
+            if (!loss.TakesTargets)
+                throw new ArgumentException($"parts holds {loss.Name}, which expects class labels; expected losses of float targets.", nameof(parts));
+            foreach ((string name, float[]? values) in loss.OutputSettings)
+            {
+                if (values is not null && values.Length != columns)
+                    throw new ArgumentException($"{loss.Name} has {values.Length} {name}; its output has {columns} columns.", nameof(parts));
+            }
         }
         _parts = parts.ToArray();
         Reduction = parts[0].Loss.Reduction;
@@ -28,9 +35,10 @@ internal sealed record PerOutputLoss : Loss
 
     public override NetworkTask Task => NetworkTask.Regression;
 
-    internal override bool TakesLabels => false;
+    // Each part's settings are checked above.
+    internal override IEnumerable<(string Name, float[]? Values)> OutputSettings => [];
 
-    internal override int Terms => _parts.Sum(p => p.Loss.Terms);
+    internal override int Parts => _parts.Sum(p => p.Loss.Parts);
 
     internal override int Columns => _parts.Sum(p => p.Columns);
 

@@ -27,6 +27,9 @@ internal sealed record RecordingPurpose
     /// <summary>Which layers' parameters get gradients, by node.</summary>
     public required Func<int, bool> Trains { get; init; }
 
+    /// <summary>The state that goes with the parameters; null: the network has none.</summary>
+    public required DeviceBuffer? State { get; init; }
+
     /// <summary>The key of random layers.</summary>
     public ulong Seed { get; init; }
 
@@ -73,6 +76,8 @@ internal sealed class GraphRecorder
         }
         foreach (ParameterSegment segment in graph.Segments)
             _nodes[segment.Node].AddParameter(segment, parameters, gradients);
+        foreach (StateSegment segment in graph.States)
+            _nodes[segment.Node].AddState(segment, purpose.State!);
     }
 
     public Recorder Recorder { get; }
@@ -91,6 +96,13 @@ internal sealed class GraphRecorder
                 : node.Layer.RecordForward(_nodes[node.Index], values[0]);
         }
         return outputs[^1];
+    }
+
+    /// <summary>Records, behind the loss, what a training step does to the state.</summary>
+    public void UpdateState()
+    {
+        foreach (Node node in _graph.Nodes)
+            node.Layer.RecordStateUpdate(_nodes[node.Index]);
     }
 
     /// <summary>
@@ -154,6 +166,7 @@ internal sealed class NodeRecording
     private readonly Dictionary<string, Value> _parameters = [];
     private readonly Dictionary<string, Value> _gradients = [];
     private readonly Dictionary<string, Value> _kept = [];
+    private readonly Dictionary<string, Value> _states = [];
     private readonly bool[] _needsGradients;
     private Counter? _stream;
 
@@ -202,6 +215,8 @@ internal sealed class NodeRecording
 
     public Value Gradient(string name) => _gradients[name];
 
+    public Value State(string name) => _states[name];
+
     public void Keep(string name, Value value) => _kept[name] = value;
 
     public Value Kept(string name) => _kept[name];
@@ -209,6 +224,10 @@ internal sealed class NodeRecording
     /// <summary>A temporary with the run's rows.</summary>
     public Value Temporary(int columns, string name) =>
         Recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, columns, $"{_node.Name}.{name}");
+
+    /// <summary>A temporary of a fixed number of rows.</summary>
+    public Value FixedTemporary(int rows, int columns, string name) =>
+        Recorder.FixedValue(hpc_value_kind.HPC_VALUE_TEMPORARY, rows, columns, null, 0, $"{_node.Name}.{name}");
 
     /// <summary>The value that this layer hands on.</summary>
     public Value Output(int columns) => Recorder.RowsValue(_outputKind, columns, $"{_node.Name}.y", buffer: _output);
@@ -218,6 +237,16 @@ internal sealed class NodeRecording
     {
         if (activation.IsLinear)
             return x;
+        if (activation.IsRowWise)
+        {
+            Value rows = Output(x.Columns);
+            if (activation == Activation.Softmax)
+                Recorder.Softmax(x, rows);
+            else
+                Recorder.LogSoftmax(x, rows);
+            Keep("activation", rows);
+            return rows;
+        }
         hpc_keeps keeps = HasBackward ? activation.Keeps() : hpc_keeps.HPC_KEEPS_NOTHING;
         Value y = Output(x.Columns);
         Value derivative = keeps == hpc_keeps.HPC_KEEPS_DERIVATIVE ? Temporary(x.Columns, "derivative") : Value.None;
@@ -237,9 +266,19 @@ internal sealed class NodeRecording
         if (activation.IsLinear)
             return dy;
         Value dx = Temporary(dy.Columns, name);
-        Recorder.ActivationBackward(activation.NativeId, Kept("activation"), dy, dx, activation.Alpha, activation.Beta);
+        if (activation == Activation.Softmax)
+            Recorder.SoftmaxBackward(Kept("activation"), dy, dx);
+        else if (activation == Activation.LogSoftmax)
+            Recorder.LogSoftmaxBackward(Kept("activation"), dy, dx);
+        else
+            Recorder.ActivationBackward(activation.NativeId, Kept("activation"), dy, dx, activation.Alpha, activation.Beta);
         return dx;
     }
+
+    internal void AddState(StateSegment segment, DeviceBuffer state) =>
+        _states.Add(segment.LocalName, Recorder.FixedValue(
+            hpc_value_kind.HPC_VALUE_PERSISTENT, 1, segment.Length, state, segment.Offset, segment.Name,
+            segment.Counts ? hpc_dtype.HPC_INT32 : hpc_dtype.HPC_FLOAT32));
 
     internal void AddParameter(ParameterSegment segment, DeviceBuffer parameters, DeviceBuffer? gradients)
     {

@@ -27,6 +27,9 @@ internal static class JsonFields
             ? value
             : throw Bad(name, "a number that single precision holds");
 
+    public static float Float(JsonElement json, string name, float absent) =>
+        Optional(json, name, JsonValueKind.Number) is null ? absent : Float(json, name);
+
     public static bool Bool(JsonElement json, string name) =>
         json.ValueKind == JsonValueKind.Object && json.TryGetProperty(name, out JsonElement value)
         && value.ValueKind is JsonValueKind.True or JsonValueKind.False
@@ -34,6 +37,13 @@ internal static class JsonFields
             : throw Bad(name, "true or false");
 
     public static string String(JsonElement json, string name) => Required(json, name, JsonValueKind.String).GetString()!;
+
+    public static Activation Activation(JsonElement json, string name)
+    {
+        string text = String(json, name);
+        return HpcNet.Activation.Find(text) ?? throw new DataFormatException(
+            $"there is no activation {Excerpt.Of(text)}; this version has {string.Join(", ", HpcNet.Activation.All.Select(a => a.Name))}.");
+    }
 
     public static Shape Shape(JsonElement json, string name)
     {
@@ -48,13 +58,6 @@ internal static class JsonFields
         foreach (int dimension in shape.Dimensions)
             json.WriteNumberValue(dimension);
         json.WriteEndArray();
-    }
-
-    public static Activation Activation(JsonElement json, string name)
-    {
-        string text = String(json, name);
-        return HpcNet.Activation.Find(text) ?? throw new DataFormatException(
-            $"there is no activation {Excerpt.Of(text)}; this version has {string.Join(", ", HpcNet.Activation.All.Select(a => a.Name))}.");
     }
 
     private static DataFormatException Bad(string name, string expected) =>

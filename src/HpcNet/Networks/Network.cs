@@ -20,9 +20,15 @@ public sealed record ParameterInfo(string Name, string Layer, int Rows, int Colu
     public int Count => Rows * Columns;
 }
 
+/// <summary>State of a network that training changes by itself, without gradient: running statistics.</summary>
+/// <param name="Name"><c>layer.running_mean</c>, <c>layer.running_var</c> or <c>layer.num_batches_tracked</c>.</param>
+/// <param name="Layer">The layer's name.</param>
+/// <param name="Count">Number of elements.</param>
+public sealed record StateInfo(string Name, string Layer, int Count);
+
 /// <summary>
-/// A neural network: a chain of layers, or a directed acyclic graph of them, with their parameters, on a device. Members may be called from any thread; while a
-/// <see cref="Trainer"/> works on it they see the state between two steps.
+/// A neural network: a chain of layers, or a directed acyclic graph of them, with their parameters, on a device. Members may be
+/// called from any thread; while a <see cref="Trainer"/> works on it they see the state between two steps.
 /// </summary>
 public sealed class Network : IDisposable
 {
@@ -53,16 +59,16 @@ public sealed class Network : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">An extent is less than 1, or a parameter would be too large.</exception>
     /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
     public Network(Device device, int inputs, ulong seed, params Layer[] layers)
-        : this(Usable(device), NetworkGraph.Chain(Ensure.Positive(inputs, nameof(inputs)), Ensure.NotNull(layers)), seed)
+        : this(Usable(device), NetworkGraph.Chain(inputs, Ensure.NotNull(layers)), seed)
     {
     }
 
-    /// <summary>Makes a network whose rows have a shape, with parameters initialized from the seed 0.</summary>
+    /// <summary>Makes a network whose input has a shape, such as sequences, with parameters initialized from the seed 0.</summary>
     /// <param name="device">Where it lives and runs.</param>
-    /// <param name="input">One row of the input.</param>
+    /// <param name="input">One row of the input, for example <c>new Shape(steps, features)</c>.</param>
     /// <param name="layers">The layers from input to output; at least one with parameters. Names must be unique.</param>
     /// <exception cref="ArgumentNullException">An argument or a layer is null.</exception>
-    /// <exception cref="ArgumentException">No layers, two of one name, or a layer that does not take what comes in.</exception>
+    /// <exception cref="ArgumentException">No layers, two of one name, or one that does not take what comes in.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A parameter would be too large.</exception>
     /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
     public Network(Device device, Shape input, params Layer[] layers)
@@ -70,13 +76,13 @@ public sealed class Network : IDisposable
     {
     }
 
-    /// <summary>Makes a network whose rows have a shape: sequences, images, channels.</summary>
+    /// <summary>Makes a network whose input has a shape, with parameters initialized from a seed.</summary>
     /// <param name="device">Where it lives and runs.</param>
-    /// <param name="input">One row of the input.</param>
-    /// <param name="seed">Any number: the same seed gives the same bits everywhere.</param>
+    /// <param name="input">One row of the input, for example <c>new Shape(steps, features)</c>.</param>
+    /// <param name="seed">Any number.</param>
     /// <param name="layers">The layers from input to output; at least one with parameters. Names must be unique.</param>
     /// <exception cref="ArgumentNullException">An argument or a layer is null.</exception>
-    /// <exception cref="ArgumentException">No layers, two of one name, or a layer that does not take what comes in.</exception>
+    /// <exception cref="ArgumentException">No layers, two of one name, or one that does not take what comes in.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A parameter would be too large.</exception>
     /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
     public Network(Device device, Shape input, ulong seed, params Layer[] layers)
@@ -127,6 +133,18 @@ public sealed class Network : IDisposable
         _frozen = Array.ConvertAll(graph.Nodes, n => n.Layer.Frozen);
         _learningRateScales = Array.ConvertAll(graph.Nodes, n => n.Layer.LearningRateScale);
         Parameters = new DeviceBuffer(device, graph.Elements);
+        LeastTrainingRows = graph.LeastRows(training: true, out _);
+        LeastEvaluationRows = graph.LeastRows(training: false, out _);
+        StateInfos = Array.AsReadOnly(Array.ConvertAll(graph.States, s => new StateInfo(s.Name, graph.Nodes[s.Node].Name, s.Length)));
+        if (graph.StateElements > 0)
+        {
+            State = new DeviceBuffer(device, graph.StateElements);
+            var initial = new float[graph.StateElements];
+            // A count begins at 0, whose bits are those of 0f.
+            foreach (StateSegment segment in graph.States)
+                initial.AsSpan(segment.Offset, segment.Length).Fill(segment.Initial);
+            State.Write<float>(initial);
+        }
     }
 
     /// <summary>Where the network lives.</summary>
@@ -135,10 +153,10 @@ public sealed class Network : IDisposable
     /// <summary>Columns of the input.</summary>
     public int Inputs => Graph.Inputs;
 
-    /// <summary>One row of the input.</summary>
+    /// <summary>How a row of the input is arranged; several inputs are its columns, side by side.</summary>
     public Shape InputShape => Graph.InputShape;
 
-    /// <summary>One row of the output.</summary>
+    /// <summary>How a row of the output is arranged; several outputs are its columns, side by side.</summary>
     public Shape OutputShape => Graph.Nodes[^1].OutputShape;
 
     /// <summary>Columns of the output.</summary>
@@ -153,17 +171,21 @@ public sealed class Network : IDisposable
     /// <summary>The parameters, in the order of the layers.</summary>
     public IReadOnlyList<ParameterInfo> ParameterInfos { get; }
 
+    /// <summary>The state that is no parameter (running statistics), in the order of the layers.</summary>
+    public IReadOnlyList<StateInfo> StateInfos { get; }
+
     /// <summary>Number of parameters, all layers together.</summary>
     public long ParameterCount => Graph.ParameterCount;
 
     /// <summary>
-    /// What the output means. A <see cref="Trainer"/> sets it from its loss; predictors of a classification give probabilities.
+    /// What the output means. A <see cref="Trainer"/> sets it from its loss; predictors of a classification and of a
+    /// multi-label one give probabilities.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is no member of the enumeration.</exception>
     public NetworkTask Task
     {
         get;
-        set => field = value is NetworkTask.Regression or NetworkTask.Classification
+        set => field = value is NetworkTask.Regression or NetworkTask.Classification or NetworkTask.MultiLabel
             ? value
             : throw new ArgumentOutOfRangeException(nameof(value), value, $"There is no task {(int)value}.");
     }
@@ -204,6 +226,18 @@ public sealed class Network : IDisposable
     internal NetworkGraph Graph { get; }
 
     internal DeviceBuffer Parameters { get; }
+
+    /// <summary>The flat buffer of the state; null: there is none.</summary>
+    internal DeviceBuffer? State { get; }
+
+    /// <summary>The fewest rows of a training step.</summary>
+    internal int LeastTrainingRows { get; }
+
+    /// <summary>The fewest rows of a run in evaluation or prediction.</summary>
+    internal int LeastEvaluationRows { get; }
+
+    /// <summary>Elements of parameters and state together.</summary>
+    internal int ContentElements => Graph.Elements + Graph.StateElements;
 
     /// <summary>Held by whoever reads or writes the parameters.</summary>
     internal object Gate { get; } = new();
@@ -265,6 +299,50 @@ public sealed class Network : IDisposable
         }
     }
 
+    /// <summary>Copies state out.</summary>
+    /// <param name="name">The name, for example <c>batchnorm1.running_mean</c>.</param>
+    /// <param name="values">As many as <see cref="StateInfos"/> says. A count of batches is exact up to 2^24.</param>
+    /// <exception cref="ArgumentException">There is no such state, or the span has another length.</exception>
+    /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
+    public void GetState(string name, Span<float> values)
+    {
+        StateSegment segment = StateSegment(name, values.Length, nameof(values));
+        lock (Gate)
+        {
+            ThrowIfDisposed();
+            State!.Read(values, segment.Offset);
+        }
+        if (segment.Counts)
+            values[0] = BitConverter.SingleToInt32Bits(values[0]);
+    }
+
+    /// <summary>Replaces state.</summary>
+    /// <param name="name">The name, for example <c>batchnorm1.running_mean</c>.</param>
+    /// <param name="values">As many as <see cref="StateInfos"/> says, finite; variances 0 or more, a count a whole number of 0 or more.</param>
+    /// <exception cref="ArgumentException">There is no such state, the span has another length, or a value has no meaning.</exception>
+    /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
+    public void SetState(string name, ReadOnlySpan<float> values)
+    {
+        StateSegment segment = StateSegment(name, values.Length, nameof(values));
+        for (int i = 0; i < values.Length; i++)
+        {
+            bool least = segment.LocalName != "running_mean";
+            if (!float.IsFinite(values[i]) || (least && values[i] < 0) || (segment.Counts && (values[i] != MathF.Floor(values[i]) || values[i] >= 1 << 30)))
+            {
+                throw new ArgumentException(
+                    $"values[{i}] is {values[i]}; expected {(segment.Counts ? "a whole number of" : least ? "a finite number of" : "a finite number")}{(least ? " 0 or more" : "")}.", nameof(values));
+            }
+        }
+        lock (Gate)
+        {
+            ThrowIfDisposed();
+            if (segment.Counts)
+                State!.Write<int>([(int)values[0]], segment.Offset);
+            else
+                State!.Write(values, segment.Offset);
+        }
+    }
+
     /// <summary>Keeps a layer's parameters as they are in training, from the next call of Fit or Step on.</summary>
     /// <param name="layer">The layer's name.</param>
     /// <exception cref="ArgumentException">There is no such layer.</exception>
@@ -314,18 +392,24 @@ public sealed class Network : IDisposable
         return new Predictor(this, batchSize);
     }
 
-    /// <summary>Loss, accuracy and confusion matrix on a data set, with <see cref="Preprocessing"/> applied and without dropout.</summary>
+    /// <summary>Loss, accuracy and what else the task tells on a data set, with <see cref="Preprocessing"/> applied and without dropout.</summary>
     /// <param name="data">The data, as they come.</param>
-    /// <param name="loss">The loss; null: softmax cross-entropy for a classification, else the mean squared error.</param>
+    /// <param name="loss">The loss; null: softmax cross-entropy for a classification, sigmoid cross-entropy for a multi-label one, else the
+    /// mean squared error.</param>
     /// <exception cref="ArgumentException">The data do not fit the network or the loss.</exception>
     /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
     public Evaluation Evaluate(Dataset data, Loss? loss = null)
     {
         Ensure.NotNull(data);
         ThrowIfDisposed();
-        loss ??= Task == NetworkTask.Classification ? Loss.SoftmaxCrossEntropy : Loss.MeanSquaredError;
+        loss ??= Task switch
+        {
+            NetworkTask.Classification => Loss.SoftmaxCrossEntropy,
+            NetworkTask.MultiLabel => Loss.SigmoidCrossEntropy,
+            _ => Loss.MeanSquaredError,
+        };
         using var program = EvaluationProgram.For(this, loss, data, nameof(data));
-        return program.Evaluate(data, confusion: true);
+        return program.Evaluate(data, details: true);
     }
 
     /// <summary>A table of the layers with their shapes and parameters.</summary>
@@ -366,7 +450,7 @@ public sealed class Network : IDisposable
     {
         Ensure.Positive(rows, nameof(rows));
         ThrowIfDisposed();
-        using var program = new PredictorProgram(this, Parameters, rows, Task);
+        using var program = new PredictorProgram(this, Parameters, State, rows, Task);
         return program.Native.Describe();
     }
 
@@ -377,6 +461,7 @@ public sealed class Network : IDisposable
         {
             _disposed = true;
             Parameters.Dispose();
+            State?.Dispose();
         }
     }
 
@@ -385,6 +470,20 @@ public sealed class Network : IDisposable
         Graph.IsChain
             ? string.Create(CultureInfo.InvariantCulture, $"{InputShape} -> {string.Join(" -> ", Layers.Select(l => l.Summary()))}")
             : string.Create(CultureInfo.InvariantCulture, $"graph of {Layers.Count} layers, {Inputs} inputs, {Outputs} outputs");
+
+    /// <summary>Reads parameters and, behind them, the state. The caller holds the gate.</summary>
+    internal void ReadContents(Span<float> values)
+    {
+        Parameters.Read(values[..Graph.Elements]);
+        State?.Read(values[Graph.Elements..]);
+    }
+
+    /// <summary>Writes what <see cref="ReadContents"/> read. The caller holds the gate.</summary>
+    internal void WriteContents(ReadOnlySpan<float> values)
+    {
+        Parameters.Write(values[..Graph.Elements]);
+        State?.Write(values[Graph.Elements..]);
+    }
 
     internal bool IsDisposed => _disposed;
 
@@ -413,7 +512,15 @@ public sealed class Network : IDisposable
     private Node NodeOf(string layer) => Graph.FindNode(Ensure.NotNull(layer)) ?? throw new ArgumentException(
         $"There is no layer '{layer}'; there are {string.Join(", ", Graph.Nodes.Select(n => n.Name))}.", nameof(layer));
 
-    private ParameterSegment Segment(string name, int length, string argument)
+    private StateSegment StateSegment(string name, int length, string argument)
+    {
+        StateSegment segment = Graph.FindState(Ensure.NotNull(name)) ?? throw new ArgumentException(
+            $"There is no state '{name}'; there is {(Graph.States.Length == 0 ? "none" : string.Join(", ", Graph.States.Select(s => s.Name)))}.", nameof(name));
+        Ensure.Length(length, segment.Length, argument, $"{name} has {segment.Length}");
+        return segment;
+    }
+
+    internal ParameterSegment Segment(string name, int length, string argument)
     {
         ParameterSegment segment = Graph.Find(Ensure.NotNull(name)) ?? throw new ArgumentException(
             $"There is no parameter '{name}'; there are {string.Join(", ", Graph.Segments.Select(s => s.Name))}.", nameof(name));

@@ -1,5 +1,5 @@
 // NetworkFile.cs: the model file. A safetensors file with one F32 tensor per parameter (weights transposed to [units, inputs],
-// as PyTorch has them) and, under the metadata key "hpcnet", JSON:
+// as PyTorch has them; tables and vectors as they are), one per state (running statistics), and, under the metadata key "hpcnet", JSON:
 //   {"version":1,"inputs":64,"task":"classification",
 //    "layers":[{"kind":"dense","name":"dense1","units":128,"activation":"ReLU","bias":true,"frozen":false,"learningRateScale":1}],
 //    "preprocessing":{"means":[...],"scales":[...]},"classNames":["0",...]}
@@ -8,6 +8,7 @@
 // Reading checks structure, names, shapes and types before it allocates anything; all that can be wrong becomes one
 // DataFormatException with the file's name.
 
+using System.Buffers.Binary;
 using System.Text.Json;
 
 namespace HpcNet;
@@ -20,11 +21,13 @@ internal static class NetworkFile
     public static void Save(Network network, string path)
     {
         var parameters = new float[network.Graph.Elements];
+        var state = new float[network.Graph.StateElements];
         string structure;
         lock (network.Gate)
         {
             network.ThrowIfDisposed();
             network.Parameters.Read<float>(parameters);
+            network.State?.Read<float>(state);
             structure = Structure(network);
         }
 
@@ -32,8 +35,17 @@ internal static class NetworkFile
         foreach (ParameterSegment segment in network.Graph.Segments)
         {
             ReadOnlySpan<float> values = parameters.AsSpan(segment.Offset, segment.Length);
-            tensors.Add(segment.LocalName == "weight"
+            tensors.Add(segment.Stored is { } shape
+                ? new SafetensorsData(segment.Name, Dimensions(shape), values.ToArray())
+                : segment.IsTransposedInFiles
                 ? new SafetensorsData(segment.Name, [segment.Columns, segment.Rows], Transpose(values, segment.Rows, segment.Columns))
+                : new SafetensorsData(segment.Name, [segment.Length], values.ToArray()));
+        }
+        foreach (StateSegment segment in network.Graph.States)
+        {
+            ReadOnlySpan<float> values = state.AsSpan(segment.Offset, segment.Length);
+            tensors.Add(segment.Counts
+                ? new SafetensorsData(segment.Name, SafetensorsDType.I64, [], CountBytes(values[0]))
                 : new SafetensorsData(segment.Name, [segment.Length], values.ToArray()));
         }
         SafetensorsFile.Write(path, tensors, new Dictionary<string, string> { [Key] = structure });
@@ -53,9 +65,10 @@ internal static class NetworkFile
             float[] values = file[segment.Name].ReadSingles();
             if (Numbers.FirstNotFinite(values) is >= 0 and var bad)
                 throw new DataFormatException($"tensor {Excerpt.Of(segment.Name)} holds {values[bad]} at element {bad}; expected finite numbers.", path);
-            (segment.LocalName == "weight" ? Transpose(values, segment.Columns, segment.Rows) : values).CopyTo(place);
+            (segment.IsTransposedInFiles && segment.Stored is null ? Transpose(values, segment.Columns, segment.Rows) : values).CopyTo(place);
         }
 
+        float[] state = ReadState(file, model.Graph, path);
         var network = new Network(device ?? Device.Default, model.Graph)
         {
             Task = model.Task,
@@ -63,7 +76,43 @@ internal static class NetworkFile
             ClassNames = model.ClassNames,
         };
         network.Parameters.Write<float>(parameters);
+        network.State?.Write<float>(state);
         return network;
+    }
+
+    private static float[] ReadState(SafetensorsFile file, NetworkGraph graph, string path)
+    {
+        var state = new float[graph.StateElements];
+        foreach (StateSegment segment in graph.States)
+        {
+            if (segment.Counts)
+            {
+                Span<long> count = [0];
+                file[segment.Name].ReadIntegers(count);
+                if (count[0] is < 0 or > int.MaxValue)
+                    throw new DataFormatException($"tensor {Excerpt.Of(segment.Name)} holds {count[0]}; expected a count from 0 to {int.MaxValue}.", path);
+                state[segment.Offset] = BitConverter.Int32BitsToSingle((int)count[0]);
+                continue;
+            }
+            float[] values = file[segment.Name].ReadSingles();
+            for (int i = 0; i < values.Length; i++)
+            {
+                if (!float.IsFinite(values[i]) || (segment.LocalName == "running_var" && values[i] < 0))
+                    throw new DataFormatException($"tensor {Excerpt.Of(segment.Name)} holds {values[i]} at element {i}; expected finite numbers{(segment.LocalName == "running_var" ? " of 0 or more" : "")}.", path);
+            }
+            values.CopyTo(state, segment.Offset);
+        }
+        return state;
+    }
+
+    private static long[] Dimensions(Shape shape) => Array.ConvertAll(shape.Dimensions.ToArray(), d => (long)d);
+
+    // A state's count lies in the bits of a float; files have it as PyTorch does, an int64 without dimensions.
+    private static byte[] CountBytes(float cell)
+    {
+        var bytes = new byte[8];
+        BinaryPrimitives.WriteInt64LittleEndian(bytes, BitConverter.SingleToInt32Bits(cell));
+        return bytes;
     }
 
     private static (NetworkGraph Graph, NetworkTask Task, Standardizer? Preprocessing, string[]? ClassNames) Checked(
@@ -84,13 +133,11 @@ internal static class NetworkFile
             {
                 "regression" => NetworkTask.Regression,
                 "classification" => NetworkTask.Classification,
-                var other => throw new DataFormatException($"there is no task {Excerpt.Of(other)}; expected regression or classification."),
+                "multilabel" => NetworkTask.MultiLabel,
+                var other => throw new DataFormatException($"there is no task {Excerpt.Of(other)}; expected regression, classification or multilabel."),
             };
-            Shape input = JsonFields.Optional(root, "inputShape", JsonValueKind.Array) is null ? inputs : JsonFields.Shape(root, "inputShape");
-            if (input.Elements != inputs)
-                throw new DataFormatException($"the input shape {input} has {input.Elements} elements; the structure says {inputs}.");
             List<Layer> layers = Layers(root, out List<int[]> from);
-            NetworkGraph graph = NetworkGraph.Of(input, layers, from);
+            NetworkGraph graph = NetworkGraph.Of(InputShape(root, inputs), layers, from);
             CheckTensors(file, graph);
             return (graph, task, Preprocessing(root, inputs), ClassNames(root, graph.Outputs));
         }
@@ -99,6 +146,16 @@ internal static class NetworkFile
             throw new DataFormatException(
                 e is JsonException ? $"the structure under '{Key}' is no sound JSON: {e.Message}" : FirstLine(e.Message), path, innerException: e);
         }
+    }
+
+    private static Shape InputShape(JsonElement root, int inputs)
+    {
+        if (JsonFields.Optional(root, "inputShape", JsonValueKind.Array) is null)
+            return inputs;
+        Shape shape = JsonFields.Shape(root, "inputShape");
+        return shape.Elements == inputs
+            ? shape
+            : throw new DataFormatException($"'inputShape' {shape} has {shape.Elements} elements; 'inputs' says {inputs}.");
     }
 
     private static List<Layer> Layers(JsonElement root, out List<int[]> from)
@@ -134,7 +191,7 @@ internal static class NetworkFile
                 throw new DataFormatException($"the structure needs a tensor {Excerpt.Of(segment.Name)}, the file has none.");
             if (tensor.DType is not (SafetensorsDType.F32 or SafetensorsDType.F16 or SafetensorsDType.BF16 or SafetensorsDType.F64))
                 throw new DataFormatException($"tensor {Excerpt.Of(segment.Name)} holds {tensor.DType}; expected floating-point numbers.");
-            ReadOnlySpan<long> expected = segment.LocalName == "weight" ? [segment.Columns, segment.Rows] : [segment.Length];
+            ReadOnlySpan<long> expected = segment.Stored is { } stored ? Dimensions(stored) : segment.IsTransposedInFiles ? [segment.Columns, segment.Rows] : [segment.Length];
             if (!tensor.Shape.SequenceEqual(expected))
             {
                 throw new DataFormatException(
@@ -142,9 +199,24 @@ internal static class NetworkFile
                     + $"the structure says [{string.Join(", ", expected.ToArray())}].");
             }
         }
-        if (file.Tensors.Count != graph.Segments.Length)
+        foreach (StateSegment segment in graph.States)
         {
-            SafetensorsTensor extra = file.Tensors.First(t => graph.Find(t.Name) is null);
+            if (!file.TryGetTensor(segment.Name, out SafetensorsTensor? tensor))
+                throw new DataFormatException($"the structure needs a tensor {Excerpt.Of(segment.Name)}, the file has none.");
+            bool fits = segment.Counts
+                ? tensor.DType is SafetensorsDType.I64 or SafetensorsDType.I32 && tensor.Count == 1
+                : tensor.DType is SafetensorsDType.F32 or SafetensorsDType.F16 or SafetensorsDType.BF16 or SafetensorsDType.F64
+                    && tensor.Shape.SequenceEqual([segment.Length]);
+            if (!fits)
+            {
+                throw new DataFormatException(
+                    $"tensor {Excerpt.Of(segment.Name)} is {tensor.DType} [{string.Join(", ", tensor.Shape.ToArray())}]; "
+                    + $"expected {(segment.Counts ? "one whole number" : $"floating-point numbers [{segment.Length}]")}.");
+            }
+        }
+        if (file.Tensors.Count != graph.Segments.Length + graph.States.Length)
+        {
+            SafetensorsTensor extra = file.Tensors.First(t => graph.Find(t.Name) is null && graph.FindState(t.Name) is null);
             throw new DataFormatException($"the structure does not know the tensor {Excerpt.Of(extra.Name)}.");
         }
     }
@@ -183,7 +255,7 @@ internal static class NetworkFile
             json.WriteNumber("inputs", network.Inputs);
             if (network.InputShape.Rank > 1)
                 JsonFields.Write(json, "inputShape", network.InputShape);
-            json.WriteString("task", network.Task == NetworkTask.Classification ? "classification" : "regression");
+            json.WriteString("task", network.Task.ToString().ToLowerInvariant());
             json.WriteStartArray("layers");
             foreach (Node node in network.Graph.Nodes)
             {

@@ -1,5 +1,6 @@
-// NetworkGraph.cs: what a network is before it has memory: nodes in topological order with the nodes that feed them, and the table of parameters in the one flat buffer. Building it checks everything that can be checked, so
-// that a wrong network or file is refused before anything is allocated.
+// NetworkGraph.cs: what a network is before it has memory: nodes in topological order with the nodes that feed them, and the
+// table of parameters in the one flat buffer. Building it checks everything that can be checked, so that a wrong network or
+// file is refused before anything is allocated.
 
 namespace HpcNet;
 
@@ -28,19 +29,38 @@ internal sealed record Node(int Index, string Name, Layer Layer, int[] Inputs, S
 /// <param name="Columns">Columns in memory (units).</param>
 /// <param name="Decays">Whether weight decay applies.</param>
 /// <param name="Initializer">How it begins.</param>
+/// <param name="Stored">Its shape in files, in the order of the memory; null: a weight is [columns, rows] there, anything else [length].</param>
 internal sealed record ParameterSegment(
-    string Name, int Node, string LocalName, int Offset, int Rows, int Columns, bool Decays, Initializer Initializer)
+    string Name, int Node, string LocalName, int Offset, int Rows, int Columns, bool Decays, Initializer Initializer, Shape? Stored)
 {
     public int Length => Rows * Columns;
+
+    /// <summary>Whether files have it as [columns, rows], as PyTorch has a weight.</summary>
+    public bool IsTransposedInFiles => LocalName == "weight" || LocalName.StartsWith("weight_", StringComparison.Ordinal);
 }
+
+/// <summary>A place in the flat buffer of the state: what training changes by itself, without gradient or optimizer.</summary>
+/// <param name="Name"><c>layer.running_mean</c> and so on, as PyTorch names it.</param>
+/// <param name="Node">The layer.</param>
+/// <param name="LocalName">The name in its layer.</param>
+/// <param name="Offset">First element in the flat buffer.</param>
+/// <param name="Length">Elements.</param>
+/// <param name="Initial">What it begins with.</param>
+/// <param name="Counts">Whether it is one 32-bit integer, not floats.</param>
+internal sealed record StateSegment(string Name, int Node, string LocalName, int Offset, int Length, float Initial, bool Counts);
 
 /// <summary>Where a layer declares its parameters.</summary>
 internal sealed class ParameterDeclarations
 {
-    public List<(string Name, int Rows, int Columns, Initializer Initializer, bool Decays)> Items { get; } = [];
+    public List<(string Name, int Rows, int Columns, Initializer Initializer, bool Decays, Shape? Stored)> Items { get; } = [];
 
-    public void Add(string name, int rows, int columns, Initializer initializer, bool decays) =>
-        Items.Add((name, rows, columns, initializer, decays));
+    public List<(string Name, int Length, float Initial, bool Counts)> States { get; } = [];
+
+    public void Add(string name, int rows, int columns, Initializer initializer, bool decays, Shape? stored = null) =>
+        Items.Add((name, rows, columns, initializer, decays, stored));
+
+    /// <summary>State that is no parameter; <paramref name="counts"/>: one 32-bit integer.</summary>
+    public void AddState(string name, int length, float initial, bool counts = false) => States.Add((name, length, initial, counts));
 }
 
 internal sealed class NetworkGraph
@@ -54,9 +74,12 @@ internal sealed class NetworkGraph
 
     private readonly Dictionary<string, ParameterSegment> _byName = new(StringComparer.Ordinal);
 
-    private NetworkGraph(Shape input, Node[] nodes, ParameterSegment[] segments, int elements)
+    private NetworkGraph(
+        Shape inputs, Node[] nodes, ParameterSegment[] segments, int elements, StateSegment[] states, int stateElements)
     {
-        InputShape = input;
+        States = states;
+        StateElements = stateElements;
+        InputShape = inputs;
         Nodes = nodes;
         Segments = segments;
         Elements = elements;
@@ -82,7 +105,16 @@ internal sealed class NetworkGraph
     /// <summary>Floats of the flat buffer, with the gaps between segments.</summary>
     public int Elements { get; }
 
+    /// <summary>All state, in the order of the layers.</summary>
+    public StateSegment[] States { get; }
+
+    /// <summary>Elements of the state's flat buffer, with the gaps between segments; 0: there is none.</summary>
+    public int StateElements { get; }
+
     public long ParameterCount => Segments.Sum(s => (long)s.Length);
+
+    public static NetworkGraph Chain(int inputs, IReadOnlyList<Layer> layers) =>
+        Chain(new Shape(Ensure.Positive(inputs, nameof(inputs))), layers);
 
     public static NetworkGraph Chain(Shape input, IReadOnlyList<Layer> layers) =>
         Of(Ensure.NotNull(input), layers, [.. Enumerable.Range(0, Ensure.NotNull(layers).Count).Select(i => (int[])[i - 1])]);
@@ -193,17 +225,28 @@ internal sealed class NetworkGraph
             Shape output = layer is MergeLayer merge ? merge.OutputShape(shapes, name) : layer.OutputShape(shapes[0], name);
             nodes[i] = new Node(i, name, layer, from[i], shapes, output);
         }
+        HashSet<int> feeding = [.. from.SelectMany(sources => sources)];
         for (int i = 0; i < nodes.Length - 1; i++)
         {
-            if (!nodes.Any(n => n.Inputs.Contains(i)))
+            if (!feeding.Contains(i))
                 throw new ArgumentException($"Layer '{nodes[i].Name}' feeds nothing and is not the last one.", nameof(from));
         }
 
         ParameterSegment[] segments = LayOut(nodes, out int elements);
         if (segments.Length == 0)
             throw new ArgumentException("No layer has parameters; a network has at least one Dense layer.", nameof(layers));
-        return new NetworkGraph(input, nodes, segments, elements);
+        StateSegment[] states = LayOutStates(nodes, out int stateElements);
+        return new NetworkGraph(input, nodes, segments, elements, states, stateElements);
     }
+
+    /// <summary>The fewest rows that a run can have, and the layer that asks for them.</summary>
+    public int LeastRows(bool training, out Node layer)
+    {
+        layer = Nodes.MaxBy(n => n.Layer.LeastRows(n.InputShape, training))!;
+        return layer.Layer.LeastRows(layer.InputShape, training);
+    }
+
+    public StateSegment? FindState(string name) => Array.Find(States, s => s.Name == name);
 
     public ParameterSegment? Find(string name) => _byName.GetValueOrDefault(name);
 
@@ -218,8 +261,8 @@ internal sealed class NetworkGraph
         {
             var declared = new ParameterDeclarations();
             node.Layer.DeclareParameters(node.InputShape, declared);
-            foreach (var (name, rows, columns, initializer, decays) in declared.Items)
-                segments.Add(new ParameterSegment($"{node.Name}.{name}", node.Index, name, 0, rows, columns, decays, initializer));
+            foreach (var (name, rows, columns, initializer, decays, stored) in declared.Items)
+                segments.Add(new ParameterSegment($"{node.Name}.{name}", node.Index, name, 0, rows, columns, decays, initializer, stored));
         }
         long offset = 0;
         foreach (bool decays in (ReadOnlySpan<bool>)[true, false])
@@ -234,6 +277,25 @@ internal sealed class NetworkGraph
             }
         }
         elements = Ensure.Elements(1, offset, "layers", "The parameters");
+        return [.. segments];
+    }
+
+    private static StateSegment[] LayOutStates(Node[] nodes, out int elements)
+    {
+        var segments = new List<StateSegment>();
+        long offset = 0;
+        foreach (Node node in nodes)
+        {
+            var declared = new ParameterDeclarations();
+            node.Layer.DeclareParameters(node.InputShape, declared);
+            foreach (var (name, length, initial, counts) in declared.States)
+            {
+                Ensure.Elements(1, offset + length, "layers", "The state");
+                segments.Add(new StateSegment($"{node.Name}.{name}", node.Index, name, (int)offset, length, initial, counts));
+                offset += (length + Alignment - 1L) / Alignment * Alignment;
+            }
+        }
+        elements = Ensure.Elements(1, offset, "layers", "The state");
         return [.. segments];
     }
 }

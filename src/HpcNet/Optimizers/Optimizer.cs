@@ -1,7 +1,7 @@
 // Optimizer.cs: an optimizer is a rule over flat buffers (native/formulas/rules.h) and a chain of links in front of it and
 // behind it. Links are not parameters that every rule repeats: clipping and decay know nothing of Adam, Adam nothing of them.
 // To add a rule: a record like Adam with its native id and its hyperparameters in the native order. To add a link: a record
-// derived from OptimizerLink and a method below that appends it.
+// in OptimizerLinks.cs, a method below that appends it, and what it records in TrainingProgram.cs.
 
 using System.Globalization;
 using HpcNet.Interop;
@@ -21,6 +21,12 @@ public abstract record Optimizer
     /// <exception cref="ArgumentOutOfRangeException">0, negative, infinite or NaN.</exception>
     public float LearningRate { get; init => field = Ensure.FinitePositive(value, nameof(LearningRate)); }
 
+    /// <summary>
+    /// Whether steps climb instead of descend: the rule gets −g for g. What links add to the gradient (decay, penalties) still draws
+    /// parameters towards 0, as PyTorch's <c>maximize</c> has it.
+    /// </summary>
+    public bool Maximize { get; init; }
+
     /// <summary>The last link added; each knows the one before it.</summary>
     internal OptimizerLink? Chain { get; init; }
 
@@ -30,35 +36,101 @@ public abstract record Optimizer
     /// <summary>The rule's hyperparameters after the learning rate, in the native order.</summary>
     internal abstract float[] Hyperparameters();
 
+    /// <summary>Which of <see cref="Hyperparameters"/> a schedule may move as momentum; −1: none.</summary>
+    internal virtual int MomentumIndex => -1;
+
     /// <summary>The rule with its settings, without links.</summary>
     internal abstract string RuleText();
 
     /// <summary>
-    /// Scales all gradients together so that their Euclidean norm is at most <paramref name="maxNorm"/>:
+    /// Scales all gradients together so that their norm is at most <paramref name="maxNorm"/>:
     /// g ← g · min(1, maxNorm / (‖g‖ + 10⁻⁶)) (Pascanu et al. 2013).
     /// </summary>
     /// <param name="maxNorm">The largest norm, finite and above 0.</param>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxNorm"/> is 0, negative, infinite or NaN.</exception>
-    public Optimizer ClipByNorm(float maxNorm) =>
-        this with { Chain = new ClipByNormLink(Ensure.FinitePositive(maxNorm, nameof(maxNorm))) { Before = Chain } };
+    /// <param name="order">Which norm: 2 the Euclidean one, 1 the sum of magnitudes, <see cref="float.PositiveInfinity"/> the largest
+    /// magnitude, any other number above 0 (Σ|g|^order)^(1/order).</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxNorm"/> is 0, negative, infinite or NaN, or
+    /// <paramref name="order"/> is 0, negative or NaN.</exception>
+    public Optimizer ClipByNorm(float maxNorm, float order = 2f)
+    {
+        Ensure.FinitePositive(maxNorm, nameof(maxNorm));
+        if (!(order > 0f))
+            throw new ArgumentOutOfRangeException(nameof(order), order, $"order is {order}; expected a number above 0, or infinity.");
+        return With(new ClipByNormLink(maxNorm, order));
+    }
 
-    /// <summary>L2 regularization: g ← g + l2 · p, for weights; biases do not decay.</summary>
+    /// <summary>Clips each gradient by itself: g ← min(max(g, −limit), limit).</summary>
+    /// <param name="limit">The largest magnitude, finite and above 0.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="limit"/> is 0, negative, infinite or NaN.</exception>
+    public Optimizer ClipByValue(float limit) => With(new ClipByValueLink(Ensure.FinitePositive(limit, nameof(limit))));
+
+    /// <summary>L2 regularization as weight decay: g ← g + l2 · p, the gradient of ½ l2 Σp².</summary>
     /// <param name="l2">The factor, finite, 0 or more.</param>
+    /// <param name="biases">Whether biases (and all else that is no weight) decay, too, as in PyTorch.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="l2"/> is negative, infinite or NaN.</exception>
-    public Optimizer WeightDecay(float l2) =>
-        this with { Chain = new WeightDecayLink(Ensure.FiniteNotNegative(l2, nameof(l2))) { Before = Chain } };
+    public Optimizer WeightDecay(float l2, bool biases = false) =>
+        With(new PenaltyLink(0f, Ensure.FiniteNotNegative(l2, nameof(l2)), biases, Written.WeightDecay));
+
+    /// <summary>L1 regularization, the lasso (Tibshirani 1996): g ← g + l1 · sign(p), the gradient of l1 Σ|p|, with sign(0) = 0.</summary>
+    /// <param name="l1">The factor, finite, 0 or more.</param>
+    /// <param name="biases">Whether biases are drawn to 0, too.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="l1"/> is negative, infinite or NaN.</exception>
+    public Optimizer L1(float l1, bool biases = false) =>
+        With(new PenaltyLink(Ensure.FiniteNotNegative(l1, nameof(l1)), 0f, biases, Written.L1));
+
+    /// <summary>L2 regularization, ridge: g ← g + 2 · l2 · p, the gradient of l2 Σp².</summary>
+    /// <param name="l2">The factor, finite, 0 or more; <see cref="WeightDecay"/> takes twice as much.</param>
+    /// <param name="biases">Whether biases are drawn to 0, too.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="l2"/> is negative, infinite or NaN.</exception>
+    public Optimizer L2(float l2, bool biases = false) =>
+        With(new PenaltyLink(0f, 2f * Ensure.FiniteNotNegative(l2, nameof(l2)), biases, Written.L2));
 
     /// <summary>
-    /// Decoupled weight decay: p ← p · (1 − learning rate · rate) before the rule, for weights; biases do not decay
-    /// (Loshchilov and Hutter 2019; with <see cref="Adam"/> this is AdamW).
+    /// The elastic net (Zou and Hastie 2005): g ← g + l1 · sign(p) + 2 · l2 · p, the gradient of l1 Σ|p| + l2 Σp², with sign(0) = 0.
+    /// </summary>
+    /// <param name="l1">The factor of Σ|p|, finite, 0 or more.</param>
+    /// <param name="l2">The factor of Σp², finite, 0 or more.</param>
+    /// <param name="biases">Whether biases are drawn to 0, too.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A factor is negative, infinite or NaN.</exception>
+    public Optimizer ElasticNet(float l1, float l2, bool biases = false) => With(new PenaltyLink(
+        Ensure.FiniteNotNegative(l1, nameof(l1)), 2f * Ensure.FiniteNotNegative(l2, nameof(l2)), biases, Written.ElasticNet));
+
+    /// <summary>
+    /// Decoupled weight decay: p ← p · (1 − learning rate · rate) before the rule (Loshchilov and Hutter 2019; with
+    /// <see cref="Adam"/> this is <see cref="AdamW"/>).
     /// </summary>
     /// <param name="rate">The factor, finite, 0 or more.</param>
+    /// <param name="biases">Whether biases (and all else that is no weight) decay, too, as in PyTorch.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="rate"/> is negative, infinite or NaN.</exception>
-    public Optimizer DecoupledWeightDecay(float rate) =>
-        this with { Chain = new DecoupledWeightDecayLink(Ensure.FiniteNotNegative(rate, nameof(rate))) { Before = Chain } };
+    public Optimizer DecoupledWeightDecay(float rate, bool biases = false) =>
+        With(new DecoupledWeightDecayLink(Ensure.FiniteNotNegative(rate, nameof(rate)), biases));
+
+    /// <summary>
+    /// Max-norm regularization (Srebro and Shraibman 2005): after the rule, the incoming weights w of a unit whose norm is above
+    /// <paramref name="maxNorm"/> become w · maxNorm / (‖w‖ + 10⁻⁷). Biases are left alone.
+    /// </summary>
+    /// <param name="maxNorm">The largest norm, finite and above 0.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxNorm"/> is 0, negative, infinite or NaN.</exception>
+    public Optimizer MaxNorm(float maxNorm) => With(new MaxNormLink(Ensure.FinitePositive(maxNorm, nameof(maxNorm))));
+
+    /// <summary>
+    /// Learning-rate dropout (Lin et al. 2019): at each step a parameter's learning rate is 0 with probability
+    /// <paramref name="rate"/>, while the rule's state goes on as ever. The masks depend on the trainer's seed.
+    /// </summary>
+    /// <param name="rate">The probability that a parameter stays, 0 ≤ rate &lt; 1.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="rate"/> is negative, 1 or more, or NaN.</exception>
+    /// <exception cref="InvalidOperationException">The chain has this link already.</exception>
+    public Optimizer LearningRateDropout(float rate)
+    {
+        Ensure.BelowOne(rate, nameof(rate));
+        return Links().Any(l => l is LearningRateDropoutLink)
+            ? throw new InvalidOperationException("This optimizer drops learning rates already; one LearningRateDropout is all it can have.")
+            : With(new LearningRateDropoutLink(rate));
+    }
 
     /// <summary>The optimizer as it would be written, for example <c>Adam(0.001).ClipByNorm(1)</c>.</summary>
-    public sealed override string ToString() => RuleText() + string.Concat(Links().Select(link => "." + link.Text()));
+    public sealed override string ToString() =>
+        (Maximize ? "maximize " : "") + RuleText() + string.Concat(Links().Select(link => "." + link.Text()));
 
     /// <summary>The links in the order in which they were added.</summary>
     internal OptimizerLink[] Links()
@@ -69,6 +141,8 @@ public abstract record Optimizer
         links.Reverse();
         return [.. links];
     }
+
+    private Optimizer With(OptimizerLink link) => this with { Chain = link with { Before = Chain } };
 
     private protected static string Text(float value) => value.ToString(CultureInfo.InvariantCulture);
 }
@@ -111,67 +185,9 @@ public sealed record Sgd : Optimizer
 
     internal override float[] Hyperparameters() => Momentum == 0f ? [] : [Momentum, Dampening, Nesterov ? 1f : 0f];
 
+    internal override int MomentumIndex => Momentum == 0f ? -1 : 0;
+
     internal override string RuleText() =>
         Momentum == 0f ? $"Sgd({Text(LearningRate)})"
         : $"Sgd({Text(LearningRate)}, {Text(Momentum)}{(Dampening != 0f ? $", dampening {Text(Dampening)}" : "")}{(Nesterov ? ", Nesterov" : "")})";
-}
-
-/// <summary>
-/// Adam (Kingma and Ba 2015): m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², p ← p − lr · m̂ / (√v̂ + ε), with the bias-corrected
-/// m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ).
-/// </summary>
-public sealed record Adam : Optimizer
-{
-    /// <summary>Describes Adam.</summary>
-    /// <param name="learningRate">Finite and above 0.</param>
-    /// <param name="beta1">Decay of the first moment, 0 ≤ β₁ &lt; 1.</param>
-    /// <param name="beta2">Decay of the second moment, 0 ≤ β₂ &lt; 1.</param>
-    /// <param name="epsilon">Added to the root of the second moment; finite and above 0.</param>
-    /// <exception cref="ArgumentOutOfRangeException">A number is outside its range or NaN.</exception>
-    public Adam(float learningRate = 1e-3f, float beta1 = 0.9f, float beta2 = 0.999f, float epsilon = 1e-8f)
-        : base(learningRate)
-    {
-        Beta1 = Ensure.BelowOne(beta1, nameof(beta1));
-        Beta2 = Ensure.BelowOne(beta2, nameof(beta2));
-        Epsilon = Ensure.FinitePositive(epsilon, nameof(epsilon));
-    }
-
-    /// <summary>Decay of the first moment.</summary>
-    public float Beta1 { get; }
-
-    /// <summary>Decay of the second moment.</summary>
-    public float Beta2 { get; }
-
-    /// <summary>Added to the root of the second moment.</summary>
-    public float Epsilon { get; }
-
-    internal override hpc_rule Rule => hpc_rule.HPC_RULE_ADAM;
-
-    internal override float[] Hyperparameters() => [Beta1, Beta2, Epsilon];
-
-    internal override string RuleText() => $"Adam({Text(LearningRate)})";
-}
-
-/// <summary>A link of an optimizer's chain; the links form a list, so that records compare by value.</summary>
-internal abstract record OptimizerLink
-{
-    /// <summary>The link added before this one.</summary>
-    public OptimizerLink? Before { get; init; }
-
-    internal abstract string Text();
-}
-
-internal sealed record ClipByNormLink(float MaxNorm) : OptimizerLink
-{
-    internal override string Text() => string.Create(CultureInfo.InvariantCulture, $"ClipByNorm({MaxNorm})");
-}
-
-internal sealed record WeightDecayLink(float L2) : OptimizerLink
-{
-    internal override string Text() => string.Create(CultureInfo.InvariantCulture, $"WeightDecay({L2})");
-}
-
-internal sealed record DecoupledWeightDecayLink(float Rate) : OptimizerLink
-{
-    internal override string Text() => string.Create(CultureInfo.InvariantCulture, $"DecoupledWeightDecay({Rate})");
 }

@@ -41,10 +41,19 @@ internal readonly record struct Counter(ulong Constant, Slot Slot)
     internal hpc_counter Native => new() { constant = Constant, slot = Slot.Id };
 }
 
+/// <summary>What an elementwise loss is: a row of the native table, its constants, and what its columns have of their own.</summary>
+internal readonly record struct LossTerms(int Loss, float Alpha = 0f, float Beta = 0f, Value Weights = default, Value Alphas = default);
+
+/// <summary>What a class loss is, with its settings.</summary>
+internal readonly record struct ClassLossTerms(
+    hpc_class_loss_kind Kind, float Alpha = 0f, float Beta = 0f, Value ClassWeights = default, int? Ignored = null);
+
 /// <summary>Records one program; <see cref="Finish"/> hands it out.</summary>
 internal sealed unsafe class Recorder : IDisposable
 {
     private readonly ProgramHandle _program;
+    private readonly Device _device;
+    private readonly Dictionary<float[], Value> _constants = [];
     private readonly int _rows;
     private uint _slots;
     private bool _finished;
@@ -52,6 +61,7 @@ internal sealed unsafe class Recorder : IDisposable
     /// <summary>An empty program for up to <paramref name="rows"/> rows.</summary>
     public Recorder(Device device, int rows, bool plain = false)
     {
+        _device = device;
         _rows = rows;
         _program = ProgramHandle.Create(device.Handle, new hpc_program_options
         {
@@ -86,6 +96,21 @@ internal sealed unsafe class Recorder : IDisposable
     public Value FixedValue(
         hpc_value_kind kind, long rows, int columns, DeviceBuffer? buffer, long offset, string name, hpc_dtype type = hpc_dtype.HPC_FLOAT32) =>
         Declare(kind, type, hpc_lead.HPC_LEAD_FIXED, rows, columns, buffer, offset, name);
+
+    /// <summary>[1 × length] of fixed numbers. The same array is the same value, and the program keeps the memory; null is none.</summary>
+    public Value Constant(float[]? data, string name)
+    {
+        if (data is null)
+            return Value.None;
+        if (!_constants.TryGetValue(data, out Value value))
+        {
+            using var buffer = new DeviceBuffer(_device, data.Length);
+            buffer.Write<float>(data);
+            value = FixedValue(hpc_value_kind.HPC_VALUE_PERSISTENT, 1, data.Length, buffer, 0, name);
+            _constants.Add(data, value);
+        }
+        return value;
+    }
 
     public Slot FloatSlot(string name) => DeclareSlot(hpc_slot_type.HPC_SLOT_FLOAT, name);
 
@@ -162,65 +187,80 @@ internal sealed unsafe class Recorder : IDisposable
         Status.Check(Native.hpc_record_activation_backward(lease.Pointer, &arguments));
     }
 
-    public void LossForward(int loss, Reduction reduction, Value prediction, Value target, float alpha, float beta, Scalar weight)
+    public void LossForward(in LossTerms terms, Reduction reduction, Value prediction, Value target, Scalar weight)
     {
         var arguments = new hpc_loss_forward
         {
-            loss = loss,
+            loss = terms.Loss,
             reduction = (int)reduction,
             prediction = prediction.Id,
             target = target.Id,
-            alpha = alpha,
-            beta = beta,
+            alpha = terms.Alpha,
+            beta = terms.Beta,
             weight = weight.Native,
+            weights = terms.Weights.Id,
+            alphas = terms.Alphas.Id,
         };
         using var lease = _program.Lease();
         Status.Check(Native.hpc_record_loss_forward(lease.Pointer, &arguments));
     }
 
-    public void LossBackward(
-        int loss, Reduction reduction, Value prediction, Value target, Value gradient, float alpha, float beta, Scalar weight)
+    public void LossBackward(in LossTerms terms, Reduction reduction, Value prediction, Value target, Value gradient, Scalar weight)
     {
         var arguments = new hpc_loss_backward
         {
-            loss = loss,
+            loss = terms.Loss,
             reduction = (int)reduction,
             prediction = prediction.Id,
             target = target.Id,
             gradient = gradient.Id,
-            alpha = alpha,
-            beta = beta,
+            alpha = terms.Alpha,
+            beta = terms.Beta,
             weight = weight.Native,
+            weights = terms.Weights.Id,
+            alphas = terms.Alphas.Id,
         };
         using var lease = _program.Lease();
         Status.Check(Native.hpc_record_loss_backward(lease.Pointer, &arguments));
     }
 
-    public void SoftmaxCrossEntropyForward(Reduction reduction, Value logits, Value target, Scalar weight)
+    public void ClassLossForward(in ClassLossTerms terms, Reduction reduction, Value scores, Value target, Scalar weight)
     {
-        var arguments = new hpc_softmax_cross_entropy_forward
+        var arguments = new hpc_class_loss_forward
         {
+            loss = (int)terms.Kind,
             reduction = (int)reduction,
-            logits = logits.Id,
+            scores = scores.Id,
             target = target.Id,
             weight = weight.Native,
+            class_weights = terms.ClassWeights.Id,
+            ignores = terms.Ignored is null ? 0u : 1u,
+            ignored = terms.Ignored ?? 0,
+            alpha = terms.Alpha,
+            beta = terms.Beta,
         };
         using var lease = _program.Lease();
-        Status.Check(Native.hpc_record_softmax_cross_entropy_forward(lease.Pointer, &arguments));
+        Status.Check(Native.hpc_record_class_loss_forward(lease.Pointer, &arguments));
     }
 
-    public void SoftmaxCrossEntropyBackward(Reduction reduction, Value logits, Value target, Value gradient, Scalar weight)
+    public void ClassLossBackward(in ClassLossTerms terms, Reduction reduction, Value scores, Value target, Value gradient, Scalar weight)
     {
-        var arguments = new hpc_softmax_cross_entropy_backward
+        var arguments = new hpc_class_loss_backward
         {
+            loss = (int)terms.Kind,
             reduction = (int)reduction,
-            logits = logits.Id,
+            scores = scores.Id,
             target = target.Id,
             gradient = gradient.Id,
             weight = weight.Native,
+            class_weights = terms.ClassWeights.Id,
+            ignores = terms.Ignored is null ? 0u : 1u,
+            ignored = terms.Ignored ?? 0,
+            alpha = terms.Alpha,
+            beta = terms.Beta,
         };
         using var lease = _program.Lease();
-        Status.Check(Native.hpc_record_softmax_cross_entropy_backward(lease.Pointer, &arguments));
+        Status.Check(Native.hpc_record_class_loss_backward(lease.Pointer, &arguments));
     }
 
     public void Softmax(Value x, Value y)
@@ -230,10 +270,55 @@ internal sealed unsafe class Recorder : IDisposable
         Status.Check(Native.hpc_record_softmax(lease.Pointer, &arguments));
     }
 
-    public void Update(
-        int rule, Value parameters, Value gradients, ReadOnlySpan<Value> states, ReadOnlySpan<Scalar> hyperparameters, Counter step)
+    public void SoftmaxBackward(Value y, Value dy, Value dx)
     {
-        var arguments = new hpc_update { rule = rule, parameters = parameters.Id, gradients = gradients.Id, step = step.Native };
+        var arguments = new hpc_softmax_backward { y = y.Id, dy = dy.Id, dx = dx.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_softmax_backward(lease.Pointer, &arguments));
+    }
+
+    public void LogSoftmax(Value x, Value y)
+    {
+        var arguments = new hpc_log_softmax { x = x.Id, y = y.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_log_softmax(lease.Pointer, &arguments));
+    }
+
+    public void LogSoftmaxBackward(Value y, Value dy, Value dx)
+    {
+        var arguments = new hpc_log_softmax_backward { y = y.Id, dy = dy.Id, dx = dx.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_log_softmax_backward(lease.Pointer, &arguments));
+    }
+
+    public void PreluForward(Value x, Value slope, Value y)
+    {
+        var arguments = new hpc_prelu_forward { x = x.Id, slope = slope.Id, y = y.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_prelu_forward(lease.Pointer, &arguments));
+    }
+
+    public void PreluBackward(Value x, Value slope, Value dy, Value dx, Value slopeGradient)
+    {
+        var arguments = new hpc_prelu_backward { x = x.Id, slope = slope.Id, dy = dy.Id, dx = dx.Id, dslope = slopeGradient.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_prelu_backward(lease.Pointer, &arguments));
+    }
+
+    public void Update(
+        int rule, Value parameters, Value gradients, ReadOnlySpan<Value> states, ReadOnlySpan<Scalar> hyperparameters, Counter step,
+        Scalar dropRate = default, Counter seed = default, Counter stream = default)
+    {
+        var arguments = new hpc_update
+        {
+            rule = rule,
+            parameters = parameters.Id,
+            gradients = gradients.Id,
+            step = step.Native,
+            drop_rate = dropRate.Native,
+            seed = seed.Native,
+            stream = stream.Native,
+        };
         for (int i = 0; i < states.Length; i++)
             arguments.states[i] = states[i].Id;
         for (int i = 0; i < hyperparameters.Length; i++)
@@ -242,9 +327,9 @@ internal sealed unsafe class Recorder : IDisposable
         Status.Check(Native.hpc_record_update(lease.Pointer, &arguments));
     }
 
-    public void Norm(Value x, Value norm)
+    public void Norm(Value x, Value norm, float order = 2f)
     {
-        var arguments = new hpc_norm { x = x.Id, norm = norm.Id };
+        var arguments = new hpc_norm { x = x.Id, norm = norm.Id, order = order };
         using var lease = _program.Lease();
         Status.Check(Native.hpc_record_norm(lease.Pointer, &arguments));
     }
@@ -254,6 +339,27 @@ internal sealed unsafe class Recorder : IDisposable
         var arguments = new hpc_clip_by_norm { x = x.Id, norm = norm.Id, max_norm = maxNorm.Native };
         using var lease = _program.Lease();
         Status.Check(Native.hpc_record_clip_by_norm(lease.Pointer, &arguments));
+    }
+
+    public void ClipByValue(Value x, Scalar limit)
+    {
+        var arguments = new hpc_clip_by_value { x = x.Id, limit = limit.Native };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_clip_by_value(lease.Pointer, &arguments));
+    }
+
+    public void AddPenalty(Value x, Value y, Scalar l1, Scalar l2)
+    {
+        var arguments = new hpc_add_penalty { x = x.Id, y = y.Id, l1 = l1.Native, l2 = l2.Native };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_add_penalty(lease.Pointer, &arguments));
+    }
+
+    public void LimitColumnNorms(Value x, Scalar maxNorm)
+    {
+        var arguments = new hpc_limit_column_norms { x = x.Id, max_norm = maxNorm.Native };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_limit_column_norms(lease.Pointer, &arguments));
     }
 
     public void Scale(Value x, Scalar factor)
@@ -343,6 +449,120 @@ internal sealed unsafe class Recorder : IDisposable
         };
         using var lease = _program.Lease();
         Status.Check(Native.hpc_record_gaussian_noise(lease.Pointer, &arguments));
+    }
+
+    public void RecurrentForward(in hpc_recurrent_forward arguments)
+    {
+        hpc_recurrent_forward copy = arguments;
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_recurrent_forward(lease.Pointer, &copy));
+    }
+
+    public void RecurrentBackward(in hpc_recurrent_backward arguments)
+    {
+        hpc_recurrent_backward copy = arguments;
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_recurrent_backward(lease.Pointer, &copy));
+    }
+
+    public void BatchNormForward(
+        Value x, Value weight, Value bias, Value runningMean, Value runningVariance, Value y, Value statistics, float epsilon)
+    {
+        var arguments = new hpc_batch_norm_forward
+        {
+            x = x.Id,
+            weight = weight.Id,
+            bias = bias.Id,
+            running_mean = runningMean.Id,
+            running_variance = runningVariance.Id,
+            y = y.Id,
+            statistics = statistics.Id,
+            epsilon = epsilon,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_batch_norm_forward(lease.Pointer, &arguments));
+    }
+
+    public void BatchNormBackward(
+        Value x, Value dy, Value weight, Value statistics, Value dx, Value dweight, Value dbias, bool constantStatistics)
+    {
+        var arguments = new hpc_batch_norm_backward
+        {
+            x = x.Id,
+            dy = dy.Id,
+            weight = weight.Id,
+            statistics = statistics.Id,
+            dx = dx.Id,
+            dweight = dweight.Id,
+            dbias = dbias.Id,
+            constant_statistics = constantStatistics ? 1 : 0,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_batch_norm_backward(lease.Pointer, &arguments));
+    }
+
+    /// <summary>Without a momentum: the plain average over all batches.</summary>
+    public void BatchNormUpdate(Value statistics, Value runningMean, Value runningVariance, Value batches, float? momentum)
+    {
+        var arguments = new hpc_batch_norm_update
+        {
+            statistics = statistics.Id,
+            running_mean = runningMean.Id,
+            running_variance = runningVariance.Id,
+            batches = batches.Id,
+            cumulative = momentum is null ? 1 : 0,
+            momentum = ((Scalar)(momentum ?? 0f)).Native,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_batch_norm_update(lease.Pointer, &arguments));
+    }
+
+    public void LayerNormForward(Value x, Value weight, Value bias, Value y, Value statistics, int size, float epsilon)
+    {
+        var arguments = new hpc_layer_norm_forward
+        {
+            x = x.Id,
+            weight = weight.Id,
+            bias = bias.Id,
+            y = y.Id,
+            statistics = statistics.Id,
+            size = (uint)size,
+            epsilon = epsilon,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_layer_norm_forward(lease.Pointer, &arguments));
+    }
+
+    public void LayerNormBackward(Value x, Value dy, Value weight, Value statistics, Value dx, Value dweight, Value dbias, int size)
+    {
+        var arguments = new hpc_layer_norm_backward
+        {
+            x = x.Id,
+            dy = dy.Id,
+            weight = weight.Id,
+            statistics = statistics.Id,
+            dx = dx.Id,
+            dweight = dweight.Id,
+            dbias = dbias.Id,
+            size = (uint)size,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_layer_norm_backward(lease.Pointer, &arguments));
+    }
+
+    public void EmbeddingForward(Value table, Value indices, Value y)
+    {
+        var arguments = new hpc_embedding_forward { table = table.Id, indices = indices.Id, y = y.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_embedding_forward(lease.Pointer, &arguments));
+    }
+
+    /// <summary>The row <paramref name="padding"/> gets no gradient; −1: all do.</summary>
+    public void EmbeddingBackward(Value indices, Value dy, Value dtable, int padding)
+    {
+        var arguments = new hpc_embedding_backward { indices = indices.Id, dy = dy.Id, dtable = dtable.Id, padding = padding };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_embedding_backward(lease.Pointer, &arguments));
     }
 
     private Value Declare(

@@ -36,6 +36,7 @@ internal static unsafe class Diagnosis
                 Training = true,
                 ReadableOutputs = true,
                 Trains = static _ => false,
+                State = network.State,
                 Seed = seed,
                 RandomStream = node => RandomStreams.Dropout(node) + randomStep,
             },

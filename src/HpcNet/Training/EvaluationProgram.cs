@@ -1,5 +1,5 @@
 // EvaluationProgram.cs: forward and loss without backward, on rows copied in from host memory; the outputs come back where
-// somebody wants a confusion matrix. Trainers keep one for validation.
+// somebody wants to know more than the core counts. Trainers keep one for validation.
 
 using HpcNet.Interop;
 
@@ -7,7 +7,9 @@ namespace HpcNet;
 
 internal sealed unsafe class EvaluationProgram : IDisposable
 {
-    private const int MostRows = 256;
+    /// <summary>Rows of a run at most.</summary>
+    public const int MostRows = 256;
+
 
     private readonly Network _network;
     private readonly Loss _loss;
@@ -25,7 +27,7 @@ internal sealed unsafe class EvaluationProgram : IDisposable
         using var recorder = new Recorder(network.Device, capacity);
         var graph = new GraphRecorder(
             network.Graph, recorder, network.Parameters, null,
-            new RecordingPurpose { Trains = static _ => false, RandomStream = static _ => 0UL },
+            new RecordingPurpose { Trains = static _ => false, State = network.State, RandomStream = static _ => 0UL },
             hpc_value_kind.HPC_VALUE_OUTPUT);
         _x = recorder.RowsValue(hpc_value_kind.HPC_VALUE_INPUT, network.Inputs, "x");
         _target = labels
@@ -44,17 +46,27 @@ internal sealed unsafe class EvaluationProgram : IDisposable
     /// <summary>A program for a data set, after checking that network, loss and data fit.</summary>
     public static EvaluationProgram For(Network network, Loss loss, Dataset data, string argument)
     {
+        loss.CheckOutputs(network.Outputs, nameof(loss));
         DataChecks.Fits(network, loss, data, argument);
+        DataChecks.EnoughRows(network, data.Count, MostRows, training: false, argument);
         return new EvaluationProgram(network, loss, Math.Min(MostRows, data.Count), data.IsClassification);
     }
 
-    public Evaluation Evaluate(Dataset data, bool confusion)
+    /// <summary>Evaluates.</summary>
+    /// <param name="data">The data.</param>
+    /// <param name="details">True: whatever the outputs tell, too, not only loss and accuracy.</param>
+    public Evaluation Evaluate(Dataset data, bool details)
     {
-        confusion &= _loss.Task == NetworkTask.Classification;
+        NetworkTask task = _loss.Task;
         int inputs = _network.Inputs;
         int outputs = _network.Outputs;
-        var matrix = confusion ? new ConfusionMatrix(outputs, data.ClassNames ?? _network.ClassNames) : null;
-        var answers = new float[confusion ? Capacity * outputs : 0];
+        var matrix = details && task == NetworkTask.Classification
+            ? new ConfusionMatrix(outputs, data.ClassNames ?? _network.ClassNames)
+            : null;
+        // The core counts the rows of a classification that are right, nothing else.
+        bool reads = details || task == NetworkTask.MultiLabel;
+        var answers = new float[reads ? (details && matrix is null ? data.Count : Capacity) * outputs : 0];
+        long right = 0;
         var totals = new MetricTotals();
         for (int start = 0; start < data.Count; start += Capacity)
         {
@@ -62,12 +74,13 @@ internal sealed unsafe class EvaluationProgram : IDisposable
             ReadOnlySpan<float> x = data.Features.Slice(start * inputs, rows * inputs);
             if (_network.Preprocessing is { } preprocessing)
                 x = DataChecks.Prepare(preprocessing, x, ref _prepared);
+            Span<float> answer = reads ? answers.AsSpan(details && matrix is null ? start * outputs : 0, rows * outputs) : [];
 
             hpc_metrics metrics;
             fixed (float* features = x)
             fixed (int* labels = data.LabelArray)
             fixed (float* targets = data.TargetArray)
-            fixed (float* output = answers)
+            fixed (float* output = answer)
             {
                 Span<hpc_transfer> transfers =
                 [
@@ -80,17 +93,33 @@ internal sealed unsafe class EvaluationProgram : IDisposable
                 lock (_network.Gate)
                 {
                     _network.ThrowIfDisposed();
-                    _program.RunWith(rows, [], confusion ? transfers : transfers[..2], &metrics);
+                    _program.RunWith(rows, [], reads ? transfers : transfers[..2], &metrics);
                 }
             }
             totals.Add(metrics);
-            for (int i = 0; confusion && i < rows; i++)
+            for (int i = 0; matrix is not null && i < rows; i++)
             {
                 int actual = Labels ? data.Labels[start + i] : Numbers.ArgMax(data.Targets.Slice((start + i) * outputs, outputs));
-                matrix!.Count(actual, Numbers.ArgMax(answers.AsSpan(i * outputs, outputs)));
+                if (!Labels || actual != _loss.Ignored)
+                    matrix.Count(actual, Numbers.ArgMax(answer.Slice(i * outputs, outputs)));
+            }
+            if (task == NetworkTask.MultiLabel)
+            {
+                ReadOnlySpan<float> targets = data.Targets.Slice(start * outputs, rows * outputs);
+                for (int i = 0; i < answer.Length; i++)
+                    right += answer[i] > 0f == targets[i] > 0.5f ? 1 : 0;
             }
         }
-        return new Evaluation(totals.Loss(_loss), totals.Accuracy(_loss), data.Count, matrix);
+        var evaluation = new Evaluation(
+            totals.Loss(_loss), task == NetworkTask.MultiLabel ? (double)right / data.Targets.Length : totals.Accuracy(_loss), data.Count, matrix);
+        return details && task == NetworkTask.Regression && !Labels
+            ? evaluation with
+            {
+                MeanAbsoluteError = Metrics.MeanAbsoluteError(answers, data.Targets),
+                RootMeanSquaredError = Metrics.RootMeanSquaredError(answers, data.Targets),
+                RSquared = Metrics.RSquared(answers, data.Targets, outputs),
+            }
+            : evaluation;
     }
 
     public void Dispose() => _program.Dispose();
@@ -100,18 +129,20 @@ internal sealed unsafe class EvaluationProgram : IDisposable
 internal struct MetricTotals
 {
     private double _loss;
+    private double _weight;
     private ulong _rows;
     private ulong _correct;
 
     public void Add(in hpc_metrics metrics)
     {
         _loss += metrics.loss;
+        _weight += metrics.weight;
         _rows += metrics.rows;
         _correct += metrics.correct;
     }
 
-    /// <summary>The mean per row, or the sum where the loss is one.</summary>
-    public readonly double Loss(Loss loss) => loss.Reduction == Reduction.Sum ? _loss : _rows == 0 ? double.NaN : _loss / _rows * loss.Terms;
+    /// <summary>The mean over all that was added, weighted as the loss weighs its rows, or the sum where the loss is one.</summary>
+    public readonly double Loss(Loss loss) => _weight == 0 ? double.NaN : loss.Reduced(_loss, _weight);
 
     public readonly double Accuracy(Loss loss) =>
         loss.Task != NetworkTask.Classification || _rows == 0 ? double.NaN : (double)_correct / _rows;
@@ -123,7 +154,8 @@ internal static class DataChecks
     public static void Fits(Network network, Loss loss, Dataset data, string argument)
     {
         Inputs(network, data.FeatureCount, argument);
-        FitsLoss(network, loss);
+        if (network.Preprocessing is null)
+            Indices(network, data.Features, argument);
         if (data.IsClassification)
         {
             TakesLabels(loss, argument);
@@ -133,24 +165,27 @@ internal static class DataChecks
                     $"{argument} has {data.ClassCount} classes; the network has {network.Outputs} outputs.", argument);
             }
         }
-        else if (data.TargetCount != network.Outputs)
+        else
         {
-            throw new ArgumentException(
-                $"{argument} has {data.TargetCount} targets per row; the network has {network.Outputs} outputs.", argument);
+            TakesTargets(loss, argument);
+            if (data.TargetCount != network.Outputs)
+            {
+                throw new ArgumentException(
+                    $"{argument} has {data.TargetCount} targets per row; the network has {network.Outputs} outputs.", argument);
+            }
         }
-    }
-
-    /// <summary>A loss for several outputs says how many columns they have.</summary>
-    public static void FitsLoss(Network network, Loss loss)
-    {
-        if (loss.Columns != 0 && loss.Columns != network.Outputs)
-            throw new ArgumentException($"{loss.Name} is for {loss.Columns} columns; the network has {network.Outputs} outputs.", nameof(loss));
     }
 
     public static void TakesLabels(Loss loss, string argument)
     {
         if (!loss.TakesLabels)
             throw new ArgumentException($"{argument} holds class labels; {loss.Name} expects a row of float targets for each output.", argument);
+    }
+
+    public static void TakesTargets(Loss loss, string argument)
+    {
+        if (!loss.TakesTargets)
+            throw new ArgumentException($"{argument} holds float targets; {loss.Name} expects a class label for each row.", argument);
     }
 
     /// <summary>How the first layer is called in messages.</summary>
@@ -169,6 +204,39 @@ internal static class DataChecks
             scratch = GC.AllocateUninitializedArray<float>(x.Length);
         preprocessing.Apply(x, scratch.AsSpan(0, x.Length));
         return scratch.AsSpan(0, x.Length);
+    }
+
+    /// <summary>Whether every run of at most <paramref name="batch"/> rows has as many as the layers need: more than one where
+    /// statistics are the batch's.</summary>
+    public static void EnoughRows(Network network, int rows, int batch, bool training, string argument)
+    {
+        int least = training ? network.LeastTrainingRows : network.LeastEvaluationRows;
+        if (least <= 1)
+            return;
+        int last = rows % batch == 0 ? Math.Min(batch, rows) : rows % batch;
+        if (last >= least)
+            return;
+        network.Graph.LeastRows(training, out Node layer);
+        throw new ArgumentException(
+            $"{layer.Layer.Summary()} '{layer.Name}' takes mean and variance of the batch and needs more than 1 value per channel; "
+            + $"{argument} {(rows <= batch ? $"has {rows} row" : $"has {rows} rows, in batches of {batch} the last one has {last}")}.", argument);
+    }
+
+    /// <summary>Whether what a first layer looks up are indices that it has.</summary>
+    public static void Indices(Network network, ReadOnlySpan<float> x, string argument)
+    {
+        Node first = network.Graph.Nodes[0];
+        int count = first.Layer.IndexCount;
+        if (count == 0)
+            return;
+        for (int i = 0; i < x.Length; i++)
+        {
+            if (!(x[i] >= 0 && x[i] < count) || x[i] != MathF.Floor(x[i]))
+            {
+                throw new ArgumentOutOfRangeException(
+                    argument, x[i], $"{argument}[{i}] is {x[i]}; {Reader(network)} expects whole numbers from 0 to {count - 1}.");
+            }
+        }
     }
 
     private static void Inputs(Network network, int columns, string argument)

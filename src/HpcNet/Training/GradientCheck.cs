@@ -48,6 +48,10 @@ public static unsafe class GradientCheck
     private const float RelativeStep = 0.01f;
     private const double FloorShare = 0.1;
     private const double SmallestFloor = 1e-3;
+
+    // A loss of size 1 is known to about 2^-23, its difference quotient therefore to 2^-23 / h; a hundred times that is what an
+    // error of 1e-2 can be judged by.
+    private const double Resolution = 100 * 1.1920928955078125e-7 / RelativeStep;
     private const double KinkShare = 2e-3;
     private const double KinkNoise = 5e-5;
 
@@ -55,7 +59,7 @@ public static unsafe class GradientCheck
     /// <param name="network">The network; <see cref="Network.Preprocessing"/> is not applied.</param>
     /// <param name="loss">The loss.</param>
     /// <param name="x">[rows × inputs], row-major; values of about 1.</param>
-    /// <param name="labels">[rows], each from 0 to outputs − 1.</param>
+    /// <param name="labels">[rows], each from 0 to outputs − 1, or the one that the loss ignores.</param>
     /// <param name="seed">The seed of the dropout masks.</param>
     /// <exception cref="ArgumentException">A span has another length, or the loss does not take labels.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A label is no class.</exception>
@@ -65,7 +69,7 @@ public static unsafe class GradientCheck
         int rows = Ensure.WholeRows(x.Length, Ensure.NotNull(network).Inputs, nameof(x), DataChecks.Reader(network));
         DataChecks.TakesLabels(Ensure.NotNull(loss), nameof(labels));
         Ensure.Length(labels.Length, rows, nameof(labels), "one for each row");
-        Ensure.Labels(labels, network.Outputs, nameof(labels));
+        Ensure.Labels(labels, network.Outputs, nameof(labels), loss.Ignored);
         fixed (int* target = labels)
             return Run(network, loss, x, rows, target, rows, labels: true, seed, plain: false, mutate: null);
     }
@@ -76,7 +80,7 @@ public static unsafe class GradientCheck
     /// <param name="x">[rows × inputs], row-major; values of about 1.</param>
     /// <param name="targets">[rows × outputs], row-major.</param>
     /// <param name="seed">The seed of the dropout masks.</param>
-    /// <exception cref="ArgumentException">A span has another length.</exception>
+    /// <exception cref="ArgumentException">A span has another length, or the loss takes labels only.</exception>
     /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
     public static GradientCheckReport Run(Network network, Loss loss, ReadOnlySpan<float> x, ReadOnlySpan<float> targets, ulong seed = 0) =>
         Run(network, loss, x, targets, seed, plain: false, mutate: null);
@@ -86,7 +90,7 @@ public static unsafe class GradientCheck
         Network network, Loss loss, ReadOnlySpan<float> x, ReadOnlySpan<float> targets, ulong seed, bool plain, Action<float[]>? mutate)
     {
         int rows = Ensure.WholeRows(x.Length, Ensure.NotNull(network).Inputs, nameof(x), DataChecks.Reader(network));
-        Ensure.NotNull(loss);
+        DataChecks.TakesTargets(Ensure.NotNull(loss), nameof(targets));
         Ensure.Matrix(targets.Length, rows, network.Outputs, nameof(targets));
         fixed (float* target = targets)
             return Run(network, loss, x, rows, target, targets.Length, labels: false, seed, plain, mutate);
@@ -97,7 +101,9 @@ public static unsafe class GradientCheck
         Action<float[]>? mutate)
     {
         network.ThrowIfDisposed();
-        DataChecks.FitsLoss(network, loss);
+        DataChecks.EnoughRows(network, rows, rows, training: true, nameof(x));
+        DataChecks.Indices(network, x, nameof(x));
+        loss.CheckOutputs(network.Outputs, nameof(loss));
         NetworkGraph graph = network.Graph;
         using var program = new CheckedProgram(network, loss, rows, labels, seed, plain, target, targetElements);
         float[] inputs = x.ToArray();
@@ -119,6 +125,9 @@ public static unsafe class GradientCheck
                 return result;
             }));
         }
+        // What is looked up has no derivative.
+        if (graph.Nodes[0].Layer.IndexCount > 0)
+            return new GradientCheckReport(entries);
         entries.Add(Compare("input", inputs.ToArray(), inputGradient, (i, value) =>
         {
             float old = inputs[i];
@@ -135,7 +144,7 @@ public static unsafe class GradientCheck
     {
         var numeric = new double[values.Length];
         var kinks = new double[values.Length];
-        double noise = KinkNoise;
+        double noise = KinkNoise, largestLoss = 0;
         for (int i = 0; i < values.Length; i++)
         {
             double h = RelativeStep * Math.Max(1f, Math.Abs(values[i]));
@@ -145,9 +154,10 @@ public static unsafe class GradientCheck
             numeric[i] = (4 * halfSlope - slope) / 3;
             kinks[i] = Math.Max(Math.Abs(slope - halfSlope), Math.Abs(2 * halfBend - bend) / 2);
             noise = Math.Max(noise, KinkNoise * Math.Abs(middle));
+            largestLoss = Math.Max(largestLoss, Math.Abs(middle));
         }
 
-        double floor = Math.Max(SmallestFloor, FloorShare * numeric.Max(Math.Abs));
+        double floor = Math.Max(Math.Max(SmallestFloor, Resolution * largestLoss), FloorShare * numeric.Max(Math.Abs));
         int worst = -1;
         double worstError = 0;
         int skipped = 0;
@@ -184,6 +194,7 @@ public static unsafe class GradientCheck
     {
         private readonly DeviceBuffer _parameters;
         private readonly DeviceBuffer _gradients;
+        private readonly DeviceBuffer? _state;
         private readonly NativeProgram _program;
         private readonly Value _x;
         private readonly Value _target;
@@ -202,10 +213,12 @@ public static unsafe class GradientCheck
             _targetElements = targetElements;
             _parameters = new DeviceBuffer(network.Device, network.Graph.Elements);
             _gradients = new DeviceBuffer(network.Device, network.Graph.Elements);
+            _state = network.State is null ? null : new DeviceBuffer(network.Device, network.Graph.StateElements);
             lock (network.Gate)
             {
                 network.ThrowIfDisposed();
                 network.Parameters.CopyTo(_parameters);
+                network.State?.CopyTo(_state!);
             }
             using var recorder = new Recorder(network.Device, rows, plain);
             var graph = new GraphRecorder(
@@ -216,6 +229,7 @@ public static unsafe class GradientCheck
                     Backward = true,
                     InputGradient = true,
                     Trains = static _ => true,
+                    State = _state,
                     Seed = seed,
                     RandomStream = static node => RandomStreams.Dropout(node),
                 },
@@ -256,7 +270,7 @@ public static unsafe class GradientCheck
                 ];
                 _program.RunWith(_rows, [], inputGradient is null ? transfers[..2] : transfers, &metrics);
             }
-            return _loss.Reduction == Reduction.Sum ? metrics.loss : metrics.loss / _rows;
+            return _loss.Reduced(metrics.loss, metrics.weight);
         }
 
         public void Dispose()
@@ -264,6 +278,7 @@ public static unsafe class GradientCheck
             _program.Dispose();
             _parameters.Dispose();
             _gradients.Dispose();
+            _state?.Dispose();
         }
 
         private static float[] Read(DeviceBuffer buffer)

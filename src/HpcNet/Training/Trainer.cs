@@ -17,6 +17,8 @@ public sealed unsafe class Trainer : IDisposable
     private static readonly long ReportTicks = Stopwatch.Frequency / 10;
 
     private readonly OptimizerState _state;
+    private readonly ScheduleState? _scheduleState;
+    private readonly float _ownMomentum;
     private TrainingProgram? _stepProgram;
     private FitSession? _fit;
     private float[] _prepared = [];
@@ -34,6 +36,7 @@ public sealed unsafe class Trainer : IDisposable
     /// <param name="loss">What training makes small.</param>
     /// <param name="optimizer">How gradients change parameters.</param>
     /// <exception cref="ArgumentNullException">An argument is null.</exception>
+    /// <exception cref="ArgumentException">The loss has weights for another number of outputs.</exception>
     /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
     public Trainer(Network network, Loss loss, Optimizer optimizer)
     {
@@ -41,7 +44,7 @@ public sealed unsafe class Trainer : IDisposable
         Loss = Ensure.NotNull(loss);
         Optimizer = Ensure.NotNull(optimizer);
         network.ThrowIfDisposed();
-        DataChecks.FitsLoss(network, loss);
+        loss.CheckOutputs(network.Outputs, nameof(loss));
         _state = new OptimizerState(network, optimizer);
         network.Task = loss.Task;
     }
@@ -55,8 +58,28 @@ public sealed unsafe class Trainer : IDisposable
     /// <summary>How gradients change parameters.</summary>
     public Optimizer Optimizer { get; }
 
-    /// <summary>How the learning rate moves over the trainer's steps; null: it does not.</summary>
-    public Schedule? Schedule { get; init; }
+    /// <summary>
+    /// How the learning rate (and for some schedules the momentum) moves over the trainer's steps; null: it does not.
+    /// <see cref="Fit"/> tells a schedule that waits for a plateau the validation loss of each epoch, without validation data the
+    /// training loss; with <c>Step</c>, <see cref="ReportMetric"/> does.
+    /// </summary>
+    /// <exception cref="ArgumentException">The schedule moves a momentum that the optimizer does not have.</exception>
+    public Schedule? Schedule
+    {
+        get;
+        init
+        {
+            if (value is { MovesMomentum: true } && Optimizer.MomentumIndex < 0)
+            {
+                throw new ArgumentException(
+                    $"Schedule is {value}, which moves the momentum; {Optimizer} has none. Give it one, or leave the momentum alone.",
+                    nameof(Schedule));
+            }
+            field = value;
+            _scheduleState = value?.Begin();
+            _ownMomentum = value is { MovesMomentum: true } ? Optimizer.Hyperparameters()[Optimizer.MomentumIndex] : 0f;
+        }
+    }
 
     /// <summary>When a fit stops early; null: never, and the last parameters stay.</summary>
     public EarlyStopping? EarlyStopping { get; init; }
@@ -69,7 +92,98 @@ public sealed unsafe class Trainer : IDisposable
 
     /// <summary>The learning rate of the next step.</summary>
     /// <exception cref="InvalidOperationException">A custom schedule gave no meaningful factor.</exception>
-    public float LearningRate => Schedule is null ? Optimizer.LearningRate : Optimizer.LearningRate * Schedule.FactorAt(_steps);
+    public float LearningRate => _scheduleState is null ? Optimizer.LearningRate : (float)(Optimizer.LearningRate * _scheduleState.Factor(_steps));
+
+    /// <summary>The momentum (β₁ of Adam and its kin) of the next step; null where the rule has none.</summary>
+    public float? Momentum => Optimizer.MomentumIndex < 0 ? null
+        : MovesMomentum ? MomentumOfStep : Optimizer.Hyperparameters()[Optimizer.MomentumIndex];
+
+    private bool MovesMomentum => Schedule is { MovesMomentum: true };
+
+    // Where a schedule moves it at some steps only, it is the optimizer's own at the others.
+    private float MomentumOfStep => MovesMomentum ? _scheduleState!.Momentum(_steps) ?? _ownMomentum : 0f;
+
+    /// <summary>
+    /// Tells a schedule that waits for a plateau how training goes: once per epoch, or whatever its patience is counted in. Other
+    /// schedules do not care. <see cref="Fit"/> does this by itself.
+    /// </summary>
+    /// <param name="value">The watched number, most often the validation loss.</param>
+    /// <exception cref="InvalidOperationException">The trainer is working on another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    public void ReportMetric(double value)
+    {
+        Enter();
+        _scheduleState?.Report(value, _steps);
+        Leave();
+    }
+
+    /// <summary>Reads the average of a parameter, which <see cref="AveragedSgd"/> keeps.</summary>
+    /// <param name="name">For example <c>dense1.weight</c>.</param>
+    /// <param name="values">As many elements as the parameter has, in the order of <see cref="Network.GetParameter"/>.</param>
+    /// <exception cref="ArgumentException">There is no such parameter, or the span has another length.</exception>
+    /// <exception cref="InvalidOperationException">The optimizer keeps no averages, no step was done yet, the parameter's layer is frozen,
+    /// or the trainer is working on another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    public void ReadAverage(string name, Span<float> values)
+    {
+        ParameterSegment segment = Network.Segment(name, values.Length, nameof(values));
+        Enter();
+        try
+        {
+            CheckAverages();
+            if (!Network.Trains(segment.Node))
+                throw new InvalidOperationException($"The layer of '{segment.Name}' is frozen: it has no average.");
+            _state.Moments[0].Read(values, segment.Offset);
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    /// <summary>
+    /// Gives the network the averages of its parameters, which <see cref="AveragedSgd"/> keeps, in exchange for the parameters: a second
+    /// call gives those back. Frozen layers stay as they are.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The optimizer keeps no averages, no step was done yet, or the trainer is working on
+    /// another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    public void AdoptAverages()
+    {
+        Enter();
+        try
+        {
+            CheckAverages();
+            lock (Network.Gate)
+            {
+                Network.ThrowIfDisposed();
+                foreach (ParameterSegment segment in Network.Graph.Segments.Where(s => Network.Trains(s.Node)))
+                {
+                    var parameters = new float[segment.Length];
+                    var averages = new float[segment.Length];
+                    Network.Parameters.Read<float>(parameters, segment.Offset);
+                    _state.Moments[0].Read<float>(averages, segment.Offset);
+                    // A layer that was thawed after the last step has none yet.
+                    if (!averages.AsSpan().ContainsAnyExcept(0f))
+                        continue;
+                    Network.Parameters.Write<float>(averages, segment.Offset);
+                    _state.Moments[0].Write<float>(parameters, segment.Offset);
+                }
+            }
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    private void CheckAverages()
+    {
+        if (Optimizer is not AveragedSgd)
+            throw new InvalidOperationException($"{Optimizer} keeps no averages; AveragedSgd does.");
+        if (_ruleSteps == 0)
+            throw new InvalidOperationException("No step was done yet: there are no averages.");
+    }
 
     /// <summary>Records plain programs, which fuse nothing: for tests of the fused ones.</summary>
     internal bool Plain { get; init; }
@@ -77,7 +191,8 @@ public sealed unsafe class Trainer : IDisposable
     /// <summary>Trains for a number of epochs.</summary>
     /// <param name="train">The training data, as they come (<see cref="Network.Preprocessing"/> is applied).</param>
     /// <param name="epochs">Passes over the data, at least 1.</param>
-    /// <param name="batchSize">Rows of a step, at least 1; the last batch of an epoch may be smaller.</param>
+    /// <param name="batchSize">Rows of a step: 1 is online gradient descent, <c>train.Count</c> (or more) batch gradient descent, anything
+    /// between mini-batches. The last batch of an epoch may be smaller.</param>
     /// <param name="validation">Data to evaluate on after each epoch; null: none.</param>
     /// <param name="progress">Gets reports about ten times a second and at the end of each epoch; called on the training thread
     /// unless it is a <see cref="Progress{T}"/>.</param>
@@ -99,6 +214,9 @@ public sealed unsafe class Trainer : IDisposable
         Ensure.Positive(batchSize, nameof(batchSize));
         if (validation is not null)
             DataChecks.Fits(Network, Loss, validation, nameof(validation));
+        DataChecks.EnoughRows(Network, train.Count, Math.Min(batchSize, train.Count), training: true, nameof(train));
+        if (validation is not null)
+            DataChecks.EnoughRows(Network, validation.Count, EvaluationProgram.MostRows, training: false, nameof(validation));
         Enter();
         try
         {
@@ -113,8 +231,8 @@ public sealed unsafe class Trainer : IDisposable
 
     /// <summary>One training step on class labels.</summary>
     /// <param name="x">[rows × inputs], row-major; at least one row.</param>
-    /// <param name="labels">[rows], each from 0 to outputs − 1.</param>
-    /// <returns>The loss before the step: the mean over the rows, or the sum for <see cref="Reduction.Sum"/>.</returns>
+    /// <param name="labels">[rows], each from 0 to outputs − 1, or the one that the loss ignores.</param>
+    /// <returns>The loss before the step, reduced as <see cref="Loss.Reduction"/> says.</returns>
     /// <exception cref="ArgumentException">A span has another length, or the loss does not take labels.</exception>
     /// <exception cref="ArgumentOutOfRangeException">A label is no class.</exception>
     /// <exception cref="InvalidOperationException">The trainer is working on another thread, or every layer is frozen.</exception>
@@ -125,7 +243,7 @@ public sealed unsafe class Trainer : IDisposable
         int rows = Rows(x);
         DataChecks.TakesLabels(Loss, nameof(labels));
         Ensure.Length(labels.Length, rows, nameof(labels), "one for each row");
-        Ensure.Labels(labels, Network.Outputs, nameof(labels));
+        Ensure.Labels(labels, Network.Outputs, nameof(labels), Loss.Ignored);
         fixed (int* target = labels)
             return StepChecked(x, rows, target, rows, labels: true);
     }
@@ -133,14 +251,15 @@ public sealed unsafe class Trainer : IDisposable
     /// <summary>One training step on targets: values for a regression, probabilities for a classification.</summary>
     /// <param name="x">[rows × inputs], row-major; at least one row.</param>
     /// <param name="targets">[rows × outputs], row-major.</param>
-    /// <returns>The loss before the step: the mean over the rows, or the sum for <see cref="Reduction.Sum"/>.</returns>
-    /// <exception cref="ArgumentException">A span has another length.</exception>
+    /// <returns>The loss before the step, reduced as <see cref="Loss.Reduction"/> says.</returns>
+    /// <exception cref="ArgumentException">A span has another length, or the loss takes labels only.</exception>
     /// <exception cref="InvalidOperationException">The trainer is working on another thread, or every layer is frozen.</exception>
     /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
     /// <exception cref="NonFiniteLossException">The loss was NaN or infinite; the parameters are as before the step.</exception>
     public float Step(ReadOnlySpan<float> x, ReadOnlySpan<float> targets)
     {
         int rows = Rows(x);
+        DataChecks.TakesTargets(Loss, nameof(targets));
         Ensure.Matrix(targets.Length, rows, Network.Outputs, nameof(targets));
         fixed (float* target = targets)
             return StepChecked(x, rows, target, targets.Length, labels: false);
@@ -191,8 +310,10 @@ public sealed unsafe class Trainer : IDisposable
         {
             TrainingProgram program = Current();
             var cells = new ulong[program.SlotCount];
-            program.FillSlots(cells, 0, Optimizer.LearningRate, (ulong)_ruleSteps + 1, (ulong)_randomSteps);
+            program.FillSlots(cells, 0, Optimizer.LearningRate, (ulong)_ruleSteps + 1, (ulong)_randomSteps, MomentumOfStep);
             DeviceBuffer[] buffers = [Network.Parameters, _state.Gradients, .. _state.Moments];
+            if (Network.State is { } running)
+                buffers = [.. buffers, running];
             lock (Network.Gate)
             {
                 Network.ThrowIfDisposed();
@@ -241,7 +362,8 @@ public sealed unsafe class Trainer : IDisposable
             ? null
             : EvaluationProgram.For(Network, Loss, validation, nameof(validation));
         DeviceBuffer? best = EarlyStopping is null ? null : new DeviceBuffer(Network.Device, Network.Graph.Elements);
-        var run = new FitRun(this, session, train, epochs, validation, evaluation, progress, best);
+        DeviceBuffer? bestState = best is null || Network.State is null ? null : new DeviceBuffer(Network.Device, Network.Graph.StateElements);
+        var run = new FitRun(this, session, train, epochs, validation, evaluation, progress, best, bestState);
         try
         {
             return run.Execute(cancellation);
@@ -249,6 +371,7 @@ public sealed unsafe class Trainer : IDisposable
         finally
         {
             best?.Dispose();
+            bestState?.Dispose();
         }
     }
 
@@ -262,7 +385,7 @@ public sealed unsafe class Trainer : IDisposable
                 x = DataChecks.Prepare(preprocessing, x, ref _prepared);
             float rate = LearningRate;
             Span<ulong> cells = stackalloc ulong[program.SlotCount];
-            program.FillSlots(cells, 0, rate, (ulong)_ruleSteps + 1, (ulong)_randomSteps++);
+            program.FillSlots(cells, 0, rate, (ulong)_ruleSteps + 1, (ulong)_randomSteps++, MomentumOfStep);
             hpc_metrics metrics;
             fixed (float* features = x)
             {
@@ -281,7 +404,7 @@ public sealed unsafe class Trainer : IDisposable
                 throw Flagged(metrics, x, _steps + 1, _randomSteps - 1, "the parameters are as before the step");
             _steps++;
             _ruleSteps++;
-            return (float)(Loss.Reduction == Reduction.Sum ? metrics.loss : metrics.loss / rows);
+            return (float)Loss.Reduced(metrics.loss, metrics.weight);
         }
         finally
         {
@@ -306,9 +429,13 @@ public sealed unsafe class Trainer : IDisposable
     private int Rows(ReadOnlySpan<float> x)
     {
         int inputs = Network.Inputs;
-        if (x.Length > 0 && x.Length % inputs == 0)
-            return x.Length / inputs;
-        return Ensure.WholeRows(x.Length, inputs, nameof(x), DataChecks.Reader(Network));
+        int rows = x.Length > 0 && x.Length % inputs == 0
+            ? x.Length / inputs
+            : Ensure.WholeRows(x.Length, inputs, nameof(x), DataChecks.Reader(Network));
+        DataChecks.EnoughRows(Network, rows, rows, training: true, nameof(x));
+        if (Network.Preprocessing is null)
+            DataChecks.Indices(Network, x, nameof(x));
+        return rows;
     }
 
     private TrainingProgram StepProgram(int rows, bool labels)
@@ -352,7 +479,7 @@ public sealed unsafe class Trainer : IDisposable
             Network.ThrowIfDisposed();
             // A layer that is frozen now may have left a gradient behind, and norms go over all of them.
             _state.Gradients.Clear();
-            return new TrainingProgram(Network, Loss, Optimizer, _state, capacity, labels, data, Seed, Plain);
+            return new TrainingProgram(Network, Loss, Optimizer, _state, capacity, labels, data, Seed, Plain, MovesMomentum);
         }
     }
 
@@ -416,7 +543,7 @@ public sealed unsafe class Trainer : IDisposable
     /// <summary>One call of Fit.</summary>
     private sealed class FitRun(
         Trainer trainer, FitSession session, Dataset train, int epochs, Dataset? validation, EvaluationProgram? evaluation,
-        IProgress<TrainingProgress>? progress, DeviceBuffer? best)
+        IProgress<TrainingProgress>? progress, DeviceBuffer? best, DeviceBuffer? bestState)
     {
         private readonly Network _network = trainer.Network;
         private readonly List<EpochRecord> _records = [];
@@ -452,7 +579,7 @@ public sealed unsafe class Trainer : IDisposable
         private History TrainEpochs(CancellationToken cancellation)
         {
             bool stopped = false;
-            KeepFinite();
+            KeepFinite(beginning: true);
             for (int epoch = 1; epoch <= epochs && !stopped; epoch++)
             {
                 long ticksBefore = _trainingTicks;
@@ -460,12 +587,13 @@ public sealed unsafe class Trainer : IDisposable
                 KeepFinite();
                 if (evaluation is not null)
                 {
-                    Evaluation result = evaluation.Evaluate(validation!, confusion: false);
+                    Evaluation result = evaluation.Evaluate(validation!, details: false);
                     (_validationLoss, _validationAccuracy) = (result.Loss, result.Accuracy);
                 }
                 _records.Add(new EpochRecord(
                     epoch, _totals.Loss(trainer.Loss), _totals.Accuracy(trainer.Loss), _validationLoss, _validationAccuracy, rate,
                     Seconds(_trainingTicks - ticksBefore)));
+                trainer._scheduleState?.Report(evaluation is null ? _records[^1].Loss : _validationLoss, trainer._steps);
                 stopped = StopsAfter(epoch);
                 Report(epoch, StepsPerEpoch, finished: true);
             }
@@ -500,7 +628,7 @@ public sealed unsafe class Trainer : IDisposable
                 int rows = Math.Min(_batch, train.Count - start);
                 rate = trainer.LearningRate;
                 program.FillSlots(
-                    cells, (ulong)start, rate, (ulong)trainer._ruleSteps + 1, (ulong)trainer._randomSteps++);
+                    cells, (ulong)start, rate, (ulong)trainer._ruleSteps + 1, (ulong)trainer._randomSteps++, trainer.MomentumOfStep);
                 bool last = step == steps - 1;
                 bool report = progress is not null && !last && Stopwatch.GetTimestamp() - _lastReport >= ReportTicks;
                 bool fetch = last || report;
@@ -562,7 +690,7 @@ public sealed unsafe class Trainer : IDisposable
             lock (_network.Gate)
             {
                 _network.ThrowIfDisposed();
-                _network.Parameters.Read<float>(trainer._current);
+                _network.ReadContents(trainer._current);
             }
             return Numbers.FirstNotFinite(trainer._current) < 0;
         }
@@ -575,7 +703,7 @@ public sealed unsafe class Trainer : IDisposable
             lock (_network.Gate)
             {
                 _network.ThrowIfDisposed();
-                _network.Parameters.Write<float>(trainer._finite);
+                _network.WriteContents(trainer._finite);
             }
             trainer._state.Clear();
             trainer._ruleSteps = 0;
@@ -605,12 +733,13 @@ public sealed unsafe class Trainer : IDisposable
             }
         }
 
-        private void KeepFinite()
+        // What the fit began with is kept as it is: nothing older may come back in its place.
+        private void KeepFinite(bool beginning = false)
         {
-            int elements = _network.Graph.Elements;
+            int elements = _network.ContentElements;
             if (trainer._finite.Length != elements)
                 (trainer._finite, trainer._current) = (new float[elements], new float[elements]);
-            if (ParametersAreFinite())
+            if (ParametersAreFinite() || beginning)
                 (trainer._finite, trainer._current) = (trainer._current, trainer._finite);
         }
 
@@ -627,6 +756,7 @@ public sealed unsafe class Trainer : IDisposable
                 {
                     _network.ThrowIfDisposed();
                     _network.Parameters.CopyTo(best!);
+                    _network.State?.CopyTo(bestState!);
                 }
             }
             return epoch - _bestEpoch >= stopping.Patience;
@@ -638,8 +768,10 @@ public sealed unsafe class Trainer : IDisposable
                 return;
             lock (_network.Gate)
             {
-                if (!_network.IsDisposed)
-                    best.CopyTo(_network.Parameters);
+                if (_network.IsDisposed)
+                    return;
+                best.CopyTo(_network.Parameters);
+                bestState?.CopyTo(_network.State!);
             }
         }
 

@@ -95,17 +95,21 @@ internal sealed unsafe class TrainingProgram : IDisposable
         LearningRate,
         DecayFactor,
         RandomStream,
+        Momentum,
     }
 
     private readonly record struct SlotRule(SlotSource Source, float Factor = 0f, ulong Base = 0);
 
-    private readonly record struct Run(int Offset, int Length, float LearningRateScale, bool Decays);
+    private readonly record struct Run(int Offset, int Length, float LearningRateScale, bool Decays)
+    {
+        public bool Takes(bool biases) => Decays || biases;
+    }
 
     private readonly SlotRule[] _rules;
 
     public TrainingProgram(
         Network network, Loss loss, Optimizer optimizer, OptimizerState state, int capacity, bool labels, ResidentData? data, ulong seed,
-        bool plain = false)
+        bool plain = false, bool movesMomentum = false)
     {
         SettingsVersion = network.SettingsVersion;
         Labels = labels;
@@ -118,6 +122,7 @@ internal sealed unsafe class TrainingProgram : IDisposable
             Training = true,
             Backward = true,
             Trains = network.Trains,
+            State = network.State,
             Seed = seed,
             RandomStream = node => DeclareSlot(
                 recorder, rules, new SlotRule(SlotSource.RandomStream, Base: RandomStreams.Dropout(node)),
@@ -132,8 +137,21 @@ internal sealed unsafe class TrainingProgram : IDisposable
         loss.RecordForward(recorder, output, Target);
         loss.RecordBackward(recorder, output, Target, gradient);
         graph.Backward(gradient);
-        RecordUpdate(recorder, rules, network, optimizer, state, step);
+        graph.UpdateState();
+        RecordUpdate(recorder, rules, network, optimizer, state, step, seed, movesMomentum);
 
+        Native = recorder.Finish();
+        _rules = [.. rules];
+    }
+
+    /// <summary>The update alone, with gradients that somebody else has written to the state.</summary>
+    public TrainingProgram(Network network, Optimizer optimizer, OptimizerState state, ulong seed = 0, bool movesMomentum = false)
+    {
+        SettingsVersion = network.SettingsVersion;
+        var rules = new List<SlotRule>();
+        using var recorder = new Recorder(network.Device, 1);
+        Slot step = DeclareSlot(recorder, rules, new SlotRule(SlotSource.Step), "step");
+        RecordUpdate(recorder, rules, network, optimizer, state, step, seed, movesMomentum);
         Native = recorder.Finish();
         _rules = [.. rules];
     }
@@ -162,7 +180,8 @@ internal sealed unsafe class TrainingProgram : IDisposable
     /// <param name="learningRate">The rate of this step.</param>
     /// <param name="ruleStep">Steps since the optimizer's state began, from 1.</param>
     /// <param name="randomStep">Counts all steps ever tried, so that no two share random numbers.</param>
-    public void FillSlots(Span<ulong> cells, ulong start, float learningRate, ulong ruleStep, ulong randomStep)
+    /// <param name="momentum">The momentum of this step, where a schedule moves it.</param>
+    public void FillSlots(Span<ulong> cells, ulong start, float learningRate, ulong ruleStep, ulong randomStep, float momentum)
     {
         for (int i = 0; i < _rules.Length; i++)
         {
@@ -173,6 +192,7 @@ internal sealed unsafe class TrainingProgram : IDisposable
                 SlotSource.Step => ruleStep,
                 SlotSource.LearningRate => BitConverter.SingleToUInt32Bits(learningRate * rule.Factor),
                 SlotSource.DecayFactor => BitConverter.SingleToUInt32Bits(1f - learningRate * rule.Factor),
+                SlotSource.Momentum => BitConverter.SingleToUInt32Bits(momentum),
                 _ => rule.Base + randomStep,
             };
         }
@@ -205,36 +225,46 @@ internal sealed unsafe class TrainingProgram : IDisposable
     }
 
     // Links work on as much memory at once as they can: norm and clip on the whole flat gradient (what is frozen has gradient 0),
-    // decay and the rule on each maximal run of segments with equal settings.
+    // penalties, decay and the rule on each maximal run of segments with equal settings.
     private static void RecordUpdate(
-        Recorder recorder, List<SlotRule> rules, Network network, Optimizer optimizer, OptimizerState state, Slot step)
+        Recorder recorder, List<SlotRule> rules, Network network, Optimizer optimizer, OptimizerState state, Slot step, ulong seed,
+        bool movesMomentum)
     {
         OptimizerLink[] links = optimizer.Links();
-        List<Run> runs = Runs(network, links.Any(l => l is WeightDecayLink or DecoupledWeightDecayLink));
+        List<Run> runs = Runs(network, links.Any(l => l is PenaltyLink { Biases: false } or DecoupledWeightDecayLink { Biases: false }));
         if (runs.Count == 0)
             return;
 
-        int all = network.Graph.Elements;
+        // Climbing is a negative learning rate, which every rule answers to as to gradients of the other sign. What links add to a
+        // gradient is to draw parameters to 0 all the same.
+        float direction = optimizer.Maximize ? -1f : 1f;
         foreach (OptimizerLink link in links)
         {
             switch (link)
             {
                 case ClipByNormLink clip:
-                    Value gradients = recorder.FixedValue(
-                        hpc_value_kind.HPC_VALUE_GRADIENT, 1, all, state.Gradients, 0, "gradients");
                     Value norm = recorder.FixedValue(hpc_value_kind.HPC_VALUE_TEMPORARY, 1, 1, null, 0, "gradient.norm");
-                    recorder.Norm(gradients, norm);
+                    Value gradients = AllGradients();
+                    recorder.Norm(gradients, norm, clip.Order);
                     recorder.ClipByNorm(gradients, norm, clip.MaxNorm);
                     break;
-                case WeightDecayLink decay:
-                    foreach (Run run in runs.Where(r => r.Decays))
-                        recorder.AddScaled(Parameters(run), Gradients(run), decay.L2);
+                case ClipByValueLink clip:
+                    recorder.ClipByValue(AllGradients(), clip.Limit);
+                    break;
+                case PenaltyLink penalty:
+                    foreach (Run run in runs.Where(r => r.Takes(penalty.Biases)))
+                    {
+                        if (penalty.L1 == 0f)
+                            recorder.AddScaled(Parameters(run), Gradients(run), direction * penalty.L2);
+                        else
+                            recorder.AddPenalty(Parameters(run), Gradients(run), direction * penalty.L1, direction * penalty.L2);
+                    }
                     break;
             }
         }
         foreach (DecoupledWeightDecayLink decay in links.OfType<DecoupledWeightDecayLink>())
         {
-            foreach (Run run in runs.Where(r => r.Decays))
+            foreach (Run run in runs.Where(r => r.Takes(decay.Biases)))
             {
                 Slot factor = DeclareSlot(
                     recorder, rules, new SlotRule(SlotSource.DecayFactor, run.LearningRateScale * decay.Rate), "decay.factor");
@@ -247,18 +277,44 @@ internal sealed unsafe class TrainingProgram : IDisposable
         var hyperparameters = new Scalar[1 + constants.Length];
         for (int i = 0; i < constants.Length; i++)
             hyperparameters[i + 1] = constants[i];
+        if (movesMomentum)
+            hyperparameters[1 + optimizer.MomentumIndex] = DeclareSlot(recorder, rules, new SlotRule(SlotSource.Momentum), "momentum");
+        float dropRate = links.OfType<LearningRateDropoutLink>().SingleOrDefault()?.Rate ?? 0f;
         foreach (Run run in runs)
         {
             if (!rates.TryGetValue(run.LearningRateScale, out Slot rate))
             {
-                rate = DeclareSlot(recorder, rules, new SlotRule(SlotSource.LearningRate, run.LearningRateScale), "learning.rate");
+                rate = DeclareSlot(
+                    recorder, rules, new SlotRule(SlotSource.LearningRate, direction * run.LearningRateScale), "learning.rate");
                 rates.Add(run.LearningRateScale, rate);
             }
             hyperparameters[0] = rate;
             Value[] moments = [.. state.Moments.Select((moment, i) => recorder.FixedValue(
                 hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, run.Length, moment, run.Offset, FormattableString.Invariant($"state{i + 1}")))];
-            recorder.Update((int)optimizer.Rule, Parameters(run), Gradients(run), moments, hyperparameters, step);
+            Counter stream = 0;
+            if (dropRate != 0f)
+            {
+                stream = DeclareSlot(
+                    recorder, rules, new SlotRule(SlotSource.RandomStream, Base: RandomStreams.LearningRateDropout(run.Offset)),
+                    "learning.rate.stream");
+            }
+            recorder.Update(
+                (int)optimizer.Rule, Parameters(run), Gradients(run), moments, hyperparameters, step, dropRate, seed, stream);
         }
+
+        foreach (MaxNormLink limit in links.OfType<MaxNormLink>())
+        {
+            foreach (ParameterSegment weight in network.Graph.Segments.Where(s => s.Decays && network.Trains(s.Node)))
+            {
+                recorder.LimitColumnNorms(
+                    recorder.FixedValue(
+                        hpc_value_kind.HPC_VALUE_PARAMETER, weight.Rows, weight.Columns, network.Parameters, weight.Offset, weight.Name),
+                    limit.MaxNorm);
+            }
+        }
+
+        Value AllGradients() => recorder.FixedValue(
+            hpc_value_kind.HPC_VALUE_GRADIENT, 1, network.Graph.Elements, state.Gradients, 0, "gradients");
 
         Value Parameters(Run run) => recorder.FixedValue(
             hpc_value_kind.HPC_VALUE_PARAMETER, 1, run.Length, network.Parameters, run.Offset, "parameters");
@@ -292,6 +348,6 @@ internal sealed unsafe class TrainingProgram : IDisposable
     private static Slot DeclareSlot(Recorder recorder, List<SlotRule> rules, SlotRule rule, string name)
     {
         rules.Add(rule);
-        return rule.Source is SlotSource.LearningRate or SlotSource.DecayFactor ? recorder.FloatSlot(name) : recorder.CounterSlot(name);
+        return rule.Source is SlotSource.LearningRate or SlotSource.DecayFactor or SlotSource.Momentum ? recorder.FloatSlot(name) : recorder.CounterSlot(name);
     }
 }

@@ -39,6 +39,14 @@ internal sealed class ReferenceCase
 
     public float[] In(string input) => _tensors[$"{Name}/in/{input}"].ReadSingles();
 
+    public double[] InDoubles(string input)
+    {
+        SafetensorsTensor tensor = _tensors[$"{Name}/in/{input}"];
+        var values = new double[tensor.Count];
+        tensor.ReadDoubles(values);
+        return values;
+    }
+
     public int[] InIntegers(string input)
     {
         SafetensorsTensor tensor = _tensors[$"{Name}/in/{input}"];

@@ -50,7 +50,7 @@ public sealed class CommandLineTests : IClassFixture<TemporaryFolder>
     [InlineData(2, "train --dataset digits --learning-rate 1e99", "--learning-rate", "'1e99'")]
     [InlineData(2, "train --dataset digits --dropout 1", "--dropout", "'1'")]
     [InlineData(2, "train --dataset digits --hidden 64,0", "--hidden", "'64,0'")]
-    [InlineData(2, "train --dataset digits --activation step", "--activation", "'step'", "relu", "tanh")]
+    [InlineData(2, "train --dataset digits --activation swoosh", "--activation", "'swoosh'", "relu", "tanh")]
     [InlineData(2, "train --dataset digits --seed -3", "--seed", "'-3'")]
     [InlineData(2, "train --dataset digits --isa sse9", "--isa", "avx2")]
     [InlineData(2, "train --dataset digits --device tpu", "--device", "'tpu'", "cpu", "opencl:N")]

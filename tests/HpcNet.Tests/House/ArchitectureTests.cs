@@ -25,6 +25,9 @@ public sealed unsafe class ArchitectureTests
                 // A caller's OpenCL handles are raw nint, as every .NET OpenCL binding gives them: these two doors and no others.
                 bool takesHandles = member is MethodInfo { Name: nameof(Device.OpenCl), DeclaringType.Name: nameof(Device) }
                     or ConstructorInfo { DeclaringType.Name: nameof(OpenClMemory) };
+                // The runtime's own constructor of a delegate.
+                if (type.IsAssignableTo(typeof(Delegate)) && member is ConstructorInfo)
+                    continue;
                 foreach (Type used in Signature(member))
                 {
                     if (takesHandles && used == typeof(nint))
@@ -54,12 +57,15 @@ public sealed unsafe class ArchitectureTests
     public void Every_native_activation_has_its_member()
     {
         hpc_activation[] native = Enum.GetValues<hpc_activation>();
-        Assert.Equal(native.Select(a => (int)a), Activation.All.Select(a => a.NativeId));
+        Assert.Equal(native.Select(a => (int)a), Activation.All.Where(a => !a.IsRowWise).Select(a => a.NativeId));
         foreach (Activation activation in Activation.All)
         {
-            hpc_activation_info info;
-            Status.Check(Native.hpc_get_activation_info(activation.NativeId, &info));
-            Assert.Equal(NativeText.FromUtf8(info.name), activation.Name, ignoreCase: true);
+            if (!activation.IsRowWise)
+            {
+                hpc_activation_info info;
+                Status.Check(Native.hpc_get_activation_info(activation.NativeId, &info));
+                Assert.Equal(NativeText.FromUtf8(info.name).Replace("_", ""), activation.Name, ignoreCase: true);
+            }
             Assert.Same(activation, Activation.Parse(activation.Name.ToUpperInvariant()));
             Assert.Same(activation, typeof(Activation).GetProperty(activation.Name)!.GetValue(null));
         }
@@ -71,7 +77,10 @@ public sealed unsafe class ArchitectureTests
     public void Every_native_loss_has_its_member()
     {
         hpc_loss[] native = Enum.GetValues<hpc_loss>();
-        Assert.Equal(native, Loss.All.OfType<ElementwiseLoss>().Select(l => l.NativeId));
+        IEnumerable<ElementwiseLoss> elementwise =
+            [.. Loss.All.OfType<ElementwiseLoss>(), Loss.KlDivergence with { LogTarget = true }, Loss.Poisson with { LogInput = false }];
+        Assert.Equal(native, elementwise.Select(l => l.NativeId).Distinct().Order());
+        Assert.Equal(Enum.GetValues<hpc_class_loss_kind>(), Loss.All.OfType<ClassLoss>().Select(l => l.Kind).Order());
         foreach (Loss loss in Loss.All)
         {
             Assert.Same(loss, Loss.Parse(loss.Name.ToLowerInvariant()));
@@ -83,7 +92,12 @@ public sealed unsafe class ArchitectureTests
     [Fact]
     public void Every_native_rule_has_its_optimizer_with_its_hyperparameters()
     {
-        Optimizer[] optimizers = [new Sgd(0.1f), new Sgd(0.1f, 0.9f), new Adam()];
+        Optimizer[] optimizers =
+        [
+            new Sgd(0.1f), new Sgd(0.1f, 0.9f), new Adam(), new Adagrad(), new RmsProp(), new RmsProp(momentum: 0.9f), new RmsProp(centered: true),
+            new RmsProp(momentum: 0.9f, centered: true), new Adadelta(), new Adam(amsGrad: true), new Adamax(), new NAdam(), new RAdam(), new Rprop(),
+            new AveragedSgd(),
+        ];
         Assert.Equal(Enum.GetValues<hpc_rule>(), optimizers.Select(o => o.Rule));
         foreach (Optimizer optimizer in optimizers)
         {
@@ -98,8 +112,8 @@ public sealed unsafe class ArchitectureTests
             }
         }
         Assert.All(
-            typeof(Optimizer).Assembly.GetTypes().Where(t => t.IsSubclassOf(typeof(Optimizer))),
-            t => Assert.Contains(optimizers, o => o.GetType() == t));
+            typeof(Optimizer).Assembly.GetTypes().Where(t => t.IsSubclassOf(typeof(Optimizer)) && !t.IsAbstract),
+            t => Assert.Contains(optimizers, o => t.IsAssignableTo(o.GetType())));
     }
 
     [Fact]

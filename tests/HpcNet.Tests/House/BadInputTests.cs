@@ -28,9 +28,129 @@ public sealed class BadInputTests
         ["warm-up as long as the curve"] = Row<ArgumentOutOfRangeException>(() => Schedule.CosineDecay(5, 0, 5), "warmup is 5"),
         ["layer name with a dot"] = Row<ArgumentException>(() => new Dense(1) { Name = "a.b" }, "'a.b'"),
         ["NaN scale"] = Row<ArgumentOutOfRangeException>(() => new Dense(1) { LearningRateScale = float.NaN }, "NaN"),
+        ["negative slope"] = Row<ArgumentOutOfRangeException>(() => Activation.CreateLeakyReLU(-0.1f), "negativeSlope is -0.1"),
+        ["alpha of CELU"] = Row<ArgumentOutOfRangeException>(() => Activation.CreateCELU(0f), "alpha is 0"),
+        ["alpha of ELU"] = Row<ArgumentOutOfRangeException>(() => Activation.CreateELU(float.NaN), "alpha is NaN"),
+        ["beta of softplus"] = Row<ArgumentOutOfRangeException>(() => Activation.CreateSoftplus(-1f), "beta is -1"),
+        ["bounds of hard tanh"] = Row<ArgumentOutOfRangeException>(() => Activation.CreateHardTanh(1f, 1f), "maximum is 1", "minimum, 1"),
+        ["slope of PReLU"] = Row<ArgumentOutOfRangeException>(() => _ = new PRelu(float.PositiveInfinity), "initialSlope"),
         ["unknown activation"] = Row<ArgumentException>(() => Activation.Parse("swoosh"), "'swoosh'", "ReLU"),
         ["unknown loss"] = Row<ArgumentException>(() => Loss.Parse("grief"), "'grief'", "MeanSquaredError"),
         ["unknown reduction"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.MeanSquaredError with { Reduction = (Reduction)9 }, "9"),
+        ["order 0 of a norm"] = Row<ArgumentOutOfRangeException>(() => new Adam().ClipByNorm(1f, 0f), "order is 0"),
+        ["clip by value at -1"] = Row<ArgumentOutOfRangeException>(() => new Adam().ClipByValue(-1f), "limit is -1"),
+        ["negative L1"] = Row<ArgumentOutOfRangeException>(() => new Adam().L1(-1f), "l1 is -1"),
+        ["NaN L2"] = Row<ArgumentOutOfRangeException>(() => new Adam().L2(float.NaN), "l2 is NaN"),
+        ["negative elastic net"] = Row<ArgumentOutOfRangeException>(() => new Adam().ElasticNet(0f, -2f), "l2 is -2"),
+        ["max-norm of 0"] = Row<ArgumentOutOfRangeException>(() => new Adam().MaxNorm(0f), "maxNorm is 0"),
+        ["rate dropout of 1"] = Row<ArgumentOutOfRangeException>(() => new Adam().LearningRateDropout(1f), "rate is 1"),
+        ["two rate dropouts"] = Row<InvalidOperationException>(() => new Adam().LearningRateDropout(0.5f).LearningRateDropout(0.5f), "LearningRateDropout"),
+        ["negative AdamW decay"] = Row<ArgumentOutOfRangeException>(() => new AdamW(weightDecay: -1f), "weightDecay is -1"),
+        ["Adagrad's accumulator"] = Row<ArgumentOutOfRangeException>(() => new Adagrad(initialAccumulator: -1f), "initialAccumulator is -1"),
+        ["Adagrad's decay"] = Row<ArgumentOutOfRangeException>(() => new Adagrad(learningRateDecay: -1f), "learningRateDecay is -1"),
+        ["RMSprop's alpha"] = Row<ArgumentOutOfRangeException>(() => new RmsProp(alpha: 1f), "alpha is 1"),
+        ["RMSprop's momentum"] = Row<ArgumentOutOfRangeException>(() => new RmsProp(momentum: -0.5f), "momentum is -0.5"),
+        ["Adadelta's rho"] = Row<ArgumentOutOfRangeException>(() => new Adadelta(rho: float.NaN), "rho is NaN"),
+        ["Adamax' beta"] = Row<ArgumentOutOfRangeException>(() => new Adamax(beta1: 1f), "beta1 is 1"),
+        ["NAdam's momentum decay"] = Row<ArgumentOutOfRangeException>(() => new NAdam(momentumDecay: -1f), "momentumDecay is -1"),
+        ["RAdam's epsilon"] = Row<ArgumentOutOfRangeException>(() => new RAdam(epsilon: 0f), "epsilon is 0"),
+        ["Rprop's eta-"] = Row<ArgumentOutOfRangeException>(() => new Rprop(etaMinus: 1f), "etaMinus is 1"),
+        ["Rprop's eta+"] = Row<ArgumentOutOfRangeException>(() => new Rprop(etaPlus: 1f), "etaPlus is 1"),
+        ["Rprop's steps"] = Row<ArgumentOutOfRangeException>(() => new Rprop(smallestStep: 2f, largestStep: 1f), "largestStep is 1"),
+        ["averaging's power"] = Row<ArgumentOutOfRangeException>(() => new AveragedSgd(alpha: -1f), "alpha is -1"),
+        ["L-BFGS without history"] = Row<ArgumentOutOfRangeException>(() => new Lbfgs(history: 0), "history is 0"),
+        ["L-BFGS without iterations"] = Row<ArgumentOutOfRangeException>(() => new Lbfgs(maxIterations: 0), "maxIterations is 0"),
+        ["L-BFGS of nothing"] = Row<ArgumentException>(() => new Lbfgs().Minimize((_, _) => 0, []), "x is empty"),
+        ["negative milestone"] = Row<ArgumentOutOfRangeException>(() => Schedule.MultiStepDecay(0.5f, 3, -1), "milestones is -1"),
+        ["negative factor"] = Row<ArgumentOutOfRangeException>(() => Schedule.ExponentialDecay(-1f), "factor is -1"),
+        ["polynomial's power"] = Row<ArgumentOutOfRangeException>(() => Schedule.PolynomialDecay(3, 0f), "power is 0"),
+        ["line of no steps"] = Row<ArgumentOutOfRangeException>(() => Schedule.LinearWarmup(0), "steps is 0"),
+        ["swing below 0"] = Row<ArgumentOutOfRangeException>(() => Schedule.CosineAnnealing(3, -1f), "floor is -1"),
+        ["restarts that shrink"] = Row<ArgumentOutOfRangeException>(() => Schedule.CosineRestarts(3, 0), "growth is 0"),
+        ["cycle of one step"] = Row<ArgumentOutOfRangeException>(() => Schedule.OneCycle(1), "steps is 1"),
+        ["cycle that only rises"] = Row<ArgumentOutOfRangeException>(() => Schedule.OneCycle(9, rising: 1f), "rising is 1"),
+        ["cycle of a momentum of 1"] = Row<ArgumentOutOfRangeException>(() => Schedule.OneCycle(9, momentum: (0.5f, 1f)), "momentum is 1"),
+        ["cycle of a momentum upside down"] = Row<ArgumentOutOfRangeException>(() => Schedule.Cyclic(9, 2f, momentum: (0.9f, 0.5f)), "0.9 to 0.5"),
+        ["peak below the foot"] = Row<ArgumentOutOfRangeException>(() => Schedule.Cyclic(9, 0.5f), "peak is 0.5"),
+        ["gamma above 1"] = Row<ArgumentOutOfRangeException>(() => Schedule.Cyclic(9, 2f, gamma: 2f), "gamma is 2"),
+        ["unknown cycle"] = Row<ArgumentOutOfRangeException>(() => Schedule.Cyclic(9, 2f, mode: (CyclicMode)7), "mode is 7"),
+        ["plateau that grows"] = Row<ArgumentOutOfRangeException>(() => Schedule.ReduceOnPlateau(1f), "factor is 1"),
+        ["negative patience"] = Row<ArgumentOutOfRangeException>(() => Schedule.ReduceOnPlateau(patience: -1), "patience is -1"),
+        ["then nothing"] = Row<ArgumentNullException>(() => Schedule.Constant.Then(3, null!), "next"),
+        ["uniform upside down"] = Row<ArgumentOutOfRangeException>(() => Initializer.Uniform(1f, 0f), "high is 0"),
+        ["negative deviation"] = Row<ArgumentOutOfRangeException>(() => Initializer.Normal(0f, -1f), "deviation is -1"),
+        ["empty truncation"] = Row<ArgumentOutOfRangeException>(() => Initializer.TruncatedNormal(0f, 1f, 2f, 2f), "high is 2"),
+        ["truncation far away"] = Row<ArgumentOutOfRangeException>(() => Initializer.TruncatedNormal(0f, 1f, 50f, 60f), "eight deviations"),
+        ["gain of 0"] = Row<ArgumentOutOfRangeException>(() => Initializer.Glorot(InitializerDistribution.Normal, 0.0), "gain is 0"),
+        ["unknown fan"] = Row<ArgumentOutOfRangeException>(() => Initializer.He(InitializerDistribution.Normal, (FanMode)9), "fan is 9"),
+        ["infinite slope"] = Row<ArgumentOutOfRangeException>(
+            () => Initializer.He(InitializerDistribution.Normal, negativeSlope: double.PositiveInfinity), "negativeSlope"),
+        ["infinite orthogonal gain"] = Row<ArgumentOutOfRangeException>(() => Initializer.Orthogonal(float.NaN), "gain is NaN"),
+        ["batch norm with negative momentum"] = Row<ArgumentOutOfRangeException>(() => new BatchNorm(-0.1f), "momentum is -0.1"),
+        ["batch norm with momentum above 1"] = Row<ArgumentOutOfRangeException>(() => new BatchNorm(1.5f), "momentum is 1.5"),
+        ["batch norm with NaN momentum"] = Row<ArgumentOutOfRangeException>(() => new BatchNorm(float.NaN), "momentum is NaN"),
+        ["batch norm with epsilon 0"] = Row<ArgumentOutOfRangeException>(() => new BatchNorm(epsilon: 0f), "epsilon is 0"),
+        ["batch norm of no features"] = Row<ArgumentOutOfRangeException>(() => new BatchNorm(features: 0), "features is 0"),
+        ["batch norm of other features"] = Row<ArgumentException>(
+            () => new Network(Device.Default, 4, new BatchNorm(features: 5), new Dense(2)), "'batchnorm1'", "expects 5 features, got 4"),
+        ["layer norm with negative epsilon"] = Row<ArgumentOutOfRangeException>(() => new LayerNorm(epsilon: -1f), "epsilon is -1"),
+        ["layer norm of no dimensions"] = Row<ArgumentOutOfRangeException>(() => new LayerNorm(0), "dimensions is 0"),
+        ["layer norm of more dimensions than there are"] = Row<ArgumentException>(
+            () => new Network(Device.Default, 4, new LayerNorm(2), new Dense(2)), "'layernorm1'", "2 dimensions"),
+        ["embedding of nothing"] = Row<ArgumentOutOfRangeException>(() => new Embedding(0, 2), "count is 0"),
+        ["embedding beyond exact floats"] = Row<ArgumentOutOfRangeException>(() => new Embedding((1 << 24) + 1, 1), "16777217"),
+        ["embedding without a dimension"] = Row<ArgumentOutOfRangeException>(() => new Embedding(2, 0), "dimension is 0"),
+        ["embedding with a padding that is no row"] = Row<ArgumentOutOfRangeException>(() => new Embedding(2, 2, paddingIndex: 2), "paddingIndex is 2"),
+        ["unknown state"] = OnNetwork<ArgumentException>(n => n.GetState("bn.running_mean", new float[1]), "'bn.running_mean'", "none"),
+        ["negative variance"] = Row<ArgumentException>(
+            () =>
+            {
+                using var network = new Network(Device.Default, 2, new BatchNorm(), new Dense(1));
+                network.SetState("batchnorm1.running_var", [1f, -1f]);
+            },
+            "values[1] is -1", "0 or more"),
+        ["huber of 0"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.Huber with { Delta = 0f }, "Delta is 0"),
+        ["huber of NaN"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.Huber with { Delta = float.NaN }, "Delta is NaN"),
+        ["negative beta"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.SmoothL1 with { Beta = -1f }, "Beta is -1"),
+        ["smoothing of 1"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.SoftmaxCrossEntropy with { LabelSmoothing = 1f }, "LabelSmoothing is 1"),
+        ["negative class weight"] = Row<ArgumentOutOfRangeException>(
+            () => _ = Loss.SoftmaxCrossEntropy with { ClassWeights = [1f, -2f] }, "ClassWeights[1] is -2"),
+        ["infinite weight"] = Row<ArgumentOutOfRangeException>(
+            () => _ = Loss.MeanSquaredError with { Weights = [float.PositiveInfinity] }, "Weights[0]"),
+        ["no positive weights"] = Row<ArgumentException>(() => _ = Loss.SigmoidCrossEntropy with { PositiveWeights = [] }, "PositiveWeights is empty"),
+        ["epsilon of 0 for Poisson"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.Poisson with { Epsilon = 0f }, "Epsilon is 0"),
+        ["NaN margin"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.Hinge with { Margin = float.NaN }, "Margin is NaN"),
+        ["power of 3"] = Row<ArgumentOutOfRangeException>(() => _ = Loss.MultiMargin with { Power = 3 }, "Power is 3"),
+        ["weights for other outputs"] = OnNetwork<ArgumentException>(
+            n => _ = new Trainer(n, Loss.MeanSquaredError with { Weights = [1f, 2f] }, new Adam()), "MeanSquaredError has 2 Weights", "3 outputs"),
+        ["class weights for other outputs"] = OnNetwork<ArgumentException>(
+            n => n.Evaluate(Samples.Blobs(5, 64, 3, 1), Loss.SoftmaxCrossEntropy with { ClassWeights = [1f] }), "1 ClassWeights"),
+        ["positive weights for other outputs"] = OnNetwork<ArgumentException>(
+            n => GradientCheck.Run(n, Loss.SigmoidCrossEntropy with { PositiveWeights = [1f] }, new float[64], new float[3]), "1 PositiveWeights"),
+        ["targets for a loss of labels"] = OnNetwork<ArgumentException>(
+            n =>
+            {
+                using var trainer = new Trainer(n, Loss.NegativeLogLikelihood, new Adam());
+                trainer.Step(new float[64], new float[3]);
+            }, "NegativeLogLikelihood expects a class label"),
+        ["regression data for a loss of labels"] = OnNetwork<ArgumentException>(
+            n => n.Evaluate(Samples.Waves(5, 64, 3, 1), Loss.MultiMargin), "MultiMargin expects a class label"),
+        ["label that another loss ignores"] = OnTrainer<ArgumentOutOfRangeException>(t => t.Step(new float[64], new[] { -100 }), "labels[0] is -100"),
+
+        // Metrics.
+        ["accuracy of nothing"] = Row<ArgumentException>(() => Metrics.Accuracy([], []), "predicted is empty"),
+        ["accuracy of other lengths"] = Row<ArgumentException>(() => Metrics.Accuracy([1], [1, 2]), "actual holds 2 elements; expected 1"),
+        ["top 0"] = Row<ArgumentOutOfRangeException>(() => Metrics.TopKAccuracy([1f, 2f], [0], 0), "k is 0"),
+        ["top 3 of 2"] = Row<ArgumentOutOfRangeException>(() => Metrics.TopKAccuracy([1f, 2f], [0], 3), "expected 1 to 2"),
+        ["scores of no whole rows"] = Row<ArgumentException>(() => Metrics.TopKAccuracy([1f, 2f, 3f], [0, 1], 1), "3 scores for 2 labels"),
+        ["label beyond the scores"] = Row<ArgumentOutOfRangeException>(() => Metrics.Perplexity([0.5f, 0.5f], [2]), "labels[0] is 2"),
+        ["AUC of three classes"] = Row<ArgumentOutOfRangeException>(() => Metrics.RocAuc([1f, 2f], [0, 2]), "labels[1] is 2"),
+        ["AUC of NaN"] = Row<ArgumentException>(() => Metrics.RocAuc([1f, float.NaN], [0, 1]), "scores[1] is NaN"),
+        ["R2 of no columns"] = Row<ArgumentOutOfRangeException>(() => Metrics.RSquared([1f], [1f], 0), "columns is 0"),
+        ["R2 of no whole rows"] = Row<ArgumentException>(() => Metrics.RSquared([1f, 2f, 3f], [1f, 2f, 3f], 2), "whole rows of 2"),
+        ["confusion of no classes"] = Row<ArgumentOutOfRangeException>(() => Metrics.Confusion([0], [0], 0), "classes is 0"),
+        ["confusion out of range"] = Row<ArgumentOutOfRangeException>(() => Metrics.Confusion([2], [0], 2), "predicted[0] is 2"),
+        ["unknown averaging"] = Row<ArgumentOutOfRangeException>(() => Metrics.Confusion([0], [0], 2).F1((Averaging)7), "7"),
         ["infinite constant"] = Row<ArgumentOutOfRangeException>(() => Initializer.Constant(float.NegativeInfinity), "value"),
 
         // Devices.
@@ -63,6 +183,15 @@ public sealed class BadInputTests
         ["no parameters"] = Row<ArgumentException>(() => new Network(Device.Default, 2, new Dropout(0.5f)), "No layer has parameters"),
         ["two layers of a name"] = Row<ArgumentException>(
             () => new Network(Device.Default, 2, new Dense(2) { Name = "a" }, new Dense(2) { Name = "a" }), "'a'"),
+        ["recurrent layer without units"] = Row<ArgumentOutOfRangeException>(() => new Lstm(0), "units is 0"),
+        ["recurrent layers, none"] = Row<ArgumentOutOfRangeException>(() => new Gru(1, layers: 0), "layers is 0"),
+        ["recurrent dropout of one"] = Row<ArgumentOutOfRangeException>(() => new Lstm(1, dropout: 1f), "dropout is 1"),
+        ["recurrent activation"] = Row<ArgumentException>(() => new SimpleRnn(1, Activation.Sigmoid), "activation is Sigmoid", "Tanh or ReLU"),
+        ["recurrent layer on features"] = Row<ArgumentException>(
+            () => new Network(Device.Default, 6, new Lstm(2)), "Lstm 'lstm1' expects sequences", "got 6"),
+        ["recurrent layer too large"] = Row<ArgumentOutOfRangeException>(
+            () => new Network(Device.Default, new Shape(2, 2), new Lstm(40_000)), "lstm1", "at most"),
+        ["no input shape"] = Row<ArgumentNullException>(() => new Network(Device.Default, (Shape)null!, new Dense(2)), "input"),
         ["overflowing size"] = Row<ArgumentOutOfRangeException>(
             () => new Network(Device.Default, int.MaxValue, new Dense(int.MaxValue)), "dense1", "2147483647 x 2147483647"),
         ["overflowing sum of sizes"] = Row<ArgumentOutOfRangeException>(

@@ -63,7 +63,8 @@ public sealed class OpenClTests
             float[] cpu = Answers(Targets.Cpu), openCl = Answers(Targets.OpenCl);
             for (int i = 0; i < x.Length; i++)
             {
-                bool same = cpu[i].Equals(openCl[i]) || (Math.Sign(cpu[i]) == 0 && openCl[i] == 0)
+                // Where a product flushes a denormal, the two sides of a jump are both right.
+                bool same = (activation == Activation.Step && Math.Abs(x[i]) is > 0f and < 1e-38f) || cpu[i].Equals(openCl[i]) || (Math.Sign(cpu[i]) == 0 && openCl[i] == 0)
                     || Math.Abs((double)cpu[i] - openCl[i]) <= 1e-6 * Math.Max(1, Math.Abs(cpu[i]));
                 Assert.True(same, $"{activation.Name}({x[i]}) is {cpu[i]} on the CPU and {openCl[i]} on OpenCL");
             }

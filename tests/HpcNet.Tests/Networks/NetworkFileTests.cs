@@ -185,6 +185,30 @@ public sealed class NetworkFileTests : IDisposable
         Assert.Throws<DirectoryNotFoundException>(() => other.Save(Path.Combine(_folder, "none", "model.safetensors")));
     }
 
+    [SkippableTheory, Targets]
+    public void Activations_keep_their_parameters(string target)
+    {
+        Layer[] layers =
+        [
+            new Dense(3, Activation.CreateELU(0.5f)), new PRelu(0.1f), new ActivationLayer(Activation.CreateSoftplus(2f, 11f)),
+            new Dense(4, Activation.CreateHardTanh(-0.25f, 0.75f)), new PRelu(-0.2f, shared: true), new Dense(2, Activation.CreateCELU(1.5f)),
+            new ActivationLayer(Activation.CreateLeakyReLU(0.2f)), new ActivationLayer(Activation.LogSoftmax), new Dense(2, Activation.Softmax),
+        ];
+        string path = Path.Combine(_folder, "activations.safetensors");
+        using var network = new Network(Targets.Open(target), 2, layers);
+        network.Save(path);
+        using Network loaded = Network.Load(path, Targets.Open(target));
+        Assert.Equal(Samples.Bits(Samples.Parameters(network)), Samples.Bits(Samples.Parameters(loaded)));
+        for (int i = 0; i < layers.Length; i++)
+        {
+            Assert.Equal(layers[i].Summary(), loaded.Layers[i].Summary());
+            Assert.Equal((layers[i] as Dense)?.Activation, (loaded.Layers[i] as Dense)?.Activation);
+            Assert.Equal((layers[i] as ActivationLayer)?.Activation, (loaded.Layers[i] as ActivationLayer)?.Activation);
+        }
+        Assert.Equal("ELU(0.5)", Activation.CreateELU(0.5f).ToString());
+        Assert.Equal("Softplus(2, 11)", Activation.CreateSoftplus(2f, 11f).ToString());
+    }
+
     private static Network Trained(string target)
     {
         var network = new Network(

@@ -53,6 +53,8 @@ internal sealed class ReferenceBlock(double[] values, ReferenceLayer layer, bool
     public double[] First { get; } = new double[values.Length];
 
     public double[] Second { get; } = new double[values.Length];
+
+    public double[] Third { get; } = new double[values.Length];
 }
 
 /// <summary>Forward, backward and the optimizers' rules in double precision.</summary>
@@ -168,21 +170,28 @@ internal sealed class ReferenceNetwork
     {
         _step++;
         List<ReferenceBlock> live = [.. Blocks.Where(b => !b.Layer.Frozen)];
+        double direction = optimizer.Maximize ? -1 : 1;
         foreach (OptimizerLink link in optimizer.Links())
         {
             if (link is ClipByNormLink clip)
             {
-                double norm = Math.Sqrt(Blocks.Sum(b => b.Gradient.Sum(g => g * g)));
+                IEnumerable<double> all = Blocks.SelectMany(b => b.Gradient).Select(Math.Abs);
+                double norm = double.IsInfinity(clip.Order) ? all.Max() : Math.Pow(all.Sum(g => Math.Pow(g, clip.Order)), 1.0 / clip.Order);
                 double factor = Math.Min(1, clip.MaxNorm / (norm + 1e-6));
                 Each(Blocks, (b, i) => b.Gradient[i] *= factor);
             }
-            else if (link is WeightDecayLink decay)
+            else if (link is ClipByValueLink value)
             {
-                Each(live.Where(b => b.Decays), (b, i) => b.Gradient[i] += decay.L2 * b.Values[i]);
+                Each(Blocks, (b, i) => b.Gradient[i] = Math.Clamp(b.Gradient[i], -value.Limit, value.Limit));
+            }
+            else if (link is PenaltyLink penalty)
+            {
+                Each(live.Where(b => b.Decays || penalty.Biases), (b, i) =>
+                    b.Gradient[i] += direction * (penalty.L1 * Math.Sign(b.Values[i]) + penalty.L2 * b.Values[i]));
             }
         }
         foreach (DecoupledWeightDecayLink decay in optimizer.Links().OfType<DecoupledWeightDecayLink>())
-            Each(live.Where(b => b.Decays), (b, i) => b.Values[i] *= 1 - learningRate * b.Layer.Scale * decay.Rate);
+            Each(live.Where(b => b.Decays || decay.Biases), (b, i) => b.Values[i] *= 1 - learningRate * b.Layer.Scale * decay.Rate);
 
         Each(live, (b, i) =>
         {
@@ -191,13 +200,13 @@ internal sealed class ReferenceNetwork
             switch (optimizer)
             {
                 case Sgd { Momentum: 0 }:
-                    b.Values[i] -= rate * g;
+                    b.Values[i] -= direction * rate * g;
                     break;
                 case Sgd sgd:
                     b.First[i] = _step == 1 ? g : sgd.Momentum * b.First[i] + (1 - sgd.Dampening) * g;
-                    b.Values[i] -= rate * (sgd.Nesterov ? g + sgd.Momentum * b.First[i] : b.First[i]);
+                    b.Values[i] -= direction * rate * (sgd.Nesterov ? g + sgd.Momentum * b.First[i] : b.First[i]);
                     break;
-                case Adam adam:
+                case Adam { AmsGrad: false, Maximize: false } adam:
                     b.First[i] = adam.Beta1 * b.First[i] + (1 - adam.Beta1) * g;
                     b.Second[i] = adam.Beta2 * b.Second[i] + (1 - adam.Beta2) * g * g;
                     double m = b.First[i] / (1 - Math.Pow(adam.Beta1, _step));
@@ -205,9 +214,27 @@ internal sealed class ReferenceNetwork
                     b.Values[i] -= rate * m / (Math.Sqrt(v) + adam.Epsilon);
                     break;
                 default:
-                    throw new NotSupportedException(optimizer.ToString());
+                    TextbookRules.Step(optimizer, b, i, rate, direction * g, _step);
+                    break;
             }
         });
+        foreach (MaxNormLink limit in optimizer.Links().OfType<MaxNormLink>())
+        {
+            foreach (ReferenceBlock block in live.Where(b => b.Decays))
+                LimitNorms(block, limit.MaxNorm);
+        }
+    }
+
+    // Of the weights that come in to each unit, a column.
+    private static void LimitNorms(ReferenceBlock block, double most)
+    {
+        int columns = block.Layer.Outputs, rows = block.Values.Length / columns;
+        for (int column = 0; column < columns; column++)
+        {
+            double norm = Math.Sqrt(Enumerable.Range(0, rows).Sum(r => Math.Pow(block.Values[r * columns + column], 2)));
+            for (int row = 0; norm > most && row < rows; row++)
+                block.Values[row * columns + column] *= most / (norm + 1e-7);
+        }
     }
 
     private static void Each(IEnumerable<ReferenceBlock> blocks, Action<ReferenceBlock, int> action)

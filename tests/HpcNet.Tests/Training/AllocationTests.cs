@@ -16,6 +16,12 @@ public sealed class AllocationTests
         float[] x = Samples.Uniform(32 * 8, 1);
         int[] labels = Samples.Labels(32, 3, 1);
         Assert.Equal(0, AllocatedBy(100, () => trainer.Step(x, labels)));
+        using var everything = new Trainer(
+            network, Loss.SoftmaxCrossEntropy, new Adam(1e-3f).ElasticNet(1e-4f, 1e-4f).ClipByValue(1f).MaxNorm(3f).LearningRateDropout(0.2f))
+        {
+            Schedule = Schedule.LinearWarmup(20).Then(20, Schedule.OneCycle(1000, momentum: (0.85f, 0.95f))),
+        };
+        Assert.Equal(0, AllocatedBy(100, () => everything.Step(x, labels)));
         using var regression = new Trainer(network, Loss.MeanSquaredError, new Sgd(1e-3f));
         float[] targets = Samples.Uniform(32 * 3, 1);
         Assert.Equal(0, AllocatedBy(100, () => regression.Step(x, targets)));

@@ -33,8 +33,8 @@ public sealed class FusionTests
                 layers.Add(new ActivationLayer(Activation.All[Below(Activation.All.Count)]));
         }
         int outputs = 1 + Below(12);
-        layers.Add(new Dense(outputs));
         Loss loss = Loss.All[Below(Loss.All.Count)];
+        layers.Add(new Dense(outputs, LossSamples.Last(loss)));
         Optimizer optimizer = Below(3) switch { 0 => new Sgd(0.05f), 1 => new Sgd(0.05f, 0.9f), _ => new Adam(0.01f, epsilon: 1e-3f) };
         optimizer = Below(3) switch { 0 => optimizer.ClipByNorm(0.5f), 1 => optimizer.WeightDecay(0.01f), _ => optimizer };
 
@@ -49,11 +49,7 @@ public sealed class FusionTests
             for (int step = 0; step < 4; step++)
             {
                 int rows = 1 + (seed * 7 + step * 13) % 37;
-                float[] x = Samples.Uniform(rows * inputs, (ulong)(seed * 100 + step));
-                float[] targets = loss.Task == NetworkTask.Classification
-                    ? Samples.Probabilities(rows, outputs, (ulong)(seed * 200 + step))
-                    : Samples.Uniform(rows * outputs, (ulong)(seed * 200 + step));
-                trainer.Step(x, targets);
+                LossSamples.Step(trainer, rows, (ulong)(seed * 100 + 2 * step));
             }
             text = trainer.Describe();
             return Samples.Parameters(network);

@@ -5,17 +5,42 @@ namespace HpcNet.Tests;
 
 public sealed class GradientCheckTests
 {
-    public static TheoryData<string, string, string, bool> Cases()
+    // Losses with their settings away from the default; found by their place here.
+    private static readonly Loss[] WithSettings =
+    [
+        Loss.MeanSquaredError with { Weights = [0.5f, 2f, 1f] },
+        Loss.Huber with { Delta = 0.3f },
+        Loss.Huber with { Delta = 2f, Weights = [0f, 2f, 1f] },
+        Loss.SmoothL1 with { Beta = 0.3f },
+        Loss.SigmoidCrossEntropy with { PositiveWeights = [0.5f, 3f, 1f] },
+        Loss.SigmoidCrossEntropy with { PositiveWeights = [0.5f, 3f, 1f], Weights = [1f, 0.25f, 2f] },
+        Loss.KlDivergence with { LogTarget = true },
+        Loss.Poisson with { Full = true },
+        Loss.Hinge with { Margin = 0.5f },
+        Loss.SoftmaxCrossEntropy with { LabelSmoothing = 0.2f },
+        Loss.SoftmaxCrossEntropy with { ClassWeights = [0.5f, 2f, 1f] },
+        Loss.SoftmaxCrossEntropy with { IgnoredLabel = 1 },
+        Loss.SoftmaxCrossEntropy with { ClassWeights = [0.5f, 2f, 1f], LabelSmoothing = 0.2f, IgnoredLabel = 1 },
+        Loss.NegativeLogLikelihood with { ClassWeights = [0.5f, 2f, 1f], IgnoredLabel = 2 },
+        Loss.MultiMargin with { Margin = 0.7f, Power = 2, ClassWeights = [0.5f, 2f, 1f] },
+    ];
+
+    private static readonly Reduction[] Reductions = Enum.GetValues<Reduction>();
+
+    /// <summary>On the CPU every activation with every loss; on OpenCL, which runs the same program, with two of them.</summary>
+    public static TheoryData<string, string, string, Reduction, bool> Cases()
     {
-        var cases = new TheoryData<string, string, string, bool>();
+        var cases = new TheoryData<string, string, string, Reduction, bool>();
         foreach (string target in Targets.All)
         {
+            int row = 0;
             foreach (Activation activation in Activation.All)
             {
-                foreach (Loss loss in Loss.All)
+                foreach (Loss loss in target == Targets.Cpu ? Loss.All : [Loss.SoftmaxCrossEntropy, Loss.MeanSquaredError])
                 {
-                    cases.Add(target, activation.Name, loss.Name, false);
-                    cases.Add(target, activation.Name, loss.Name, true);
+                    Reduction reduction = Reductions[row++ % Reductions.Length];
+                    cases.Add(target, activation.Name, loss.Name, reduction, false);
+                    cases.Add(target, activation.Name, loss.Name, reduction, true);
                 }
             }
         }
@@ -24,32 +49,80 @@ public sealed class GradientCheckTests
 
     [SkippableTheory]
     [MemberData(nameof(Cases))]
-    public void Gradients_agree_with_differences(string target, string activation, string loss, bool plain)
+    public void Gradients_agree_with_differences(string target, string activation, string loss, Reduction reduction, bool plain)
     {
         Activation f = Activation.Parse(activation);
+        Loss l = Loss.Parse(loss) with { Reduction = reduction };
         using var network = new Network(
-            Targets.Open(target), 5, seed: 3, new Dense(7, f), new Dropout(0.3f), new Dense(4, f, bias: false), new ActivationLayer(f), new Dense(3));
-        GradientCheckReport report = GradientCheck.Run(
-            network, Loss.Parse(loss), Samples.Uniform(6 * 5, 11), Truth(loss, 6, 3), seed: 5, plain, mutate: null);
+            Targets.Open(target), 5, seed: 3, new Dense(7, f), new Dropout(0.3f), new Dense(4, f, bias: false), new ActivationLayer(f),
+            new Dense(3, LossSamples.Last(l)));
+        GradientCheckReport report = LossSamples.Check(network, l, 6, labels: !l.TakesTargets, seed: 5, plain);
         Assert.True(report.Passes(), report.ToString());
+    }
+
+    public static TheoryData<string, string, int, Reduction> Losses()
+    {
+        var cases = new TheoryData<string, string, int, Reduction>();
+        foreach (string target in Targets.All)
+        {
+            foreach (Reduction reduction in Reductions)
+            {
+                foreach (Loss loss in Loss.All)
+                    cases.Add(target, loss.Name, -1, reduction);
+                for (int i = 0; i < WithSettings.Length; i++)
+                    cases.Add(target, WithSettings[i].Name, i, reduction);
+            }
+        }
+        return cases;
     }
 
     [SkippableTheory]
-    [InlineData(Targets.Cpu, Reduction.Mean)]
-    [InlineData(Targets.Cpu, Reduction.Sum)]
-    [InlineData(Targets.OpenCl, Reduction.Mean)]
-    [InlineData(Targets.OpenCl, Reduction.Sum)]
-    public void Gradients_agree_with_differences_for_labels_and_reductions(string target, Reduction reduction)
+    [MemberData(nameof(Losses))]
+    public void Gradients_of_every_loss_reduction_and_kind_of_target(string target, string name, int settings, Reduction reduction)
     {
-        using var network = new Network(Targets.Open(target), 4, seed: 1, new Dense(6, Activation.Tanh), new Dense(3));
-        Loss loss = Loss.SoftmaxCrossEntropy with { Reduction = reduction };
-        GradientCheckReport report = GradientCheck.Run(network, loss, Samples.Uniform(5 * 4, 2), Samples.Labels(5, 3, 3));
-        Assert.True(report.Passes(), report.ToString());
-
-        loss = Loss.MeanSquaredError with { Reduction = reduction };
-        report = GradientCheck.Run(network, loss, Samples.Uniform(5 * 4, 2), Samples.Uniform(5 * 3, 4));
-        Assert.True(report.Passes(), report.ToString());
+        Loss loss = (settings < 0 ? Loss.Parse(name) : WithSettings[settings]) with { Reduction = reduction };
+        using var network = new Network(
+            Targets.Open(target), 4, seed: 1, new Dense(6, Activation.Tanh), new Dense(3, LossSamples.Last(loss)));
+        foreach (bool labels in new[] { true, false })
+        {
+            if (labels ? !loss.TakesLabels : !loss.TakesTargets)
+                continue;
+            GradientCheckReport report = LossSamples.Check(network, loss, 5, labels);
+            Assert.True(report.Passes(), $"labels: {labels}\n{report}");
+        }
     }
+
+    public static TheoryData<string, int, bool> LayersWithParameters()
+    {
+        var cases = new TheoryData<string, int, bool>();
+        foreach (string target in Targets.All)
+        {
+            for (int i = 0; i < Parametrized.Length; i++)
+            {
+                cases.Add(target, i, false);
+                cases.Add(target, i, true);
+            }
+        }
+        return cases;
+    }
+
+    [SkippableTheory]
+    [MemberData(nameof(LayersWithParameters))]
+    public void Gradients_agree_with_differences_for_parameters_of_activations(string target, int layer, bool plain)
+    {
+        Layer f = Parametrized[layer];
+        using var network = new Network(Targets.Open(target), 5, seed: 3, new Dense(7), f, new Dense(4), f, f, new Dense(3));
+        GradientCheckReport report = GradientCheck.Run(
+            network, Loss.MeanSquaredError, Samples.Uniform(6 * 5, 11), Samples.Uniform(6 * 3, 21), seed: 5, plain, mutate: null);
+        Assert.True(report.Passes(), $"{f}: {report}");
+    }
+
+    private static readonly Layer[] Parametrized =
+    [
+        new PRelu(), new PRelu(-0.5f), new PRelu(0.1f, shared: true), new ActivationLayer(Activation.CreateLeakyReLU(0.3f)),
+        new ActivationLayer(Activation.CreateELU(0.5f)), new ActivationLayer(Activation.CreateCELU(2f)),
+        new ActivationLayer(Activation.CreateSoftplus(3f, 40f)), new ActivationLayer(Activation.CreateHardTanh(-0.4f, 0.7f)),
+    ];
 
     [SkippableTheory, Targets]
     public void A_wrong_gradient_is_found(string target)
@@ -81,9 +154,6 @@ public sealed class GradientCheckTests
         GradientCheck.Run(network, Loss.SoftmaxCrossEntropy, Samples.Uniform(8, 2), Samples.Labels(2, 3, 3));
         Assert.Equal(before, Samples.Bits(Samples.Parameters(network)));
     }
-
-    private static float[] Truth(string loss, int rows, int outputs) =>
-        Loss.Parse(loss).Task == NetworkTask.Classification ? Samples.Probabilities(rows, outputs, 21) : Samples.Uniform(rows * outputs, 21);
 
     private static void Scale(float[] values, float factor)
     {

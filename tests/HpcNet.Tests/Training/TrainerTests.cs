@@ -51,6 +51,21 @@ public sealed class TrainerTests
     }
 
     [SkippableTheory, Targets]
+    public void Batch_and_online_descent_are_batch_sizes(string target)
+    {
+        Dataset data = Samples.Waves(30, 3, 2, 5);
+        foreach (var (batch, steps) in ((int, int)[])[(1, 90), (30, 3), (1000, 3), (8, 12)])
+        {
+            using var network = new Network(Targets.Open(target), 3, seed: 1, new Dense(8, Activation.Tanh), new Dense(2));
+            using var trainer = new Trainer(network, Loss.MeanSquaredError, new Sgd(0.05f));
+            History history = trainer.Fit(data, epochs: 3, batchSize: batch);
+            Assert.Equal(steps, trainer.Steps);
+            Assert.Equal(90, history.Samples);
+            Assert.True(history.Epochs[^1].Loss < history.Epochs[0].Loss, $"batches of {batch}");
+        }
+    }
+
+    [SkippableTheory, Targets]
     public void Ragged_batches_see_every_row_once(string target)
     {
         // With learning rate ~0 the mean training loss is the loss of the data set.
@@ -129,6 +144,20 @@ public sealed class TrainerTests
         Assert.Throws<OperationCanceledException>(() => { trainer.Fit(data, 3, 10, cancellationToken: source.Token); });
         Assert.All(Samples.Parameters(network), p => Assert.True(float.IsFinite(p)));
         Assert.Single(trainer.Fit(data, 1, 100).Epochs);
+    }
+
+    [SkippableTheory, Targets]
+    public void A_fit_that_finds_a_broken_network_leaves_it_as_it_was(string target)
+    {
+        Dataset data = Dataset.FromArrays(Samples.Uniform(600, 3).Select(v => 1000 * v).ToArray(), 6, Samples.Labels(100, 3, 3), 3);
+        using var network = new Network(Targets.Open(target), 6, new Dense(20, Activation.ReLU), new Dense(3));
+        using (var sound = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(float.MaxValue)))
+            sound.Step(data.Features, data.Labels);
+        int[] broken = Samples.Bits(Samples.Parameters(network));
+        Assert.Contains(Samples.Parameters(network), p => !float.IsFinite(p));
+        using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(1e-6f));
+        Assert.Throws<NonFiniteLossException>(() => { trainer.Fit(data, 2, 20); });
+        Assert.Equal(broken, Samples.Bits(Samples.Parameters(network)));
     }
 
     [SkippableTheory, Targets]

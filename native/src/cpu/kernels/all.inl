@@ -6,13 +6,17 @@
 #include "elementary.h"
 //
 #include "activations.h"
+#include "cells.h"
 #include "losses.h"
+#include "normalization.h"
 #include "rules.h"
 //
 #include "cpu/kernels/elementwise.inl"
 #include "cpu/kernels/gemm.inl"
+#include "cpu/kernels/normalization.inl"
 #include "cpu/kernels/peak.inl"
 #include "cpu/kernels/random.inl"
+#include "cpu/kernels/recurrent.inl"
 #include "cpu/kernels/rules.inl"
 #include "cpu/kernels/softmax.inl"
 //

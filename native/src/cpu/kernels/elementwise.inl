@@ -178,6 +178,64 @@ static void epilogue_backward(const Epilogue& self, float* c, int64_t ldc, int64
     }
 }
 
+// ---- PReLU ----------------------------------------------------------------------------------------------------------
+
+static HPC_INLINE V slope_at(const float* slope, int64_t j, int64_t width, bool shared) {
+    return shared ? V::broadcast(*slope) : V::load_partial(slope + j, width);
+}
+
+static void prelu_forward(const float* x, const float* slope, float* y, int64_t rows, int64_t columns, bool shared) {
+    // One slope for all: the rows are one long row.
+    if (shared) columns *= rows, rows = columns > 0 ? 1 : 0;
+    for (int64_t r = 0; r < rows; ++r, x += columns, y += columns) {
+        int64_t j = 0;
+        for (; j + V::lanes <= columns; j += V::lanes) prelu_value(V::load(x + j), slope_at(slope, j, V::lanes, shared)).store(y + j);
+        if (j < columns) {
+            const int64_t rest = columns - j;
+            prelu_value(V::load_partial(x + j, rest), slope_at(slope, j, rest, shared)).store_exact(y + j, rest);
+        }
+    }
+}
+
+template <bool has_dx, bool has_slope_sums, bool has_sums>
+static HPC_INLINE void prelu_backward_rows(const PReluRows& p) {
+    const float *x = p.x, *dy = p.dy;
+    float* dx = p.dx;
+    for (int64_t r = 0; r < p.rows; ++r, x += p.columns, dy += p.columns) {
+        const auto step = [&](int64_t j, int64_t width) HPC_INLINE_LAMBDA {
+            const V v = V::load_partial(x + j, width), d = V::load_partial(dy + j, width);
+            if constexpr (has_slope_sums) {
+                (V::load_partial(p.slope_sums + j, width) + prelu_slope_derivative(v) * d).store_partial(p.slope_sums + j, width);
+            }
+            if constexpr (has_dx) {
+                const V g = prelu_derivative(v, slope_at(p.slope, j, width, p.shared)) * d;
+                g.store_exact(dx + j, width);
+                if constexpr (has_sums) (V::load_partial(p.sums + j, width) + g).store_partial(p.sums + j, width);
+            }
+        };
+        int64_t j = 0;
+        for (; j + V::lanes <= p.columns; j += V::lanes) step(j, V::lanes);
+        if (j < p.columns) step(j, p.columns - j);
+        if constexpr (has_dx) dx += p.columns;
+    }
+}
+
+static void prelu_backward(const PReluRows& p) {
+    if (p.dx == nullptr) {
+        prelu_backward_rows<false, true, false>(p);
+    } else if (p.slope_sums == nullptr) {
+        if (p.sums == nullptr) {
+            prelu_backward_rows<true, false, false>(p);
+        } else {
+            prelu_backward_rows<true, false, true>(p);
+        }
+    } else if (p.sums == nullptr) {
+        prelu_backward_rows<true, true, false>(p);
+    } else {
+        prelu_backward_rows<true, true, true>(p);
+    }
+}
+
 // ---- Rows and columns -----------------------------------------------------------------------------------------------
 
 static void add_rows(const float* x, const float* bias, float* y, int64_t rows, int64_t columns) {
@@ -232,38 +290,88 @@ static void sum_parts(const float* partials, int64_t parts, int64_t ldp, float* 
 
 // ---- Losses ---------------------------------------------------------------------------------------------------------
 
-template <class L, bool has_gradient>
-static HPC_INLINE void loss_elements(LossElements& e) {
+// Elements [first, end) of one run of columns, or of all where there are none: weights and alphas lie side by side with
+// the elements from `first` on.
+template <class L, bool has_gradient, bool has_columns>
+static HPC_INLINE void loss_run(LossElements& e, int64_t first, int64_t end, const float* weights, const float* alphas) {
     const V alpha = V::broadcast(e.alpha), beta = V::broadcast(e.beta), scale = V::broadcast(e.scale);
     // Two chains of additions, by turns.
     DoubleSum even, odd;
-    int64_t i = 0;
+    int64_t i = first;
+    const auto load = [](const float* x, int64_t width) HPC_INLINE_LAMBDA {
+        return width == V::lanes ? V::load(x) : V::load_partial(x, width);
+    };
+    const auto value = [&](int64_t width) HPC_INLINE_LAMBDA {
+        const V p = load(e.prediction + i, width), t = load(e.target + i, width);
+        V a = alpha;
+        if constexpr (has_columns) a = load(alphas + (i - first), width);
+        if constexpr (has_gradient) {
+            V g = L::derivative(p, t, a, beta) * scale;
+            if constexpr (has_columns) g = g * load(weights + (i - first), width);
+            if (width == V::lanes) {
+                g.store(e.gradient + i);
+            } else {
+                g.store_partial(e.gradient + i, width);
+            }
+        }
+        V v = L::value(p, t, a, beta);
+        if constexpr (has_columns) v = v * load(weights + (i - first), width);
+        return v;
+    };
     const auto step = [&](DoubleSum& sum) HPC_INLINE_LAMBDA {
-        const V p = V::load(e.prediction + i), t = V::load(e.target + i);
-        if constexpr (has_gradient) (L::derivative(p, t, alpha, beta) * scale).store(e.gradient + i);
-        sum.add(L::value(p, t, alpha, beta));
+        sum.add(value(V::lanes));
         i += V::lanes;
     };
-    while (i + 2 * V::lanes <= e.count) {
+    while (i + 2 * V::lanes <= end) {
         step(even);
         step(odd);
     }
-    if (i + V::lanes <= e.count) step(even);
-    if (i < e.count) {
-        const int64_t rest = e.count - i;
-        const V p = V::load_partial(e.prediction + i, rest), t = V::load_partial(e.target + i, rest);
-        if constexpr (has_gradient) (L::derivative(p, t, alpha, beta) * scale).store_partial(e.gradient + i, rest);
-        odd.add(first_lanes(L::value(p, t, alpha, beta), rest, V::zero()));
+    if (i + V::lanes <= end) step(even);
+    if (i < end) {
+        const int64_t rest = end - i;
+        odd.add(first_lanes(value(rest), rest, V::zero()));
     }
     e.loss += even.total() + odd.total();
 }
 
+// Narrow rows go together: their weights and alphas are written side by side, once, for up to kRun elements.
+template <class L, bool has_gradient>
+static void loss_columns(LossElements& e) {
+    constexpr int64_t kRun = 512;
+    if (e.columns > kRun) {
+        float ones[kRun], alphas[kRun];
+        for (int64_t i = 0; i < kRun; ++i) ones[i] = 1, alphas[i] = e.alpha;
+        for (int64_t row = 0; row < e.count; row += e.columns) {
+            for (int64_t j = 0; j < e.columns; j += kRun) {
+                const int64_t end = j + kRun < e.columns ? j + kRun : e.columns;
+                loss_run<L, has_gradient, true>(e, row + j, row + end, e.weights ? e.weights + j : ones, e.alphas ? e.alphas + j : alphas);
+            }
+        }
+        return;
+    }
+    float weights[kRun], alphas[kRun];
+    const int64_t run = kRun / e.columns * e.columns;
+    for (int64_t i = 0; i < run; ++i) {
+        weights[i] = e.weights ? e.weights[i % e.columns] : 1;
+        alphas[i] = e.alphas ? e.alphas[i % e.columns] : e.alpha;
+    }
+    for (int64_t i = 0; i < e.count; i += run)
+        loss_run<L, has_gradient, true>(e, i, i + run < e.count ? i + run : e.count, weights, alphas);
+}
+
 template <class L>
 static void loss(LossElements& e) {
+    const bool columns = e.weights != nullptr || e.alphas != nullptr;
     if (e.gradient != nullptr) {
-        loss_elements<L, true>(e);
+        if (columns) {
+            loss_columns<L, true>(e);
+        } else {
+            loss_run<L, true, false>(e, 0, e.count, nullptr, nullptr);
+        }
+    } else if (columns) {
+        loss_columns<L, false>(e);
     } else {
-        loss_elements<L, false>(e);
+        loss_run<L, false, false>(e, 0, e.count, nullptr, nullptr);
     }
 }
 
@@ -283,6 +391,92 @@ static double sum_of_squares(const float* x, int64_t count) {
     for (; i + n <= count; i += n) a.add_square(V::load(x + i));
     if (i < count) b.add_square(V::load_partial(x + i, count - i));
     return (a.total() + b.total()) + (c.total() + d.total());
+}
+
+static double sum_of_magnitudes(const float* x, int64_t count) {
+    DoubleSum a, b;
+    constexpr int64_t n = V::lanes;
+    int64_t i = 0;
+    for (; i + 2 * n <= count; i += 2 * n) {
+        a.add(abs(V::load(x + i)));
+        b.add(abs(V::load(x + i + n)));
+    }
+    for (; i < count; i += n) a.add(abs(V::load_partial(x + i, count - i < n ? count - i : n)));
+    return a.total() + b.total();
+}
+
+// A NaN is the largest of all.
+static float largest_magnitude(const float* x, int64_t count) {
+    constexpr int64_t n = V::lanes;
+    V largest = V::zero(), not_numbers = V::zero();
+    for (int64_t i = 0; i < count; i += n) {
+        const V v = abs(V::load_partial(x + i, count - i < n ? count - i : n));
+        largest = max_keep(largest, v);
+        not_numbers = not_numbers + (v - v);
+    }
+    // Infinity less infinity is no number either: what is not finite is looked at once more.
+    const float missing = reduce_add(not_numbers);
+    if (missing == 0.0f) return reduce_max(largest);
+    for (int64_t i = 0; i < count; i++)
+        if (x[i] != x[i]) return x[i];
+    return reduce_max(largest);
+}
+
+static HPC_INLINE V clipped(V x, V low, V high) { return min_keep(max_keep(x, low), high); }
+
+static void clip(float* x, int64_t count, float limit) {
+    const V high = V::broadcast(limit), low = V::zero() - high;
+    int64_t i = 0;
+    for (; i + V::lanes <= count; i += V::lanes) clipped(V::load(x + i), low, high).store(x + i);
+    if (i < count) clipped(V::load_partial(x + i, count - i), low, high).store_partial(x + i, count - i);
+}
+
+static HPC_INLINE V penalized(V x, V y, V l1, V l2) {
+    const V sign = select(equal(x, V::zero()), V::zero(), copysign(l1, x));
+    return y + fma(l2, x, sign);
+}
+
+static void add_penalty(const float* x, float* y, int64_t count, float l1, float l2) {
+    // The sign of l1 is not copysign's to lose.
+    const V a = V::broadcast(l1 < 0.0f ? -l1 : l1), b = V::broadcast(l1 < 0.0f ? -l2 : l2);
+    const V direction = V::broadcast(l1 < 0.0f ? -1.0f : 1.0f);
+    const auto step = [&](int64_t i, int64_t width) HPC_INLINE_LAMBDA {
+        const V v = V::load_partial(x + i, width), w = V::load_partial(y + i, width);
+        (direction * penalized(v, direction * w, a, b)).store_partial(y + i, width);
+    };
+    int64_t i = 0;
+    for (; i + V::lanes <= count; i += V::lanes) step(i, V::lanes);
+    if (i < count) step(i, count - i);
+}
+
+// One vector's width of columns. The column is measured in units of its largest number, so that no square overflows or
+// vanishes, and in blocks of rows, so that the sum's error does not grow with them.
+static HPC_INLINE void limit_columns(float* x, int64_t ldx, int64_t rows, int64_t width, float max_norm) {
+    V largest = V::zero();
+    for (int64_t r = 0; r < rows; ++r) largest = max_keep(largest, abs(V::load_partial(x + r * ldx, width)));
+    const V nothing = V::broadcast(1.0f), unit = select(less(V::zero(), largest), largest, nothing);
+    V total = V::zero();
+    for (int64_t first = 0; first < rows; first += 64) {
+        const int64_t end = first + 64 < rows ? first + 64 : rows;
+        V sum = V::zero();
+        for (int64_t r = first; r < end; ++r) {
+            const V part = V::load_partial(x + r * ldx, width) / unit;
+            sum = fma(part, part, sum);
+        }
+        total = total + sum;
+    }
+    const V bound = V::broadcast(max_norm) / unit, norm = sqrt(total);
+    const V factor = select(less(bound, norm), bound / (norm + V::broadcast(1e-7f) / unit), nothing);
+    if (reduce_max(abs(factor - nothing)) == 0.0f) return;
+    for (int64_t r = 0; r < rows; ++r) {
+        float* row = x + r * ldx;
+        (V::load_partial(row, width) * factor).store_partial(row, width);
+    }
+}
+
+static void limit_column_norms(float* x, int64_t ldx, int64_t rows, int64_t columns, float max_norm) {
+    for (int64_t j = 0; j < columns; j += V::lanes)
+        limit_columns(x + j, ldx, rows, columns - j < V::lanes ? columns - j : V::lanes, max_norm);
 }
 
 static void scale(float* x, int64_t count, float factor) {

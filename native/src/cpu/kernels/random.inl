@@ -67,6 +67,15 @@ static void philox_uniform(float* x, uint64_t first, int64_t count, uint64_t see
     });
 }
 
+static void restore_dropped(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
+                            float rate) {
+    const V threshold = V::broadcast(rate);
+    for_uniforms(first, count, seed, stream, [&](V u, int64_t offset, int64_t width) HPC_INLINE_LAMBDA {
+        const V before = V::load_partial(x + offset, width), after = V::load_partial(y + offset, width);
+        select(less(u, threshold), before, after).store_partial(y + offset, width);
+    });
+}
+
 static void dropout(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
                     float rate) {
     const V threshold = V::broadcast(rate), kept = V::broadcast(1.0f - rate);

@@ -66,6 +66,52 @@ static void softmax(const float* x, float* y, int64_t rows, int64_t classes) {
     for (int64_t r = 0; r < rows; ++r) softmax_row(x + r * classes, y + r * classes, classes);
 }
 
+// dx = y (dy - sum of y dy). The products are rounded, their sum is not: it is what is left of terms that cancel.
+static void softmax_backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes) {
+    for (int64_t r = 0; r < rows; ++r, y += classes, dy += classes, dx += classes) {
+        DoubleSum sum;
+        int64_t j = 0;
+        for (; j + V::lanes <= classes; j += V::lanes) sum.add(V::load(y + j) * V::load(dy + j));
+        if (j < classes) sum.add(V::load_partial(y + j, classes - j) * V::load_partial(dy + j, classes - j));
+        const V s = V::broadcast(static_cast<float>(sum.total()));
+        for (j = 0; j + V::lanes <= classes; j += V::lanes) (V::load(y + j) * (V::load(dy + j) - s)).store(dx + j);
+        if (j < classes) {
+            const int64_t rest = classes - j;
+            (V::load_partial(y + j, rest) * (V::load_partial(dy + j, rest) - s)).store_exact(dx + j, rest);
+        }
+    }
+}
+
+// y = x - maximum - log(sum of e^(x - maximum)); x may equal y
+static void log_softmax(const float* x, float* y, int64_t rows, int64_t classes) {
+    for (int64_t r = 0; r < rows; ++r, x += classes, y += classes) {
+        const V m = V::broadcast(row_maximum(x, classes));
+        V sum = V::zero();
+        int64_t j = 0;
+        for (; j + V::lanes <= classes; j += V::lanes) sum = sum + hpc_exp(V::load(x + j) - m);
+        if (j < classes) sum = sum + narrow_exponentials(V::load_partial(x + j, classes - j), m, classes - j);
+        const V l = hpc_log(V::broadcast(reduce_add(sum)));
+        for (j = 0; j + V::lanes <= classes; j += V::lanes) (V::load(x + j) - m - l).store(y + j);
+        if (j < classes) (V::load_partial(x + j, classes - j) - m - l).store_exact(y + j, classes - j);
+    }
+}
+
+// dx = dy - e^y sum of dy
+static void log_softmax_backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes) {
+    for (int64_t r = 0; r < rows; ++r, y += classes, dy += classes, dx += classes) {
+        DoubleSum sum;
+        int64_t j = 0;
+        for (; j + V::lanes <= classes; j += V::lanes) sum.add(V::load(dy + j));
+        if (j < classes) sum.add(V::load_partial(dy + j, classes - j));
+        const V s = V::broadcast(-static_cast<float>(sum.total()));
+        for (j = 0; j + V::lanes <= classes; j += V::lanes) fma(hpc_exp(V::load(y + j)), s, V::load(dy + j)).store(dx + j);
+        if (j < classes) {
+            const int64_t rest = classes - j;
+            fma(hpc_exp(V::load_partial(y + j, rest)), s, V::load_partial(dy + j, rest)).store_exact(dx + j, rest);
+        }
+    }
+}
+
 // What a row leaves behind for its loss, which is mass * log(sum) + rest. The logarithms are taken for many rows at
 // once.
 struct RowLoss {
@@ -92,10 +138,23 @@ static HPC_INLINE V one_at(int64_t label, int64_t start) {
     return select(equal(V::load(lane_numbers), place), V::broadcast(1.0f), V::zero());
 }
 
+// What makes a cross-entropy's target of a label or of probabilities: class_weights * (keep * given + share).
+struct TargetMix {
+    const float* class_weights;  // or null
+    float keep, share;
+
+    // The target of `width` classes from the one on whose number is `start`.
+    HPC_INLINE V of(V given, int64_t start, int64_t width) const {
+        V t = fma(given, V::broadcast(keep), V::broadcast(share));
+        if (class_weights != nullptr) t = t * V::load_partial(class_weights + start, width);
+        return first_lanes(t, width, V::zero());
+    }
+};
+
 // A row that fits into one vector. The column sums stay in a register from row to row.
-template <bool has_gradient, bool has_labels>
+template <bool has_gradient, bool has_labels, bool mixed>
 static HPC_INLINE RowLoss narrow_row(const float* x, int64_t label, const float* probabilities, float* gradient,
-                                     V& column_sums, int64_t classes, V scale) {
+                                     V& column_sums, int64_t classes, V scale, const TargetMix& mix) {
     const V one = V::broadcast(1.0f);
     const V v = first_lanes(V::load_partial(x, classes), classes, minus_infinity());
     const float largest = reduce_max(v);
@@ -106,14 +165,18 @@ static HPC_INLINE RowLoss narrow_row(const float* x, int64_t label, const float*
     int64_t wanted = label;
     if constexpr (has_labels) {
         target = one_at(label, 0);
-        row.rest = static_cast<double>(largest) - static_cast<double>(x[label]);
     } else {
         target = V::load_partial(probabilities, classes);
+        const V t = first_lanes(target, classes, minus_infinity());
+        wanted = first_true(equal(t, V::broadcast(reduce_max(t))), classes);
+    }
+    if constexpr (mixed) target = mix.of(target, 0, classes);
+    if constexpr (has_labels && !mixed) {
+        row.rest = static_cast<double>(largest) - static_cast<double>(x[label]);
+    } else {
         mass = V::broadcast(reduce_add(target));
         row.mass = static_cast<double>(mass.lane0());
         row.rest = 2 * static_cast<double>(reduce_add(weighted_distance(v, m * V::broadcast(0.5f), target)));
-        const V t = first_lanes(target, classes, minus_infinity());
-        wanted = first_true(equal(t, V::broadcast(reduce_max(t))), classes);
     }
     row.correct = first_true(equal(v, m), classes) == wanted;
     if constexpr (has_gradient) {
@@ -124,9 +187,9 @@ static HPC_INLINE RowLoss narrow_row(const float* x, int64_t label, const float*
     return row;
 }
 
-template <bool has_gradient, bool has_sums, bool has_labels>
+template <bool has_gradient, bool has_sums, bool has_labels, bool mixed>
 static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* probabilities, float* gradient,
-                                   float* column_sums, int64_t classes, V scale) {
+                                   float* column_sums, int64_t classes, V scale, const TargetMix& mix) {
     constexpr int64_t n = V::lanes;
     const V one = V::broadcast(1.0f);
     const float largest = row_maximum(x, classes);
@@ -142,13 +205,23 @@ static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* p
                       first_index(probabilities, classes, row_maximum(probabilities, classes));
     }
 
+    const auto target_of = [&](int64_t j, int64_t width) HPC_INLINE_LAMBDA {
+        V target;
+        if constexpr (has_labels) {
+            target = one_at(label, j);
+        } else {
+            target = V::load_partial(probabilities + j, width);
+        }
+        if constexpr (mixed) target = mix.of(target, j, width);
+        return target;
+    };
     V sum = V::zero(), mass_sum = V::zero(), rest_sum = V::zero();
     const auto exponentials = [&](int64_t j, int64_t width) HPC_INLINE_LAMBDA {
         const V v = V::load_partial(x + j, width);
         const V e = first_lanes(hpc_exp(v - m), width, V::zero());
         sum = sum + e;
-        if constexpr (!has_labels) {
-            const V target = V::load_partial(probabilities + j, width);
+        if constexpr (!has_labels || mixed) {
+            const V target = target_of(j, width);
             mass_sum = mass_sum + target;
             rest_sum = rest_sum + weighted_distance(v, half_maximum, target);
         }
@@ -159,7 +232,7 @@ static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* p
     if (j < classes) exponentials(j, classes - j);
     row.sum = reduce_add(sum);
     V mass = one;
-    if constexpr (!has_labels) {
+    if constexpr (!has_labels || mixed) {
         mass = V::broadcast(reduce_add(mass_sum));
         row.mass = static_cast<double>(mass.lane0());
         row.rest = 2 * static_cast<double>(reduce_add(rest_sum));
@@ -167,13 +240,7 @@ static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* p
     if constexpr (has_gradient) {
         const V factor = one / V::broadcast(row.sum);
         const auto gradients = [&](int64_t i, int64_t width) HPC_INLINE_LAMBDA {
-            V target;
-            if constexpr (has_labels) {
-                target = one_at(label, i);
-            } else {
-                target = V::load_partial(probabilities + i, width);
-            }
-            const V g = gradient_of(V::load_partial(gradient + i, width), target, factor, mass, scale);
+            const V g = gradient_of(V::load_partial(gradient + i, width), target_of(i, width), factor, mass, scale);
             g.store_partial(gradient + i, width);
             if constexpr (has_sums) (V::load_partial(column_sums + i, width) + g).store_partial(column_sums + i, width);
         };
@@ -183,17 +250,38 @@ static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* p
     return row;
 }
 
-template <bool has_gradient, bool has_sums, bool has_labels>
-static void cross_entropy_rows(SoftmaxCrossEntropyRows& rows) {
+// What the label of a row says, for all class losses.
+struct RowLabel {
+    int64_t label;
+    float weight;
+    bool ignored;
+};
+
+// Counts the row; a label out of range counts as class 0 and raises the flag.
+static HPC_INLINE RowLabel row_label(ClassLossRows& rows, int64_t row) {
+    int64_t label = rows.labels[row];
+    if (rows.ignores && label == rows.ignored) return {0, 0, true};
+    if (label < 0 || label >= rows.classes) {
+        label = 0;
+        rows.flags |= HPC_FLAG_LABEL;
+    }
+    const float weight = rows.class_weights ? rows.class_weights[label] : 1;
+    rows.weight += static_cast<double>(weight);
+    ++rows.counted;
+    return {label, weight, false};
+}
+
+template <bool has_gradient, bool has_sums, bool has_labels, bool mixed>
+static void cross_entropy_rows(ClassLossRows& rows) {
     constexpr int64_t group = 16;
     float sums[group];
     double masses[group], rests[group];
     const int64_t classes = rows.classes, count = rows.rows;
     const bool narrow = classes <= V::lanes;
     const V scale = V::broadcast(rows.scale);
+    const TargetMix mix{rows.class_weights, 1 - rows.alpha, rows.alpha / static_cast<float>(classes)};
     V column_sums = has_sums && narrow ? V::load_partial(rows.sums, classes) : V::zero();
     uint64_t correct = 0;
-    uint32_t flags = 0;
     double loss = rows.loss;
     for (int64_t start = 0; start < count; start += group) {
         const int64_t here = count - start < group ? count - start : group;
@@ -202,21 +290,19 @@ static void cross_entropy_rows(SoftmaxCrossEntropyRows& rows) {
             const float* x = rows.logits + at;
             const float* probabilities = has_labels ? nullptr : rows.probabilities + at;
             float* gradient = has_gradient ? rows.gradient + at : nullptr;
-            int64_t label = 0;
-            if constexpr (has_labels) {
-                label = rows.labels[start + i];
-                if (label < 0 || label >= classes) {
-                    label = 0;
-                    flags |= HPC_FLAG_LABEL;
+            RowLabel label{0, 1, false};
+            if constexpr (has_labels) label = row_label(rows, start + i);
+            RowLoss row{1, 0, 0, false};
+            if (mixed && label.ignored) {
+                if constexpr (has_gradient) {
+                    for (int64_t j = 0; j < classes; ++j) gradient[j] = 0;
                 }
-            }
-            RowLoss row;
-            if (narrow) {
-                row = narrow_row<has_gradient, has_labels>(x, label, probabilities, gradient, column_sums, classes,
-                                                           scale);
+            } else if (narrow) {
+                row = narrow_row<has_gradient, has_labels, mixed>(x, label.label, probabilities, gradient, column_sums, classes,
+                                                                  scale, mix);
             } else {
-                row = wide_row<has_gradient, has_sums, has_labels>(x, label, probabilities, gradient, rows.sums,
-                                                                   classes, scale);
+                row = wide_row<has_gradient, has_sums, has_labels, mixed>(x, label.label, probabilities, gradient, rows.sums,
+                                                                          classes, scale, mix);
             }
             sums[i] = row.sum, masses[i] = row.mass, rests[i] = row.rest;
             correct += row.correct;
@@ -228,31 +314,100 @@ static void cross_entropy_rows(SoftmaxCrossEntropyRows& rows) {
         for (int64_t i = 0; i < here; ++i) {
             const double row_loss = masses[i] * static_cast<double>(sums[i]) + rests[i];
             // Infinity and NaN: their difference from themselves is NaN.
-            if (!(row_loss - row_loss == 0)) flags |= HPC_FLAG_NONFINITE;
+            if (!(row_loss - row_loss == 0)) rows.flags |= HPC_FLAG_NONFINITE;
             loss += row_loss;
         }
     }
     if (has_sums && narrow) column_sums.store_partial(rows.sums, classes);
     rows.loss = loss;
     rows.correct += correct;
-    rows.flags |= flags;
+    if constexpr (!has_labels) {
+        rows.counted += static_cast<uint64_t>(count);
+        rows.weight += static_cast<double>(count);
+    }
 }
 
-template <bool has_labels>
-static HPC_INLINE void cross_entropy(SoftmaxCrossEntropyRows& rows) {
+template <bool has_labels, bool mixed>
+static HPC_INLINE void cross_entropy(ClassLossRows& rows) {
     if (rows.gradient == nullptr) {
-        cross_entropy_rows<false, false, has_labels>(rows);
+        cross_entropy_rows<false, false, has_labels, mixed>(rows);
     } else if (rows.sums == nullptr) {
-        cross_entropy_rows<true, false, has_labels>(rows);
+        cross_entropy_rows<true, false, has_labels, mixed>(rows);
     } else {
-        cross_entropy_rows<true, true, has_labels>(rows);
+        cross_entropy_rows<true, true, has_labels, mixed>(rows);
     }
 }
 
-static void softmax_cross_entropy(SoftmaxCrossEntropyRows& rows) {
+static void softmax_cross_entropy(ClassLossRows& rows) {
+    const bool mixed = rows.class_weights != nullptr || rows.ignores || rows.alpha != 0;
     if (rows.labels != nullptr) {
-        cross_entropy<true>(rows);
+        if (mixed) {
+            cross_entropy<true, true>(rows);
+        } else {
+            cross_entropy<true, false>(rows);
+        }
+    } else if (mixed) {
+        cross_entropy<false, true>(rows);
     } else {
-        cross_entropy<false>(rows);
+        cross_entropy<false, false>(rows);
     }
+}
+
+// ---- The other class losses -----------------------------------------------------------------------------------------
+
+// Walks the rows: row_loss(x, label, gradient or null) is the loss of a row and writes its gradient, both times 1.
+template <class RowLoss>
+static HPC_INLINE void class_loss_rows(ClassLossRows& rows, const RowLoss& row_loss) {
+    const int64_t classes = rows.classes;
+    for (int64_t r = 0; r < rows.rows; ++r) {
+        const float* x = rows.logits + r * classes;
+        float* gradient = rows.gradient ? rows.gradient + r * classes : nullptr;
+        const RowLabel label = row_label(rows, r);
+        if (label.ignored) {
+            if (gradient) {
+                for (int64_t j = 0; j < classes; ++j) gradient[j] = 0;
+            }
+            continue;
+        }
+        const float largest = row_maximum(x, classes);
+        rows.correct += x[label.label] == largest && first_index(x, label.label, largest) == label.label;
+        const double value = row_loss(x, label.label, gradient, label.weight * rows.scale) * static_cast<double>(label.weight);
+        if (!(value - value == 0)) rows.flags |= HPC_FLAG_NONFINITE;
+        rows.loss += value;
+        for (int64_t j = 0; rows.sums && j < classes; ++j) rows.sums[j] += gradient[j];
+    }
+}
+
+static void negative_log_likelihood(ClassLossRows& rows) {
+    class_loss_rows(rows, [&](const float* x, int64_t label, float* gradient, float scale) HPC_INLINE_LAMBDA {
+        const double value = -static_cast<double>(x[label]);
+        if (gradient) {
+            for (int64_t j = 0; j < rows.classes; ++j) gradient[j] = 0;
+            gradient[label] = -scale;
+        }
+        return value;
+    });
+}
+
+// z = max(0, margin - x[label] + x[j]) for the other classes: the sum of z^power over the classes, and its derivative.
+static void multi_margin(ClassLossRows& rows) {
+    const float share = 1 / static_cast<float>(rows.classes);
+    const bool squared = rows.beta == 2;
+    class_loss_rows(rows, [&](const float* x, int64_t label, float* gradient, float scale) HPC_INLINE_LAMBDA {
+        const V bound = V::broadcast(rows.alpha - x[label]), one = V::broadcast(1.0f), factor = V::broadcast(scale * share);
+        DoubleSum values;
+        V slopes = V::zero();
+        for (int64_t j = 0; j < rows.classes; j += V::lanes) {
+            const int64_t width = rows.classes - j < V::lanes ? rows.classes - j : V::lanes;
+            const M own = equal(one_at(label, j), one);
+            V z = max_keep(bound + V::load_partial(x + j, width), V::zero());
+            z = first_lanes(select(own, V::zero(), z), width, V::zero());
+            values.add(squared ? z * z : z);
+            const V slope = squared ? z + z : select(less_equal(z, V::zero()), V::zero(), one);
+            slopes = slopes + slope;
+            if (gradient) (slope * factor).store_partial(gradient + j, width);
+        }
+        if (gradient) gradient[label] = -reduce_add(slopes) * scale * share;
+        return values.total() * static_cast<double>(share);
+    });
 }

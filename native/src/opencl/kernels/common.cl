@@ -73,6 +73,7 @@ static inline sum_t sum_add(sum_t a, sum_t b) { return a + b; }
 static inline sum_t sum_times(sum_t a, float b) { return a * (double)b; }
 static inline sum_t sum_over(sum_t a, ulong b) { return a / (double)b; }
 static inline int sum_finite(sum_t a) { return isfinite(a); }
+static inline float sum_rounded(sum_t a) { return (float)a; }
 static inline ulong to_cell(sum_t a) { return as_ulong(a); }
 static inline sum_t from_cell(ulong cell) { return as_double(cell); }
 
@@ -110,6 +111,7 @@ static inline sum_t sum_over(sum_t a, ulong b) {
     return sum_normal(q, (fma(-q, divisor, a.x) + a.y) / divisor);
 }
 static inline int sum_finite(sum_t a) { return isfinite(a.x); }
+static inline float sum_rounded(sum_t a) { return a.x; }
 static inline ulong to_cell(sum_t a) { return as_ulong(a); }
 static inline sum_t from_cell(ulong cell) { return as_float2(cell); }
 

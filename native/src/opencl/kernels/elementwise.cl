@@ -37,16 +37,55 @@ clip_by_norm(HPC_HEAD, global float* x, ulong x_at, global const float* norm, ul
     ulong i = get_global_id(0) * 4;
     if (i >= count) return;
 #if defined(HPC_FP64)
-    double exact = (double)max_norm / ((double)norm[norm_at] + 1e-6);
+    double length = (double)norm[norm_at];
+    // Beyond float's range, but not beyond that of the metrics.
+    if (isinf(length)) length = as_double(metrics->gradient_norm);
+    double exact = (double)max_norm / (length + 1e-6);
     // Not where rounding to float makes 1 of it.
     if (!(exact < 1.0)) return;
-    float factor = (float)exact;
+    // A factor that float would flush goes in two steps.
+    float before = exact < 1e-30 ? 8.673617379884035e-19f : 1.0f;
+    float factor = (float)(exact / (double)before);
 #else
-    float factor = max_norm / (norm[norm_at] + 1e-6f);
+    float length = norm[norm_at];
+    // Not by fmin, which would make a number of NaN.
+    if (isinf(length)) length = FLT_MAX;
+    float factor = max_norm / (length + 1e-6f);
     if (!(factor < 1.0f)) return;
+    float before = 1.0f;
 #endif
     int aligned = is_aligned(x_at);
-    store4(x + x_at, i, count, aligned, load4(x + x_at, i, count, aligned) * factor);
+    store4(x + x_at, i, count, aligned, load4(x + x_at, i, count, aligned) * before * factor);
+}
+
+// x = min(max(x, -limit), limit); NaN stays.
+HPC_KERNEL(HPC_GROUP)
+clip_by_value(HPC_HEAD, global float* x, ulong x_at, ulong count, float limit) {
+    HPC_GUARD();
+    ulong i = get_global_id(0) * 4;
+    if (i >= count) return;
+    int aligned = is_aligned(x_at);
+    float4 v = load4(x + x_at, i, count, aligned);
+#define HPC_STEP(s)                    \
+    v.s = v.s < -limit ? -limit : v.s; \
+    v.s = limit < v.s ? limit : v.s;
+    HPC_EACH(HPC_STEP)
+#undef HPC_STEP
+    store4(x + x_at, i, count, aligned, v);
+}
+
+// y += l1 sign(x) + l2 x
+HPC_KERNEL(HPC_GROUP)
+add_penalty(HPC_HEAD, global const float* x, ulong x_at, global float* y, ulong y_at, ulong count, float l1, float l2) {
+    HPC_GUARD();
+    ulong i = get_global_id(0) * 4;
+    if (i >= count) return;
+    float4 v = load4(x + x_at, i, count, is_aligned(x_at));
+    float4 w = load4(y + y_at, i, count, is_aligned(y_at));
+#define HPC_STEP(s) w.s += fma(l2, v.s, v.s > 0.0f ? l1 : v.s < 0.0f ? -l1 : 0.0f);
+    HPC_EACH(HPC_STEP)
+#undef HPC_STEP
+    store4(y + y_at, i, count, is_aligned(y_at), w);
 }
 
 // z = x y; z may be x or y.

@@ -17,6 +17,7 @@
 // One for each program, zero at first; the device's side of hpc_metrics.
 typedef struct device_metrics {
     HPC_U64 loss;           // a sum
+    HPC_U64 weight;         // a sum
     HPC_U64 gradient_norm;  // a sum
     HPC_U64 rows;
     HPC_U64 correct;
@@ -31,6 +32,8 @@ typedef struct loss_partial {
     HPC_U64 loss;  // a sum, unscaled
     HPC_U32 correct;
     HPC_U32 flags;
+    HPC_U64 weight;  // a sum: what the rows weigh, where that is not their number
+    HPC_U64 rows;    // those that count, where that is not their number
 } loss_partial;
 
 // The sum of squares of a block, as three sums. In double precision all of it is in `middle`; else the squares of large

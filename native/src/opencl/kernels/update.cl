@@ -1,10 +1,15 @@
 // One optimizer rule (HPC_RULE_UPDATE with HPC_STATES states, as formulas/rules.h has it) over flat parameters, gradients
-// and states. h0 and h1 are the hyperparameters as the rule's prepare function made them on the host.
+// and states. h0 and h1 are the hyperparameters as the rule's prepare function made them on the host. With HPC_DROPS, parameters
+// whose random number is below drop_rate stay, while their states go on.
 
 HPC_KERNEL(HPC_GROUP)
 update(HPC_HEAD, global float* parameters, ulong parameters_at, global const float* gradients, ulong gradients_at, global float* state0,
        ulong state0_at, global float* state1, ulong state1_at, global float* state2, ulong state2_at, global float* state3, ulong state3_at,
-       ulong count, float8 h0, float4 h1) {
+       ulong count, float8 h0, float4 h1
+#if HPC_DROPS
+       , ulong seed, ulong stream, float drop_rate
+#endif
+) {
     HPC_GUARD();
     ulong i = get_global_id(0) * 4;
     if (i >= count) return;
@@ -32,6 +37,12 @@ update(HPC_HEAD, global float* parameters, ulong parameters_at, global const flo
     }
     HPC_EACH(HPC_STEP)
 #undef HPC_STEP
+#if HPC_DROPS
+    float4 u = uniforms(i / 4, stream, seed), before = load4(parameters + parameters_at, i, count, is_aligned(parameters_at));
+#define HPC_STEP(s) p.s = u.s < drop_rate ? before.s : p.s;
+    HPC_EACH(HPC_STEP)
+#undef HPC_STEP
+#endif
     store4(parameters + parameters_at, i, count, is_aligned(parameters_at), p);
 #if HPC_STATES > 0
     store4(state0 + state0_at, i, count, is_aligned(state0_at), q0);
