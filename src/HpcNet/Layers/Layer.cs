@@ -100,6 +100,7 @@ public abstract record Layer
         "add" => new AddLayer(),
         "multiply" => new MultiplyLayer(),
         "concatenate" => ConcatenateLayer.Read(json),
+        "outputs" => new OutputColumns(),
         _ => null,
     };
 }

@@ -1,5 +1,5 @@
-// MergeLayer.cs: layers with several inputs: sum, product and concatenation; and the columns of a network's row that belong to
-// one of several inputs. Users get them through NetworkNode; files know them by their kinds.
+// MergeLayer.cs: layers with several inputs: sum, product, concatenation, the outputs of a network; and the columns of a network's
+// row that belong to one of several inputs. Users get them through NetworkNode; files know them by their kinds.
 
 using System.Text.Json;
 
@@ -104,8 +104,56 @@ internal sealed record MultiplyLayer : MergeLayer
     }
 }
 
-/// <summary>All inputs side by side along one axis; the other dimensions are equal.</summary>
-internal sealed record ConcatenateLayer : MergeLayer
+/// <summary>All inputs side by side along one axis.</summary>
+internal abstract record JoinLayer : MergeLayer
+{
+    /// <summary>Of how many pieces a row is made, each of which has a part of every input.</summary>
+    private protected abstract int Pieces(NodeRecording node);
+
+    internal override Value RecordForward(NodeRecording node, Value[] inputs)
+    {
+        Value y = node.Output(node.OutputShape.Elements);
+        int at = 0;
+        for (int i = 0; i < inputs.Length; i++)
+        {
+            int columns = node.InputShapes[i].Elements / Pieces(node);
+            node.Recorder.CopyColumns(inputs[i], 0, y, at, columns, Pieces(node));
+            at += columns;
+        }
+        return y;
+    }
+
+    internal override void RecordBackward(NodeRecording node, Value dy, Value[] gradients)
+    {
+        int at = 0;
+        for (int i = 0; i < gradients.Length; i++)
+        {
+            int columns = node.InputShapes[i].Elements / Pieces(node);
+            if (node.NeedsGradientOf(i))
+            {
+                gradients[i] = node.Temporary(node.InputShapes[i].Elements, "dx");
+                node.Recorder.CopyColumns(dy, at, gradients[i], 0, columns, Pieces(node));
+            }
+            at += columns;
+        }
+    }
+}
+
+/// <summary>The answers of a network with several outputs, of any shapes: their rows one behind the other.</summary>
+internal sealed record OutputColumns : JoinLayer
+{
+    internal override string Kind => "outputs";
+
+    internal override Shape OutputShape(Shape[] inputs, string name) =>
+        Ensure.Elements(1, inputs.Sum(s => (long)s.Elements), "layers", "The outputs");
+
+    internal override string Summary() => "Outputs";
+
+    private protected override int Pieces(NodeRecording node) => 1;
+}
+
+/// <summary>Concatenation along one axis; the other dimensions are equal.</summary>
+internal sealed record ConcatenateLayer : JoinLayer
 {
     /// <param name="axis">A dimension, counted from the front if 0 or more, else from the end.</param>
     public ConcatenateLayer(int axis) => Axis = axis;
@@ -139,34 +187,6 @@ internal sealed record ConcatenateLayer : MergeLayer
         return new Shape(dimensions);
     }
 
-    internal override Value RecordForward(NodeRecording node, Value[] inputs)
-    {
-        Value y = node.Output(node.OutputShape.Elements);
-        int at = 0;
-        for (int i = 0; i < inputs.Length; i++)
-        {
-            int columns = node.InputShapes[i].Elements / Pieces(node);
-            node.Recorder.CopyColumns(inputs[i], 0, y, at, columns, Pieces(node));
-            at += columns;
-        }
-        return y;
-    }
-
-    internal override void RecordBackward(NodeRecording node, Value dy, Value[] gradients)
-    {
-        int at = 0;
-        for (int i = 0; i < gradients.Length; i++)
-        {
-            int columns = node.InputShapes[i].Elements / Pieces(node);
-            if (node.NeedsGradientOf(i))
-            {
-                gradients[i] = node.Temporary(node.InputShapes[i].Elements, "dx");
-                node.Recorder.CopyColumns(dy, at, gradients[i], 0, columns, Pieces(node));
-            }
-            at += columns;
-        }
-    }
-
     internal override void Write(Utf8JsonWriter json) => json.WriteNumber("axis", Axis);
 
     internal static ConcatenateLayer Read(JsonElement json) => new(JsonFields.Int(json, "axis"));
@@ -176,7 +196,7 @@ internal sealed record ConcatenateLayer : MergeLayer
     private int Index(int rank) => Axis < 0 ? rank + Axis : Axis;
 
     // Everything in front of the axis repeats: each repetition is a piece of the row.
-    private int Pieces(NodeRecording node)
+    private protected override int Pieces(NodeRecording node)
     {
         int pieces = 1;
         for (int i = Index(node.OutputShape.Rank) - 1; i >= 0; i--)

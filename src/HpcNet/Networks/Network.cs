@@ -135,6 +135,7 @@ public sealed class Network : IDisposable
         Parameters = new DeviceBuffer(device, graph.Elements);
         LeastTrainingRows = graph.LeastRows(training: true, out _);
         LeastEvaluationRows = graph.LeastRows(training: false, out _);
+        IndexColumns = [.. graph.IndexColumns()];
         StateInfos = Array.AsReadOnly(Array.ConvertAll(graph.States, s => new StateInfo(s.Name, graph.Nodes[s.Node].Name, s.Length)));
         if (graph.StateElements > 0)
         {
@@ -235,6 +236,9 @@ public sealed class Network : IDisposable
 
     /// <summary>The fewest rows of a run in evaluation or prediction.</summary>
     internal int LeastEvaluationRows { get; }
+
+    /// <summary><see cref="NetworkGraph.IndexColumns"/>.</summary>
+    internal (Node Layer, int First, int Columns)[] IndexColumns { get; }
 
     /// <summary>Elements of parameters and state together.</summary>
     internal int ContentElements => Graph.Elements + Graph.StateElements;

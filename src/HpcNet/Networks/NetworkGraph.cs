@@ -239,6 +239,25 @@ internal sealed class NetworkGraph
         return new NetworkGraph(input, nodes, segments, elements, states, stateElements);
     }
 
+    /// <summary>The columns of the network's input that are indices into a layer's table, with that layer.</summary>
+    public IEnumerable<(Node Layer, int First, int Columns)> IndexColumns()
+    {
+        foreach (Node node in Nodes)
+        {
+            if (node.Layer.IndexCount == 0)
+                continue;
+            // Back to the input, as long as the numbers are its own.
+            int first = 0, source = node.Inputs[0];
+            while (source != NetworkInput && (Nodes[source].Layer is InputColumns || Nodes[source].Layer.IsIdentity(training: true)))
+            {
+                first += (Nodes[source].Layer as InputColumns)?.First ?? 0;
+                source = Nodes[source].Inputs[0];
+            }
+            if (source == NetworkInput)
+                yield return (node, first, node.InputColumns);
+        }
+    }
+
     /// <summary>The fewest rows that a run can have, and the layer that asks for them.</summary>
     public int LeastRows(bool training, out Node layer)
     {

@@ -76,7 +76,7 @@ public sealed class NetworkNode
     /// <exception cref="ArgumentException">There are no others.</exception>
     public NetworkNode Concatenate(int axis, params NetworkNode[] others) => Merge(new ConcatenateLayer(axis), others);
 
-    internal static NetworkNode Outputs(NetworkNode[] outputs) => new(new ConcatenateLayer(-1), null, null, outputs);
+    internal static NetworkNode Outputs(NetworkNode[] outputs) => new(new OutputColumns(), null, null, outputs);
 
     private NetworkNode Merge(MergeLayer layer, NetworkNode[] others)
     {

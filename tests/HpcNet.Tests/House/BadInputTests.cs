@@ -274,6 +274,13 @@ public sealed class BadInputTests
             x => ([x], [x.Then(new Dense(2)).Concatenate(1, x)]), "axis is 1", "-1 to 0"),
         ["concatenation of two ranks"] = OnGraph<ArgumentException>(
             x => ([x], [x.Then(new Reshape(new Shape(2, 2))).Concatenate(x)]), "[2, 2] and 4"),
+        ["concatenation along an axis before the first"] = OnGraph<ArgumentOutOfRangeException>(
+            x => ([x], [x.Then(new Reshape(new Shape(2, 2))).Concatenate(-3, x)]), "axis is -3", "-2 to 1"),
+        ["concatenation of two lengths"] = OnGraph<ArgumentException>(
+            x => ([x], [x.Then(new Reshape(new Shape(2, 2))).Concatenate(1, x.Then(new Reshape(new Shape(1, 4))))]),
+            "Concatenate 'concatenate1' got branches of [2, 2] and [1, 4]", "differ along axis 1 only"),
+        ["sum of two arrangements"] = OnGraph<ArgumentException>(
+            x => ([x], [x.Then(new Reshape(new Shape(2, 2))).Add(x.Then(new Dense(4)))]), "branches of [2, 2] and 4", "expected one shape"),
         ["graph without parameters"] = OnGraph<ArgumentException>(x => ([x], [x.Add(x)]), "No layer has parameters"),
         ["sum with nothing"] = Row<ArgumentException>(() => NetworkNode.Input(2).Add(), "others is empty"),
         ["node without layers"] = Row<ArgumentException>(() => NetworkNode.Input(2).Then(), "layers is empty"),
@@ -283,6 +290,14 @@ public sealed class BadInputTests
         ["noise of a negative deviation"] = Row<ArgumentOutOfRangeException>(() => new GaussianNoise(-1f), "deviation is -1"),
         ["loss for no outputs"] = Row<ArgumentException>(() => Loss.PerOutput(), "parts is empty"),
         ["loss of weight 0"] = Row<ArgumentOutOfRangeException>(() => Loss.PerOutput((Loss.MeanSquaredError, 1, 0f)), "weight is 0"),
+        ["loss of labels among outputs"] = Row<ArgumentException>(
+            () => Loss.PerOutput((Loss.MeanSquaredError, 1, 1f), (Loss.NegativeLogLikelihood, 3, 1f)), "NegativeLogLikelihood", "float targets"),
+        ["losses of two reductions"] = Row<ArgumentException>(
+            () => Loss.PerOutput((Loss.MeanSquaredError, 1, 1f), (Loss.SumOfSquares, 3, 1f)), "Mean and Sum"),
+        ["loss of no columns"] = Row<ArgumentOutOfRangeException>(() => Loss.PerOutput((Loss.MeanSquaredError, 0, 1f)), "columns is 0"),
+        ["loss with weights for another output"] = Row<ArgumentException>(
+            () => Loss.PerOutput((Loss.MeanSquaredError, 2, 1f), (Loss.Huber with { Weights = [1f, 2f] }, 3, 1f)),
+            "Huber has 2 Weights", "3 columns"),
         ["loss for other columns"] = OnNetwork<ArgumentException>(
             n => new Trainer(n, Loss.PerOutput((Loss.MeanSquaredError, 2, 1f)), new Adam()), "for 2 columns", "3 outputs"),
 

@@ -60,6 +60,24 @@ public sealed class GraphTests
             NetworkNode x = NetworkNode.Input(6), y = x.Then(new Dense(2, Activation.Tanh));
             return ([x], [y, y.Then(new Dense(1))]);
         },
+        ["outputs of two ranks"] = () =>
+        {
+            NetworkNode x = NetworkNode.Input(6), h = x.Then(new Dense(4, Activation.Tanh));
+            return ([x], [h.Then(new Dense(2), new Reshape(new Shape(2, 1))), h.Then(new Dense(1))]);
+        },
+        ["normalized branches"] = () =>
+        {
+            NetworkNode x = NetworkNode.Input(6), h = x.Then(new Dense(5));
+            return ([x], [h.Then(new BatchNorm(), new PRelu()).Add(h.Then(new LayerNorm(), new PRelu()), h).Then(new Dense(3))]);
+        },
+        ["sequence beside numbers"] = () =>
+        {
+            NetworkNode sequence = NetworkNode.Input(new Shape(2, 2), "sequence"), numbers = NetworkNode.Input(2, "numbers");
+            NetworkNode states = sequence.Then(new Gru(3, wholeSequence: true));
+            return (
+                [sequence, numbers],
+                [states.Then(new Lstm(4)).Concatenate(numbers, states.Then(new Flatten())).Then(new Dense(3))]);
+        },
         ["noise"] = () =>
         {
             NetworkNode x = NetworkNode.Input(6), h = x.Then(new GaussianNoise(0.3f), new Dense(8, Activation.Tanh), new AlphaDropout(0.3f));
@@ -110,6 +128,7 @@ public sealed class GraphTests
             using Network loaded = Network.Load(path, Targets.Open(target));
             Assert.Equal(network.Summary(), loaded.Summary());
             Assert.Equal(network.InputShape, loaded.InputShape);
+            Assert.Equal(network.OutputShape, loaded.OutputShape);
             Assert.Equal(Samples.Bits(Samples.Parameters(network)), Samples.Bits(Samples.Parameters(loaded)));
             Assert.Equal(Samples.Bits(Predict(network, data)), Samples.Bits(Predict(loaded, data)));
             Assert.Contains("executed", network.Describe());
@@ -157,6 +176,40 @@ public sealed class GraphTests
     }
 
     [SkippableTheory, Targets]
+    public void Outputs_of_several_ranks_are_columns_in_their_order(string target)
+    {
+        NetworkNode x = NetworkNode.Input(1), h = x.Then(new Dense(6) { Name = "six" });
+        using var network = new Network(
+            Targets.Open(target), [x], [h.Then(new Reshape(new Shape(2, 3))), h.Then(new Dense(1) { Name = "one" })]);
+        network.SetParameter("six.weight", [1, 2, 3, 4, 5, 6]);
+        network.SetParameter("one.weight", [1, 0, 0, 0, 0, 0]);
+        Assert.Equal(new Shape(7), network.OutputShape);
+        using Predictor predictor = network.CreatePredictor();
+        var y = new float[14];
+        predictor.Predict([10, 1], y);
+        Assert.Equal([10, 20, 30, 40, 50, 60, 10, 1, 2, 3, 4, 5, 6, 1], y);
+    }
+
+    [SkippableTheory, Targets]
+    public void Words_stand_beside_numbers(string target)
+    {
+        NetworkNode age = NetworkNode.Input(1, "age"), words = NetworkNode.Input(2, "words");
+        NetworkNode looked = words.Then(new Embedding(5, 3), new Flatten());
+        using var network = new Network(
+            Targets.Open(target), [age, words], [looked.Concatenate(age).Then(new Dense(4, Activation.Tanh), new Dense(2))], seed: 3);
+        float[] x = [0.5f, 4, 0, -0.25f, 1, 1, 0.75f, 0, 3];
+        GradientCheckReport report = GradientCheck.Run(network, Loss.MeanSquaredError, x, Samples.Uniform(6, 2));
+        Assert.True(report.Passes(), report.ToString());
+        // The ages have derivatives, the words' numbers none.
+        Assert.Equal(3, report.Entries.Single(e => e.Name == "input").Checked);
+
+        using Predictor predictor = network.CreatePredictor();
+        x[7] = 5;
+        var exception = Assert.Throws<ArgumentOutOfRangeException>(() => predictor.Predict(x, new float[6]));
+        Assert.Contains("x[7] is 5; Embedding 'embedding1' expects whole numbers from 0 to 4", exception.Message);
+    }
+
+    [SkippableTheory, Targets]
     public void A_step_of_a_graph_allocates_nothing(string target)
     {
         using Network network = Make(target, "two inputs, two outputs");
@@ -198,13 +251,15 @@ public sealed class GraphTests
             {
                 NetworkNode a = nodes[Below(nodes.Count)], b = nodes[Below(nodes.Count)];
                 Activation f = Activation.All[Below(Activation.All.Count)];
-                nodes.Add(Below(6) switch
+                nodes.Add(Below(8) switch
                 {
                     0 => a.Add(b),
                     1 => a.Multiply(b),
                     2 => a.Concatenate(b).Then(new Dense(8, f)),
                     3 => a.Then(new Dropout(0.2f)),
                     4 => a.Then(new ActivationLayer(f)),
+                    5 => a.Then(new PRelu()),
+                    6 => a.Then(new LayerNorm()),
                     _ => a.Then(new Dense(8, f) { Frozen = Below(4) == 0 }),
                 });
             }
