@@ -144,7 +144,7 @@ internal sealed class GraphRecorder
             sums[target] = gradient;
             return;
         }
-        bool shared = sum == gradient;
+        bool shared = false;
         for (int i = 0; i < sums.Length && !shared; i++)
             shared = i != target && (i <= current || i == sums.Length - 1) && sums[i] == sum;
         if (shared)
