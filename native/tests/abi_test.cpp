@@ -247,7 +247,7 @@ std::vector<Row> rows() {
                                          const uint32_t y = y5(p);
                                          return hpc_copy_columns{y, y, 1, 0, 1, 2};
                                      })},
-        {"columns of other rows", HPC_INVALID_ARGUMENT, "copy_columns",
+        {"columns of other rows", HPC_INVALID_ARGUMENT, "which does not fit y",
          recording<hpc_copy_columns>(hpc_record_copy_columns, [](Program& p) { return hpc_copy_columns{w(p, 4, 5), y5(p), 1, 0, 0, 5}; })},
         {"no pieces", HPC_INVALID_ARGUMENT, "pieces is 0",
          recording<hpc_copy_columns>(hpc_record_copy_columns, [](Program& p) { return hpc_copy_columns{x3(p), y5(p), 0, 0, 0, 1}; })},
@@ -271,7 +271,7 @@ std::vector<Row> rows() {
         {"affine dropout to infinity", HPC_INVALID_ARGUMENT, "dropped",
          recording<hpc_affine_dropout>(hpc_record_affine_dropout,
                                        [](Program& p) { return hpc_affine_dropout{y5(p), y5(p), {}, {}, 0.5f, 1, 0, INFINITY}; })},
-        {"affine dropout into another shape", HPC_INVALID_ARGUMENT, "affine_dropout",
+        {"affine dropout into another shape", HPC_INVALID_ARGUMENT, "which does not fit y",
          recording<hpc_affine_dropout>(hpc_record_affine_dropout,
                                        [](Program& p) { return hpc_affine_dropout{x3(p), y5(p), {}, {}, 0.5f, 1, 0, 0}; })},
         {"noise of an infinite deviation", HPC_INVALID_ARGUMENT, "deviation",
@@ -280,7 +280,7 @@ std::vector<Row> rows() {
         {"noise with an undeclared seed slot", HPC_INVALID_ARGUMENT, "slot 4",
          recording<hpc_gaussian_noise>(hpc_record_gaussian_noise,
                                        [](Program& p) { return hpc_gaussian_noise{y5(p), y5(p), {0, 4, 0}, {}, {1, 0}}; })},
-        {"noise into another shape", HPC_INVALID_ARGUMENT, "gaussian_noise",
+        {"noise into another shape", HPC_INVALID_ARGUMENT, "which does not fit y",
          recording<hpc_gaussian_noise>(hpc_record_gaussian_noise,
                                        [](Program& p) { return hpc_gaussian_noise{x3(p), y5(p), {}, {}, {1, 0}}; })},
         {"reserved field set", HPC_INVALID_ARGUMENT, "reserved",
