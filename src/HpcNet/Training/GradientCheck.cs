@@ -1,12 +1,14 @@
 // GradientCheck.cs: the program's gradients against central differences of the program's loss. It records what training
 // records (dropout with a fixed mask), on a copy of the parameters, and checks every parameter and every input.
 //
-// Method. The loss is a double sum of float32 terms, so its noise is about 1e-7 of its size. Differences over ±h and ±h/2 with
-// h = 0.01 max(1, |value|) are extrapolated (Richardson), n = (4 D(h/2) - D(h)) / 3, which leaves an error of order h^4 and a
-// noise of about 1e-5. Where the function has a kink within ±h (ReLU), differences mean nothing; a kink shows as D(h) and
-// D(h/2), or the second differences at h and h/2, disagreeing by far more than a smooth function's would. Such elements are
-// counted as skipped. The error of an element is |a - n| / max(|a|, |n|, floor): relative, with a floor of a tenth of the
-// largest difference of the same parameter, below which noise would speak louder than the gradient.
+// Method. Differences over ±h and ±h/2 with h = 0.01 max(1, |value|) are extrapolated (Richardson), n = (4 D(h/2) - D(h)) / 3,
+// which leaves an error of order h^4. What the loss's own rounding adds is measured, not guessed: of a smooth function the
+// fourth difference of those five points is nothing but rounding, and has sqrt(70) times its deviation (Moré and Wild,
+// Estimating Computational Noise, 2011). Where the function has a kink within ±h (ReLU), differences mean nothing; a kink
+// shows as D(h) and D(h/2), or the second differences at h and h/2, disagreeing by far more than a smooth function's would.
+// Such elements are counted as skipped. The error of an element is |a - n| / max(|a|, |n|, floor): relative, with a floor of a
+// tenth of the largest difference of the same parameter, or where the noise is a hundredth of: below, it would speak louder
+// than the gradient.
 
 using HpcNet.Interop;
 
@@ -49,11 +51,21 @@ public static unsafe class GradientCheck
     private const double FloorShare = 0.1;
     private const double SmallestFloor = 1e-3;
 
-    // A loss of size 1 is known to about 2^-23, its difference quotient therefore to 2^-23 / h; a hundred times that is what an
-    // error of 1e-2 can be judged by.
-    private const double Resolution = 100 * 1.1920928955078125e-7 / RelativeStep;
     private const double KinkShare = 2e-3;
     private const double KinkNoise = 5e-5;
+
+    // Of the lowest quarter of fourth differences, so that even many kinks do not pass for noise: a quarter of a normal
+    // variable's values is below 0.3186 deviations. Never less than the deviation of one rounding to a float32 loss, 1 / sqrt(12)
+    // units in the last place, though the differences may be zero where no change reaches it; and never more than a hundred.
+    private const double FourthDifference = 8.366600265340756;
+    private const double LowestQuarter = 0.3186;
+    private const double LeastNoise = 1.1920928955078125e-7 * 0.2887;
+    private const double MostNoise = 100 * 1.1920928955078125e-7;
+
+    // Deviations of n and of what shows a kink, per noise / h; and how many of them are still chance.
+    private const double SlopeNoise = 1.9;
+    private const double BendNoise = 4.9;
+    private const double Chance = 4;
 
     /// <summary>Checks a network and a loss on class labels.</summary>
     /// <param name="network">The network; <see cref="Network.Preprocessing"/> is not applied.</param>
@@ -113,11 +125,13 @@ public static unsafe class GradientCheck
         float[] gradients = program.ReadGradients();
         mutate?.Invoke(gradients);
 
+        // Rows of about 1 each, which may cancel in the sum; their rounding does not.
+        double size = loss.Reduction == Reduction.Sum ? rows : 1;
         var entries = new List<GradientCheckEntry>();
         foreach (ParameterSegment segment in graph.Segments)
         {
             int from = segment.Offset;
-            entries.Add(Compare(segment.Name, parameters.AsSpan(from, segment.Length), gradients.AsSpan(from, segment.Length), (i, value) =>
+            entries.Add(Compare(segment.Name, size, parameters.AsSpan(from, segment.Length), gradients.AsSpan(from, segment.Length), (i, value) =>
             {
                 program.WriteParameter(from + i, value);
                 double result = program.Loss(inputs, null);
@@ -134,7 +148,7 @@ public static unsafe class GradientCheck
         if (smooth.Length == 0)
             return new GradientCheckReport(entries);
         float[] places = Array.ConvertAll(smooth, i => inputs[i]);
-        entries.Add(Compare("input", places, Array.ConvertAll(smooth, i => inputGradient[i]), (i, value) =>
+        entries.Add(Compare("input", size, places, Array.ConvertAll(smooth, i => inputGradient[i]), (i, value) =>
         {
             inputs[smooth[i]] = value;
             double result = program.Loss(inputs, null);
@@ -145,30 +159,36 @@ public static unsafe class GradientCheck
     }
 
     private static GradientCheckEntry Compare(
-        string name, ReadOnlySpan<float> values, ReadOnlySpan<float> gradient, Func<int, float, double> lossWith)
+        string name, double size, ReadOnlySpan<float> values, ReadOnlySpan<float> gradient, Func<int, float, double> lossWith)
     {
         var numeric = new double[values.Length];
         var kinks = new double[values.Length];
-        double noise = KinkNoise, largestLoss = 0;
+        var roundings = new double[values.Length];
+        double kinkNoise = KinkNoise, largestLoss = size;
         for (int i = 0; i < values.Length; i++)
         {
             double h = RelativeStep * Math.Max(1f, Math.Abs(values[i]));
             double middle = lossWith(i, values[i]);
-            var (slope, bend) = Differences(i, values[i], h, middle, lossWith);
-            var (halfSlope, halfBend) = Differences(i, values[i], h / 2, middle, lossWith);
+            var (slope, bend, sum) = Differences(i, values[i], h, middle, lossWith);
+            var (halfSlope, halfBend, halfSum) = Differences(i, values[i], h / 2, middle, lossWith);
             numeric[i] = (4 * halfSlope - slope) / 3;
             kinks[i] = Math.Max(Math.Abs(slope - halfSlope), Math.Abs(2 * halfBend - bend) / 2);
-            noise = Math.Max(noise, KinkNoise * Math.Abs(middle));
+            roundings[i] = Math.Abs(sum - 4 * halfSum + 6 * middle) / (FourthDifference * h);
+            kinkNoise = Math.Max(kinkNoise, KinkNoise * Math.Abs(middle));
             largestLoss = Math.Max(largestLoss, Math.Abs(middle));
         }
 
-        double floor = Math.Max(Math.Max(SmallestFloor, Resolution * largestLoss), FloorShare * numeric.Max(Math.Abs));
+        Array.Sort(roundings);
+        double noise = Math.Clamp(
+            roundings[roundings.Length / 4] / LowestQuarter, LeastNoise * largestLoss / RelativeStep, MostNoise * largestLoss / RelativeStep);
+        kinkNoise = Math.Max(kinkNoise, Chance * BendNoise * noise);
+        double floor = Math.Max(Math.Max(SmallestFloor, 100 * Chance * SlopeNoise * noise), FloorShare * numeric.Max(Math.Abs));
         int worst = -1;
         double worstError = 0;
         int skipped = 0;
         for (int i = 0; i < values.Length; i++)
         {
-            if (kinks[i] > Math.Max(noise, KinkShare * Math.Max(floor, Math.Abs(numeric[i]))))
+            if (kinks[i] > Math.Max(kinkNoise, KinkShare * Math.Max(floor, Math.Abs(numeric[i]))))
             {
                 skipped++;
                 continue;
@@ -182,8 +202,8 @@ public static unsafe class GradientCheck
             name, worstError, Math.Max(worst, 0), worst < 0 ? 0 : gradient[worst], worst < 0 ? 0 : numeric[worst], values.Length - skipped, skipped);
     }
 
-    // First difference, and second difference divided by h, over the points that single precision really has.
-    private static (double Slope, double Bend) Differences(int i, float value, double h, double middle, Func<int, float, double> lossWith)
+    // First difference, second difference divided by h, and the sum of both, over the points that single precision really has.
+    private static (double Slope, double Bend, double Sum) Differences(int i, float value, double h, double middle, Func<int, float, double> lossWith)
     {
         float up = (float)(value + h);
         float down = (float)(value - h);
@@ -191,7 +211,7 @@ public static unsafe class GradientCheck
         double below = lossWith(i, down);
         double right = (above - middle) / ((double)up - value);
         double left = (middle - below) / ((double)value - down);
-        return ((above - below) / ((double)up - down), right - left);
+        return ((above - below) / ((double)up - down), right - left, above + below);
     }
 
     /// <summary>Forward, loss and backward on a copy of the parameters.</summary>
