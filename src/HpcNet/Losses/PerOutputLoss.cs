@@ -30,6 +30,9 @@ internal sealed record PerOutputLoss : Loss
             }
         }
         _parts = parts.ToArray();
+        // Steps ask for the number: it is added up once.
+        Parts = parts.Sum(p => p.Loss.Parts);
+        Columns = Ensure.Elements(1, parts.Sum(p => (long)p.Columns), nameof(parts), "The outputs");
         Reduction = parts[0].Loss.Reduction;
     }
 
@@ -38,9 +41,9 @@ internal sealed record PerOutputLoss : Loss
     // Each part's settings are checked above.
     internal override IEnumerable<(string Name, float[]? Values)> OutputSettings => [];
 
-    internal override int Parts => _parts.Sum(p => p.Loss.Parts);
+    internal override int Parts { get; }
 
-    internal override int Columns => _parts.Sum(p => p.Columns);
+    internal override int Columns { get; }
 
     internal override void RecordForward(Recorder recorder, Value prediction, Value target) =>
         Each(recorder, prediction, target, (loss, _, p, t) => loss.RecordForward(recorder, p, t));
