@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "fd5fc288621b3f946464d9c9b4ec5ae5d023a9bb0ec3a02c29c713c1209dbb52";
+    public const string Sha256 = "bf7cf7beaccc9787fd59ba525902e0bc9e95084d55e3d76e0041131af9778f84";
 }

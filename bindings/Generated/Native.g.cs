@@ -871,6 +871,75 @@ internal partial struct hpc_fast_gradient_sign
     public hpc_scalar epsilon;
 }
 
+internal partial struct hpc_multiply
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint32_t")]
+    public uint z;
+}
+
+internal partial struct hpc_copy_columns
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    [NativeTypeName("uint64_t")]
+    public ulong pieces;
+
+    [NativeTypeName("uint64_t")]
+    public ulong x_column;
+
+    [NativeTypeName("uint64_t")]
+    public ulong y_column;
+
+    [NativeTypeName("uint64_t")]
+    public ulong columns;
+}
+
+internal partial struct hpc_affine_dropout
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    public hpc_counter seed;
+
+    public hpc_counter stream;
+
+    public float rate;
+
+    public float scale;
+
+    public float shift;
+
+    public float dropped;
+}
+
+internal partial struct hpc_gaussian_noise
+{
+    [NativeTypeName("uint32_t")]
+    public uint x;
+
+    [NativeTypeName("uint32_t")]
+    public uint y;
+
+    public hpc_counter seed;
+
+    public hpc_counter stream;
+
+    public hpc_scalar deviation;
+}
+
 [NativeTypeName("unsigned int")]
 internal enum hpc_cell
 {
@@ -1421,6 +1490,18 @@ internal static unsafe partial class Native
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_record_fast_gradient_sign(hpc_program* program, [NativeTypeName("const hpc_fast_gradient_sign *")] hpc_fast_gradient_sign* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_multiply(hpc_program* program, [NativeTypeName("const hpc_multiply *")] hpc_multiply* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_copy_columns(hpc_program* program, [NativeTypeName("const hpc_copy_columns *")] hpc_copy_columns* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_affine_dropout(hpc_program* program, [NativeTypeName("const hpc_affine_dropout *")] hpc_affine_dropout* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_gaussian_noise(hpc_program* program, [NativeTypeName("const hpc_gaussian_noise *")] hpc_gaussian_noise* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_get_cell_info([NativeTypeName("int32_t")] int cell, hpc_cell_info* info);

@@ -588,6 +588,39 @@ typedef struct hpc_fast_gradient_sign {
 } hpc_fast_gradient_sign;
 HPC_API hpc_status hpc_record_fast_gradient_sign(hpc_program* program, const hpc_fast_gradient_sign* arguments);
 
+/* z = x * y, elementwise; z may be x or y. */
+typedef struct hpc_multiply {
+    uint32_t x, y, z;
+} hpc_multiply;
+HPC_API hpc_status hpc_record_multiply(hpc_program* program, const hpc_multiply* arguments);
+
+/* Copies a block of columns. A row of x is seen as `pieces` equal pieces, one of y as well; of each piece of x, `columns`
+   columns from x_column on go to the same piece of y from y_column on. What lies beside them in y stays. x and y have the
+   same rows, are different values, and their columns are multiples of pieces. */
+typedef struct hpc_copy_columns {
+    uint32_t x, y;
+    uint64_t pieces, x_column, y_column, columns;
+} hpc_copy_columns;
+HPC_API hpc_status hpc_record_copy_columns(hpc_program* program, const hpc_copy_columns* arguments);
+
+/* y[i] = u_i < rate ? dropped : scale * x[i] + shift, u_i as in hpc_philox_uniform: dropout that keeps mean and variance
+   (alpha dropout), and with shift = dropped = 0 its backward. x and y may be the same value. 0 <= rate < 1. */
+typedef struct hpc_affine_dropout {
+    uint32_t x, y;
+    hpc_counter seed, stream;
+    float rate, scale, shift, dropped;
+} hpc_affine_dropout;
+HPC_API hpc_status hpc_record_affine_dropout(hpc_program* program, const hpc_affine_dropout* arguments);
+
+/* y[i] = x[i] + deviation * n_i, with n_i the standard normal quantile of the middle of u_i's interval, u_i as in
+   hpc_philox_uniform. x and y may be the same value. */
+typedef struct hpc_gaussian_noise {
+    uint32_t x, y;
+    hpc_counter seed, stream;
+    hpc_scalar deviation;
+} hpc_gaussian_noise;
+HPC_API hpc_status hpc_record_gaussian_noise(hpc_program* program, const hpc_gaussian_noise* arguments);
+
 /* Recurrent cells; formulas in native/formulas/cells.h. Order of the gates and the two biases as PyTorch has them. */
 typedef enum hpc_cell {
     HPC_CELL_RNN_TANH = 0,

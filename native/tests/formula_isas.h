@@ -91,6 +91,13 @@ inline constexpr FunctionInfo kFunctions[] = {
         const I parts[4] = {a, b, c, d};                                                                    \
         for (int part = 0; part < 4; ++part) std::memcpy(words + part * V::lanes, &parts[part], sizeof(I)); \
     }                                                                                                       \
+    /* the normal quantiles of uniform numbers */                                                           \
+    static void normals(const float* u, float* y, int64_t count) {                                          \
+        for (int64_t i = 0; i < count; i += V::lanes) {                                                     \
+            const int64_t n = count - i < V::lanes ? count - i : V::lanes;                                  \
+            hpc_normal_of_uniform(V::load_partial(u + i, n)).store_partial(y + i, n);                       \
+        }                                                                                                   \
+    }                                                                                                       \
     /* one fused multiply-add */                                                                            \
     static void fused(const float* a, const float* b, const float* c, float* y, int64_t count) {            \
         for (int64_t i = 0; i < count; i += V::lanes) {                                                     \
@@ -162,6 +169,7 @@ struct Isa {
     const hpc::cpu::Kernels* kernels;
     void (*run)(Function function, const float* x, float* y, int64_t count);
     void (*random_words)(uint64_t block, uint64_t seed, uint64_t stream, uint32_t* words);
+    void (*normals)(const float* u, float* y, int64_t count);
     void (*fused)(const float* a, const float* b, const float* c, float* y, int64_t count);
 };
 
@@ -182,13 +190,15 @@ inline bool processor_has_avx512() {
 }
 
 inline std::vector<Isa> isas() {
-    std::vector<Isa> list = {{&hpc::cpu::kScalarKernels, scalar::run, scalar::random_words, scalar::fused}};
+    std::vector<Isa> list = {{&hpc::cpu::kScalarKernels, scalar::run, scalar::random_words, scalar::normals, scalar::fused}};
 #if defined(HPC_HAVE_AVX2)
-    if (processor_has_avx2()) list.push_back({&hpc::cpu::kAvx2Kernels, avx2::run, avx2::random_words, avx2::fused});
+    if (processor_has_avx2()) {
+        list.push_back({&hpc::cpu::kAvx2Kernels, avx2::run, avx2::random_words, avx2::normals, avx2::fused});
+    }
 #endif
 #if defined(HPC_HAVE_AVX512)
     if (processor_has_avx512()) {
-        list.push_back({&hpc::cpu::kAvx512Kernels, avx512::run, avx512::random_words, avx512::fused});
+        list.push_back({&hpc::cpu::kAvx512Kernels, avx512::run, avx512::random_words, avx512::normals, avx512::fused});
     }
 #endif
     return list;
@@ -217,6 +227,18 @@ inline double truth(Function function, double x) {
         default:
             return 0;
     }
+}
+
+// The standard normal quantile of the middle of the interval of u = k / 2^24, by bisection of its lower tail, whose
+// probability is exact; the upper one is its mirror image.
+inline double normal_truth(double u) {
+    const double p = u + 0x1p-25, tail = p < 0.5 ? p : 1 - p;
+    double low = -6, high = 0;
+    for (int i = 0; i < 60; ++i) {
+        const double middle = (low + high) / 2;
+        (std::erfc(-middle * std::sqrt(0.5)) / 2 < tail ? low : high) = middle;
+    }
+    return p < 0.5 ? low : -low;
 }
 
 // |y - exact| in units of the last place of the float nearest to `exact`, 0 where both are the same special value. A

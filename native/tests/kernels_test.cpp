@@ -180,6 +180,14 @@ TEST_P(Kernel, RaggedFlatVectors) {
             ASSERT_EQ(moved[i], std::min(std::max(x[i] + step, -0.5f), 0.75f));
         }
 
+        Guarded product(n), left(x.values()), right(y.values());
+        k().multiply(x.data(), y.data(), product.data(), n);
+        k().multiply(left.data(), y.data(), left.data(), n);
+        k().multiply(x.data(), right.data(), right.data(), n);
+        for (int64_t i = 0; i < n; ++i) ASSERT_EQ(product[i], x[i] * y[i]);
+        ASSERT_TRUE(same(left.values(), product.values()));
+        ASSERT_TRUE(same(right.values(), product.values()));
+
         Guarded rows(random.values(3 * n)), sum(3 * n);
         k().add_rows(rows.data(), bias.data(), sum.data(), 3, n);
         for (int64_t i = 0; i < 3 * n; ++i) ASSERT_EQ(sum[i], rows[i] + bias[i % n]);
@@ -1334,6 +1342,46 @@ TEST_P(Kernel, DropoutKeepsByTheUniforms) {
     EXPECT_TRUE(std::any_of(y.begin(), y.end(), [](float v) { return v == 0; })) << "a dropped NaN is 0";
     k().dropout(same_as.data(), z.data(), 0, 64, 1, 1, 0.0f);
     EXPECT_EQ(z, same_as);
+}
+
+TEST_P(Kernel, AffineDropoutDropsByTheUniforms) {
+    const float rate = 0.3f, scale = 1.25f, shift = -0.5f, dropped = 2.75f;
+    for (int64_t n = 0; n <= 200; n = n < 70 ? n + 1 : n + 31) {
+        Guarded x(Random(static_cast<uint64_t>(n)).values(n)), y(n), u(n);
+        k().affine_dropout(x.data(), y.data(), 8, n, 5, 6, rate, scale, shift, dropped);
+        k().philox_uniform(u.data(), 8, n, 5, 6, 0, 1);
+        for (int64_t i = 0; i < n; ++i) ASSERT_EQ(y[i], u[i] < rate ? dropped : std::fma(scale, x[i], shift)) << i << " of " << n;
+        const std::vector<float> expected = y.values();
+        k().affine_dropout(x.data(), x.data(), 8, n, 5, 6, rate, scale, shift, dropped);
+        ASSERT_TRUE(same(x.values(), expected));
+    }
+    std::vector<float> nan(64, kNan), y(64), two(64, 2.0f);
+    k().affine_dropout(nan.data(), y.data(), 0, 64, 1, 1, 0.5f, 1, 0, 3);
+    EXPECT_TRUE(std::any_of(y.begin(), y.end(), [](float v) { return v == 3; })) << "a dropped NaN is gone";
+    EXPECT_TRUE(std::any_of(y.begin(), y.end(), [](float v) { return std::isnan(v); })) << "a kept NaN is not";
+    k().affine_dropout(two.data(), y.data(), 0, 64, 1, 1, 0, 1, 0, kNan);
+    EXPECT_EQ(y, two);
+}
+
+TEST_P(Kernel, GaussianNoiseIsTheQuantileOfTheUniforms) {
+    const float deviation = 0.75f;
+    for (int64_t n = 0; n <= 200; n = n < 70 ? n + 1 : n + 31) {
+        Guarded x(Random(static_cast<uint64_t>(n)).values(n)), y(n), u(n), oracle(n);
+        k().gaussian_noise(x.data(), y.data(), 8, n, 5, 6, deviation);
+        k().philox_uniform(u.data(), 8, n, 5, 6, 0, 1);
+        for (int64_t i = 0; i < n; ++i) {
+            // The quantile is good to 1e-6 of itself (formulas_test), and the sum is rounded once.
+            const double noise = deviation * formula_test::normal_truth(u[i]), exact = x[i] + noise;
+            ASSERT_NEAR(y[i], exact, 1e-6 * std::fabs(noise) + 0x1p-24 * std::fabs(exact)) << i << " of " << n;
+        }
+        scalar().gaussian_noise(x.data(), oracle.data(), 8, n, 5, 6, deviation);
+        ASSERT_TRUE(same(y.values(), oracle.values()));
+        const std::vector<float> expected = y.values();
+        k().gaussian_noise(x.data(), x.data(), 8, n, 5, 6, deviation);
+        ASSERT_TRUE(same(x.values(), expected));
+        k().gaussian_noise(x.data(), y.data(), 8, n, 5, 6, 0);
+        ASSERT_TRUE(same(y.values(), expected)) << "no deviation";
+    }
 }
 
 TEST_P(Kernel, FmaLoopCountsItsOperations) {

@@ -405,6 +405,16 @@ TEST_F(OpenClKernels, FlatArithmeticHasTheBitsOfTheCpu) {
                 oracle().fast_gradient_sign(x.data(), y.data(), expected.data(), static_cast<int64_t>(moved), 0.25f, -0.5f, 0.75f);
                 expect_same(adversarial.read(), expected, "fast_gradient_sign " + what);
 
+                Floats product = Floats::empty(count, shift), left(x, shift), right(y);
+                const Floats a(x, shift), b(y);
+                bench.run(multiply_kernel(), launch, a, b, product, count);
+                bench.run(multiply_kernel(), launch, left, b, left, count);
+                bench.run(multiply_kernel(), launch, a, right, right, count);
+                oracle().multiply(x.data(), y.data(), expected.data(), n);
+                expect_same(product.read(), expected, "multiply " + what);
+                expect_same(left.read(), expected, "multiply over x " + what);
+                expect_same(right.read(), expected, "multiply over y " + what);
+
                 Floats filled = Floats::empty(count, shift);
                 bench.run(fill_kernel(), launch, filled, count, 2.5f);
                 expect_same(filled.read(), std::vector<float>(count, 2.5f), "fill " + what);
@@ -455,6 +465,20 @@ TEST_F(OpenClKernels, RandomNumbersHaveTheBitsOfTheCpu) {
                 oracle().dropout(in.values().data(), expected.data(), 0, n, seed, stream, 0.3f);
                 expect_same(out.read(), expected, "dropout");
                 expect_same(in.read(), expected, "dropout in place");
+
+                Floats affine(random_floats(count, 5), shift);
+                bench.run(affine_dropout_kernel(), launch, affine, out, count, seed, stream, 0.3f, 1.25f, -0.5f, 2.75f);
+                oracle().affine_dropout(affine.values().data(), expected.data(), 0, n, seed, stream, 0.3f, 1.25f, -0.5f, 2.75f);
+                expect_same(out.read(), expected, "affine dropout");
+                bench.run(affine_dropout_kernel(), launch, affine, affine, count, seed, stream, 0.3f, 1.25f, -0.5f, 2.75f);
+                expect_same(affine.read(), expected, "affine dropout in place");
+
+                Floats noisy(random_floats(count, 5), shift);
+                bench.run(gaussian_noise_kernel(), launch, noisy, out, count, seed, stream, 0.75f);
+                oracle().gaussian_noise(noisy.values().data(), expected.data(), 0, n, seed, stream, 0.75f);
+                expect_same(out.read(), expected, "noise");
+                bench.run(gaussian_noise_kernel(), launch, noisy, noisy, count, seed, stream, 0.75f);
+                expect_same(noisy.read(), expected, "noise in place");
             }
         }
     }
@@ -563,6 +587,31 @@ TEST_F(OpenClKernels, GatherCopiesRowsAndFlagsWhatIsNotThere) {
                                 ASSERT_EQ(actual[i * columns + j], data[row * columns + j]) << i << " " << j;
                         }
                         EXPECT_EQ(bench.metrics().flags, bad ? static_cast<uint32_t>(HPC_FLAG_INDEX) : 0u);
+                    }
+                }
+            }
+        }
+    }
+}
+
+// What lies beside the columns stays, on either side of each row.
+TEST_F(OpenClKernels, CopyColumnsTouchesNothingElse) {
+    for (const Limits& limits : {all_limits().front(), all_limits().back()}) {
+        for (uint64_t columns : slow() ? std::vector<uint64_t>{1, 4} : std::vector<uint64_t>{1, 2, 3, 4, 31, 32, 33, 512, 1030}) {
+            for (uint64_t rows : slow() ? std::vector<uint64_t>{3} : std::vector<uint64_t>{1, 7, 100}) {
+                for (uint64_t beside : {0, 2, 3, 4}) {
+                    for (uint64_t shift : {0, 2}) {
+                        const uint64_t ldx = columns + beside, ldy = columns + 8 - beside;
+                        std::vector<uint32_t> data(rows * ldx), expected(rows * ldy);
+                        for (size_t i = 0; i < data.size(); i++) data[i] = static_cast<uint32_t>(i * 2654435761u);
+                        for (size_t i = 0; i < expected.size(); i++) expected[i] = static_cast<uint32_t>(i * 40503u);
+                        const Words x(data, shift), y(expected);
+                        for (uint64_t i = 0; i < rows; i++)
+                            for (uint64_t j = 0; j < columns; j++) expected[i * ldy + j] = data[i * ldx + j];
+                        Bench bench(limits);
+                        bench.run(copy_columns_kernel(), gather_launch(rows, columns, limits), x, y, rows, columns, ldx, ldy,
+                                  static_cast<uint32_t>(row_lanes(columns, limits)));
+                        ASSERT_EQ(y.read(), expected) << rows << " x " << columns << " of " << ldx << " to " << ldy;
                     }
                 }
             }
@@ -1381,6 +1430,11 @@ TEST_F(OpenClKernels, GuardedProductsAndSumsDoNothingWhileAFlagIsSet) {
     bench.run_guarded(1, philox_uniform_kernel(), flat, y, count, uint64_t{1}, uint64_t{2}, 0.0f, 1.0f);
     bench.run_guarded(1, dropout_kernel(), flat, x, y, count, uint64_t{1}, uint64_t{2}, 0.5f);
     bench.run_guarded(1, fast_gradient_sign_kernel(), flat, x, x, y, count, count, 0.5f, 0.0f, 1.0f);
+    bench.run_guarded(1, multiply_kernel(), flat, x, x, y, count);
+    bench.run_guarded(1, affine_dropout_kernel(), flat, x, y, count, uint64_t{1}, uint64_t{2}, 0.5f, 2.0f, 1.0f, 3.0f);
+    bench.run_guarded(1, gaussian_noise_kernel(), flat, x, y, count, uint64_t{1}, uint64_t{2}, 0.5f);
+    bench.run_guarded(1, copy_columns_kernel(), gather_launch(3, 4, bench.limits), x, y, uint64_t{3}, uint64_t{4}, uint64_t{4},
+                      uint64_t{4}, static_cast<uint32_t>(row_lanes(4, bench.limits)));
     bench.run_guarded(1, clip_by_norm_kernel(), flat, y, Floats({1e9f}), count, 1e-3f);
     bench.run_guarded(1, softmax_kernel(4, bench.limits), softmax_launch(3, 4, bench.limits), x, y, uint64_t{3},
                       uint64_t{4});

@@ -421,7 +421,7 @@ TEST(OpenClRun, RandomNumbersHaveTheBitsOfTheCpu) {
     constexpr uint64_t kCount = 4099;
     auto draw = [&](const Target& target, uint64_t seed, uint64_t stream) {
         Device device(target);
-        Buffer uniform(device, kCount), dropped(device, kCount);
+        Buffer uniform(device, kCount), dropped(device, kCount), affine(device, kCount), noisy(device, kCount);
         Program program(device, 1);
         const uint32_t x = program.value(HPC_VALUE_OUTPUT, HPC_FLOAT32, HPC_LEAD_FIXED, kCount, 1, uniform.handle);
         const uint32_t y = program.value(HPC_VALUE_OUTPUT, HPC_FLOAT32, HPC_LEAD_FIXED, kCount, 1, dropped.handle);
@@ -429,11 +429,19 @@ TEST(OpenClRun, RandomNumbersHaveTheBitsOfTheCpu) {
         HPC_EXPECT(hpc_record_philox_uniform(program.handle, &fill));
         hpc_dropout dropout{x, y, {seed, 0, 0}, {stream + 1, 0, 0}, {0.3f, 0}};
         HPC_EXPECT(hpc_record_dropout(program.handle, &dropout));
+        const uint32_t z = program.value(HPC_VALUE_OUTPUT, HPC_FLOAT32, HPC_LEAD_FIXED, kCount, 1, affine.handle);
+        hpc_affine_dropout affine_dropout{x, z, {seed, 0, 0}, {stream + 2, 0, 0}, 0.3f, 1.25f, -0.5f, 2.75f};
+        HPC_EXPECT(hpc_record_affine_dropout(program.handle, &affine_dropout));
+        const uint32_t n = program.value(HPC_VALUE_OUTPUT, HPC_FLOAT32, HPC_LEAD_FIXED, kCount, 1, noisy.handle);
+        hpc_gaussian_noise noise{x, n, {seed, 0, 0}, {stream + 3, 0, 0}, {0.75f, 0}};
+        HPC_EXPECT(hpc_record_gaussian_noise(program.handle, &noise));
         HPC_EXPECT(hpc_program_finish(program.handle));
         HPC_EXPECT(hpc_program_run(program.handle, 1, 1, nullptr, 0, nullptr));
         std::vector<float> result = uniform.read();
-        const std::vector<float> second = dropped.read();
-        result.insert(result.end(), second.begin(), second.end());
+        for (const Buffer* buffer : {&dropped, &affine, &noisy}) {
+            const std::vector<float> more = buffer->read();
+            result.insert(result.end(), more.begin(), more.end());
+        }
         return result;
     };
     for (uint64_t seed : {uint64_t{0}, uint64_t{0x123456789abcdef0}, UINT64_MAX - 5})

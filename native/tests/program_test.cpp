@@ -58,6 +58,16 @@ INSTANTIATE_TEST_SUITE_P(Networks, Everywhere,
                                                           Target{"scalar", HPC_DEVICE_CPU, "scalar"}, kOpenCl)),
                          row_name);
 
+// One instruction in a program of its own, over every executor.
+class Instruction : public testing::TestWithParam<Target> {
+protected:
+    void SetUp() override { HPC_NEED(GetParam()); }
+};
+INSTANTIATE_TEST_SUITE_P(Targets, Instruction,
+                         testing::Values(Target{"avx512", HPC_DEVICE_CPU, "avx512"}, Target{"avx2", HPC_DEVICE_CPU, "avx2"},
+                                         Target{"scalar", HPC_DEVICE_CPU, "scalar"}, kOpenCl),
+                         [](const testing::TestParamInfo<Target>& info) { return std::string(info.param.name); });
+
 class OnDevice : public testing::TestWithParam<Target> {
 protected:
     void SetUp() override { HPC_NEED(GetParam()); }
@@ -300,6 +310,100 @@ TEST_P(OnDevice, AdversarialExamplesAreTheFirstShareOfTheRows) {
         }
         expect_same(expected, first, "examples apart");
         expect_same(expected, second, "examples in place");
+    }
+}
+
+// The last shape is large enough for several tiles. What runs with fewer rows than it could leaves the rest as it was.
+TEST_P(Instruction, MultiplyIsTheProductOfTheRowsThereAre) {
+    Device device(GetParam());
+    for (const auto& [capacity, columns] : {std::pair<uint64_t, uint64_t>{1, 1}, {61, 7}, {17, 33}, {300, 1001}}) {
+        const size_t count = capacity * columns;
+        const std::vector<float> a = random_floats(count, 1), b = random_floats(count, 2);
+        for (uint64_t rows : {capacity, capacity / 2}) {
+            for (int place = 0; place < 3; place++) {
+                Buffer x(device, count), y(device, count), z(device, count);
+                x.write(a);
+                y.write(b);
+                z.write(std::vector<float>(count, -9.0f));
+                Program program(device, capacity);
+                uint32_t ids[3];
+                Buffer* const buffers[] = {&x, &y, &z};
+                for (int i = 0; i < 3; i++)
+                    ids[i] = program.value(HPC_VALUE_OUTPUT, HPC_FLOAT32, HPC_LEAD_ROWS, 0, columns, buffers[i]->handle);
+                const hpc_multiply multiply{ids[0], ids[1], ids[place]};
+                HPC_CHECK(hpc_record_multiply(program.handle, &multiply));
+                HPC_CHECK(hpc_program_finish(program.handle));
+                HPC_CHECK(hpc_program_run(program.handle, rows, 1, nullptr, 0, nullptr));
+                const std::vector<float> product = buffers[place]->read();
+                const std::vector<float> before = place == 0 ? a : place == 1 ? b : std::vector<float>(count, -9.0f);
+                for (size_t i = 0; i < count; i++)
+                    ASSERT_EQ(product[i], i < rows * columns ? static_cast<float>(static_cast<double>(a[i]) * b[i]) : before[i])
+                        << i << " of " << rows << " x " << columns << " into operand " << place;
+            }
+        }
+    }
+}
+
+TEST_P(Instruction, CopyColumnsMovesABlockOfEachPiece) {
+    struct Shape {
+        uint64_t capacity, x, y, pieces, x_column, y_column, columns;
+    };
+    const Shape shapes[] = {{1, 1, 1, 1, 0, 0, 1},      {61, 7, 12, 1, 0, 5, 7},      {61, 12, 7, 1, 5, 0, 7}, {17, 40, 24, 1, 8, 4, 16},
+                            {17, 40, 24, 4, 3, 2, 4},   {5, 6, 9, 3, 1, 0, 1},        {9, 10, 5, 5, 1, 0, 1},  {300, 1001, 700, 7, 43, 0, 100},
+                            {33, 64, 128, 1, 0, 64, 64}, {400, 1024, 2048, 2, 512 - 256, 768, 256}};
+    Device device(GetParam());
+    for (const Shape& s : shapes) {
+        const std::vector<float> from = random_floats(s.capacity * s.x, 3), before = random_floats(s.capacity * s.y, 4);
+        for (uint64_t rows : {s.capacity, s.capacity / 2}) {
+            Buffer x(device, from.size()), y(device, before.size());
+            x.write(from);
+            y.write(before);
+            Program program(device, s.capacity);
+            const hpc_copy_columns copy{program.value(HPC_VALUE_INPUT, HPC_FLOAT32, HPC_LEAD_ROWS, 0, s.x, x.handle),
+                                        program.value(HPC_VALUE_OUTPUT, HPC_FLOAT32, HPC_LEAD_ROWS, 0, s.y, y.handle),
+                                        s.pieces, s.x_column, s.y_column, s.columns};
+            HPC_CHECK(hpc_record_copy_columns(program.handle, &copy));
+            HPC_CHECK(hpc_program_finish(program.handle));
+            HPC_CHECK(hpc_program_run(program.handle, rows, 1, nullptr, 0, nullptr));
+            std::vector<float> expected = before;
+            for (uint64_t i = 0; i < rows * s.pieces; i++)
+                for (uint64_t j = 0; j < s.columns; j++)
+                    expected[i * (s.y / s.pieces) + s.y_column + j] = from[i * (s.x / s.pieces) + s.x_column + j];
+            expect_same(expected, y.read(), "copied columns");
+        }
+    }
+}
+
+// Several tiles of elements, whose random numbers go by their places: what a program draws by itself says which are dropped.
+TEST_P(Instruction, NoiseAndAffineDropoutGoByTheUniforms) {
+    constexpr uint64_t kRows = 37, kColumns = 5003;
+    constexpr size_t kCount = kRows * kColumns;
+    const std::vector<float> x = random_floats(kCount, 5);
+    Device device(GetParam());
+    Buffer source(device, kCount), uniforms(device, kCount), dropped(device, kCount), noisy(device, kCount);
+    source.write(x);
+    Program program(device, kRows);
+    auto output = [&](const Buffer& buffer) {
+        return program.value(HPC_VALUE_OUTPUT, HPC_FLOAT32, HPC_LEAD_ROWS, 0, kColumns, buffer.handle);
+    };
+    const uint32_t from = program.value(HPC_VALUE_INPUT, HPC_FLOAT32, HPC_LEAD_ROWS, 0, kColumns, source.handle);
+    const uint32_t seed = program.slot(HPC_SLOT_UINT64, "seed"), deviation = program.slot(HPC_SLOT_FLOAT, "deviation");
+    const hpc_counter key{0, seed, 0}, stream{77, 0, 0};
+    const hpc_philox_uniform uniform{output(uniforms), 0, key, stream, 0, 1};
+    const hpc_affine_dropout dropout{from, output(dropped), key, stream, 0.3f, 1.25f, -0.5f, 2.75f};
+    const hpc_gaussian_noise noise{from, output(noisy), key, stream, {0, deviation}};
+    HPC_CHECK(hpc_record_philox_uniform(program.handle, &uniform));
+    HPC_CHECK(hpc_record_affine_dropout(program.handle, &dropout));
+    HPC_CHECK(hpc_record_gaussian_noise(program.handle, &noise));
+    HPC_CHECK(hpc_program_finish(program.handle));
+    const uint64_t slots[] = {123456789, cell(0.75f)};
+    HPC_CHECK(hpc_program_run(program.handle, kRows, 1, slots, 2, nullptr));
+    const std::vector<float> u = uniforms.read(), d = dropped.read(), n = noisy.read();
+    for (size_t i = 0; i < kCount; i++) {
+        ASSERT_EQ(d[i], u[i] < 0.3f ? 2.75f : std::fma(1.25f, x[i], -0.5f)) << i;
+        // u is the probability below the noise, but for half an interval and the rounding of the difference.
+        const double z = (static_cast<double>(n[i]) - x[i]) / 0.75;
+        ASSERT_NEAR(std::erfc(-z * std::sqrt(0.5)) / 2, u[i] + 0x1p-25, 1e-6) << i;
     }
 }
 

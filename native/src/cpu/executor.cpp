@@ -681,6 +681,43 @@ public:
         });
     }
 
+    Lowered operator()(const hpc_multiply& n) {
+        return flat(value(n.x), [x = floats(n.x), y = floats(n.y), z = floats(n.z), kernel = kernels_.multiply](
+                                    int64_t first, int64_t count, const Worker&) { kernel(x + first, y + first, z + first, count); });
+    }
+
+    Lowered operator()(const hpc_copy_columns& n) {
+        const Value& x = value(n.x);
+        const int64_t pieces = static_cast<int64_t>(n.pieces), count = static_cast<int64_t>(n.columns);
+        const int64_t ldx = columns(n.x) / pieces, ldy = columns(n.y) / pieces;
+        auto pass = std::make_shared<RowPass>();
+        return {{{[=, &x](const Extents& at) {
+                      pass->plan(static_cast<int64_t>(x.rows(at)) * pieces, count);
+                      return pass->blocks;
+                  },
+                  [=, from = floats(n.x) + n.x_column, to = floats(n.y) + n.y_column](int64_t tile, const Worker&) {
+                      for (int64_t i = pass->first(tile), end = i + pass->count(tile); i < end; i++)
+                          std::memcpy(to + i * ldy, from + i * ldx, static_cast<size_t>(count) * 4);
+                  }}},
+                ""};
+    }
+
+    Lowered operator()(const hpc_affine_dropout& n) {
+        return flat(value(n.x), [n = n, x = floats(n.x), y = floats(n.y), kernel = kernels_.affine_dropout](
+                                    int64_t first, int64_t count, const Worker& w) {
+            kernel(x + first, y + first, static_cast<uint64_t>(first), count, w.run.counter(n.seed), w.run.counter(n.stream), n.rate,
+                   n.scale, n.shift, n.dropped);
+        });
+    }
+
+    Lowered operator()(const hpc_gaussian_noise& n) {
+        return flat(value(n.x), [n = n, x = floats(n.x), y = floats(n.y), kernel = kernels_.gaussian_noise](
+                                    int64_t first, int64_t count, const Worker& w) {
+            kernel(x + first, y + first, static_cast<uint64_t>(first), count, w.run.counter(n.seed), w.run.counter(n.stream),
+                   w.run.scalar(n.deviation));
+        });
+    }
+
     // The rows of a batch do not depend on one another: a tile takes a block of rows through all steps, and the team meets
     // once. Values stay as networks have them, a whole sequence to a row, so that neither end of a layer needs a reordering;
     // rows of one step then lie a sequence apart. The products do not see that: what they read and write is scratch of the

@@ -261,6 +261,11 @@ struct Kernels {
     // y = u < rate ? x : y
     void (*restore_dropped)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
                             float rate);
+    void (*multiply)(const float* x, const float* y, float* z, int64_t count);
+    void (*affine_dropout)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
+                           float rate, float scale, float shift, float dropped);
+    void (*gaussian_noise)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
+                           float deviation);
 
     // By cell; forward keeps what backward needs where `previous` is given.
     void (*recurrent_forward[kCellCount])(const RecurrentStep& step);

@@ -595,6 +595,68 @@ public:
         }};
     }
 
+    std::vector<Prepare> operator()(const hpc_multiply& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, a = place(n.x), b = place(n.y), c = place(n.z)](const Run& run, Step& step) {
+            const cl_ulong count = x.elements(run.extents);
+            step.use(flat_launch(count, limits), [] { return multiply_kernel(); });
+            step.operand(a);
+            step.operand(b);
+            step.operand(c);
+            step.value(count);
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_copy_columns& n) {
+        const Value& x = value(n.x);
+        Place from = place(n.x), to = place(n.y);
+        from.element += n.x_column;
+        to.element += n.y_column;
+        const cl_ulong ldx = x.columns / n.pieces, ldy = value(n.y).columns / n.pieces;
+        return {[=, &x, limits = limits_, n = n](const Run& run, Step& step) {
+            const cl_ulong rows = x.rows(run.extents) * n.pieces, width = n.columns;
+            step.use(gather_launch(rows, width, limits), [] { return copy_columns_kernel(); });
+            step.operand(from);
+            step.operand(to);
+            step.value(rows);
+            step.value(width);
+            step.value(ldx);
+            step.value(ldy);
+            step.value(static_cast<cl_uint>(row_lanes(width, limits)));
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_affine_dropout& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, from = place(n.x), to = place(n.y)](const Run& run, Step& step) {
+            const cl_ulong count = x.elements(run.extents);
+            step.use(flat_launch(count, limits), [] { return affine_dropout_kernel(); });
+            step.operand(from);
+            step.operand(to);
+            step.value(count);
+            step.value(cl_ulong{run.counter(n.seed)});
+            step.value(cl_ulong{run.counter(n.stream)});
+            step.value(n.rate);
+            step.value(n.scale);
+            step.value(n.shift);
+            step.value(n.dropped);
+        }};
+    }
+
+    std::vector<Prepare> operator()(const hpc_gaussian_noise& n) {
+        const Value& x = value(n.x);
+        return {[=, &x, limits = limits_, n = n, from = place(n.x), to = place(n.y)](const Run& run, Step& step) {
+            const cl_ulong count = x.elements(run.extents);
+            step.use(flat_launch(count, limits), [] { return gaussian_noise_kernel(); });
+            step.operand(from);
+            step.operand(to);
+            step.value(count);
+            step.value(cl_ulong{run.counter(n.seed)});
+            step.value(cl_ulong{run.counter(n.stream)});
+            step.value(run.scalar(n.deviation));
+        }};
+    }
+
     // A launch a step: product and gates of a step together (recurrent.cl), and for dh0 one more.
     std::vector<Prepare> operator()(const hpc_recurrent_forward& n) {
         const Value& gates = value(n.gates);

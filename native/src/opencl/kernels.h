@@ -118,7 +118,7 @@ inline constexpr Source kPReluSource{"prelu", {HPC_FORMULAS, "formulas/activatio
 inline constexpr Source kElementwiseSource{"elementwise", {HPC_BASE, "opencl/kernels/elementwise.cl"}};
 inline constexpr Source kAdversarialSource{
     "adversarial", {HPC_FORMULAS, "formulas/adversarial.h", "opencl/kernels/adversarial.cl"}};
-inline constexpr Source kRandomSource{"random", {HPC_BASE, "opencl/kernels/philox.cl", "opencl/kernels/random.cl"}};
+inline constexpr Source kRandomSource{"random", {HPC_FORMULAS, "opencl/kernels/philox.cl", "opencl/kernels/random.cl"}};
 inline constexpr Source kGatherSource{"gather", {HPC_BASE, "opencl/kernels/gather.cl"}};
 inline constexpr Source kSoftmaxSource{"softmax", {HPC_FORMULAS, "opencl/kernels/softmax.cl"}};
 inline constexpr Source kCrossEntropySource{"cross_entropy", {HPC_FORMULAS, "opencl/kernels/cross_entropy.cl"}};
@@ -387,6 +387,12 @@ inline Kernel dropout_kernel() { return {&kRandomSource, "", "dropout"}; }
 // The first `moved` elements of y = x are moved along the sign of the gradient.
 // Arguments: metrics, guard, x, gradient, y; count, moved; epsilon, low, high (float).
 inline Kernel fast_gradient_sign_kernel() { return {&kAdversarialSource, "", "fast_gradient_sign"}; }
+// z = x y.                     Arguments: metrics, guard, x, y, z; count.
+inline Kernel multiply_kernel() { return {&kElementwiseSource, "", "multiply"}; }
+// Arguments: metrics, guard, x, y; count, seed, stream (ulong); rate, scale, shift, dropped (float).
+inline Kernel affine_dropout_kernel() { return {&kRandomSource, "", "affine_dropout"}; }
+// Arguments: metrics, guard, x, y; count, seed, stream (ulong); deviation (float).
+inline Kernel gaussian_noise_kernel() { return {&kRandomSource, "", "gaussian_noise"}; }
 
 // ---- Gather (gather.cl) ---------------------------------------------------------------------------------------------
 
@@ -399,6 +405,9 @@ inline uint64_t row_lanes(uint64_t columns, const Limits& limits) {
 // Any elements of 4 bytes. Arguments: metrics, guard, source, indices, destination; source_rows, indices_count, offset,
 // rows, columns (ulong); lanes (uint, = row_lanes(columns)).
 inline Kernel gather_kernel() { return {&kGatherSource, "", "gather_rows"}; }
+// Rows of `columns` elements from x to y, at distances ldx and ldy. Launch: gather_launch(rows, columns).
+// Arguments: metrics, guard, x, y; rows, columns, ldx, ldy (ulong); lanes (uint, = row_lanes(columns)).
+inline Kernel copy_columns_kernel() { return {&kGatherSource, "", "copy_columns"}; }
 inline Launch gather_launch(uint64_t rows, uint64_t columns, const Limits& limits) {
     return {blocks_of(rows, limits.group / row_lanes(columns, limits)), limits.group};
 }

@@ -174,6 +174,23 @@ std::vector<Operand> operands(const Payload& payload) {
                        read(n.gradient, "gradient");
                        write(n.y, "y");
                    },
+                   [&](const hpc_multiply& n) {
+                       read(n.x, "x");
+                       read(n.y, "y");
+                       write(n.z, "z");
+                   },
+                   [&](const hpc_copy_columns& n) {
+                       read(n.x, "x");
+                       write(n.y, "y");
+                   },
+                   [&](const hpc_affine_dropout& n) {
+                       read(n.x, "x");
+                       write(n.y, "y");
+                   },
+                   [&](const hpc_gaussian_noise& n) {
+                       read(n.x, "x");
+                       write(n.y, "y");
+                   },
                    [&](const hpc_recurrent_forward& n) {
                        change(n.gates, "gates");
                        read(n.w, "w");
@@ -312,6 +329,10 @@ std::string name_of(const Payload& payload) {
             [](const hpc_philox_uniform&) -> std::string { return "philox_uniform"; },
             [](const hpc_dropout&) -> std::string { return "dropout"; },
             [](const hpc_fast_gradient_sign&) -> std::string { return "fast_gradient_sign"; },
+            [](const hpc_multiply&) -> std::string { return "multiply"; },
+            [](const hpc_copy_columns&) -> std::string { return "copy_columns"; },
+            [](const hpc_affine_dropout&) -> std::string { return "affine_dropout"; },
+            [](const hpc_gaussian_noise&) -> std::string { return "gaussian_noise"; },
             [](const hpc_recurrent_forward& n) { return recurrent_name("recurrent_forward ", n.cell, n.reverse); },
             [](const hpc_recurrent_backward& n) { return recurrent_name("recurrent_backward ", n.cell, n.reverse); },
             [](const hpc_batch_norm_forward& n) -> std::string {
@@ -346,6 +367,10 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
     if (const auto* gather = std::get_if<hpc_gather_rows>(&payload)) {
         const Value& destination = values[gather->destination - 1];
         work.bytes = 2 * destination.bytes(at) + 4 * destination.rows(at);
+        return work;
+    }
+    if (const auto* copy = std::get_if<hpc_copy_columns>(&payload)) {
+        work.bytes = 8 * values[copy->x - 1].rows(at) * copy->pieces * copy->columns;
         return work;
     }
     if (const auto* embedding = std::get_if<hpc_embedding_forward>(&payload)) {
@@ -399,6 +424,10 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
                                 [&](const hpc_philox_uniform&) -> uint64_t { return 0; },
                                 [&](const hpc_dropout& n) { return elements(n.x); },
                                 [&](const hpc_fast_gradient_sign& n) { return elements(n.x); },
+                                [&](const hpc_multiply& n) { return elements(n.x); },
+                                [&](const hpc_copy_columns&) -> uint64_t { return 0; },
+                                [&](const hpc_affine_dropout& n) { return 2 * elements(n.x); },
+                                [&](const hpc_gaussian_noise& n) { return 2 * elements(n.x); },
                                 [&](const hpc_recurrent_forward& n) { return (2 * values[n.w - 1].count + 8) * elements(n.gates); },
                                 [&](const hpc_recurrent_backward& n) { return (2 * values[n.w - 1].count + 8) * elements(n.gates); },
                                 [&](const hpc_batch_norm_forward& n) { return elements(n.x) * (n.running_mean ? 4 : 7); },

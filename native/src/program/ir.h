@@ -115,7 +115,8 @@ using Payload = std::variant<hpc_gather_rows, DenseForwardNode, DenseBackwardInp
                              hpc_add_scaled, hpc_fill, hpc_philox_uniform, hpc_dropout, hpc_recurrent_forward,
                              hpc_recurrent_backward, hpc_batch_norm_forward, hpc_batch_norm_backward, hpc_batch_norm_update,
                              hpc_layer_norm_forward, hpc_layer_norm_backward, hpc_embedding_forward,
-                             hpc_embedding_backward, hpc_fast_gradient_sign>;
+                             hpc_embedding_backward, hpc_fast_gradient_sign, hpc_multiply, hpc_copy_columns, hpc_affine_dropout,
+                             hpc_gaussian_noise>;
 
 struct Node {
     Payload payload;

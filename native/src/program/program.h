@@ -65,6 +65,10 @@ public:
     void record(const hpc_philox_uniform& arguments);
     void record(const hpc_dropout& arguments);
     void record(const hpc_fast_gradient_sign& arguments);
+    void record(const hpc_multiply& arguments);
+    void record(const hpc_copy_columns& arguments);
+    void record(const hpc_affine_dropout& arguments);
+    void record(const hpc_gaussian_noise& arguments);
     void record(const hpc_recurrent_forward& arguments);
     void record(const hpc_recurrent_backward& arguments);
     void record(const hpc_batch_norm_forward& arguments);

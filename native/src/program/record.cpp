@@ -623,6 +623,63 @@ void Program::record(const hpc_fast_gradient_sign& arguments) {
     append(node);
 }
 
+void Program::record(const hpc_multiply& arguments) {
+    check_recording();
+    hpc_multiply node = arguments;
+    const Value& x = floats(node.x, "x");
+    same_shape("multiply", "x", x, "y", floats(node.y, "y"));
+    same_shape("multiply", "x", x, "z", floats(node.z, "z"));
+    check_writable(node.z, "z");
+    append(node);
+}
+
+void Program::record(const hpc_copy_columns& arguments) {
+    check_recording();
+    hpc_copy_columns node = arguments;
+    const Value& x = floats(node.x, "x");
+    const Value& y = floats(node.y, "y");
+    check_writable(node.y, "y");
+    different("copy_columns", node.y, node.x);
+    if (!same_lead(x, y)) shapes_differ("copy_columns", "x", x, "y", y);
+    if (node.pieces < 1 || x.columns % node.pieces != 0 || y.columns % node.pieces != 0)
+        fail(HPC_INVALID_ARGUMENT, "copy_columns: pieces is %llu: expected a divisor of %llu and %llu columns",
+             static_cast<unsigned long long>(node.pieces), static_cast<unsigned long long>(x.columns),
+             static_cast<unsigned long long>(y.columns));
+    auto inside = [&](uint64_t column, uint64_t width) { return column <= width && node.columns <= width - column; };
+    if (node.columns < 1 || !inside(node.x_column, x.columns / node.pieces) || !inside(node.y_column, y.columns / node.pieces))
+        fail(HPC_INVALID_ARGUMENT, "copy_columns: %llu columns from %llu to %llu do not fit pieces of %llu and %llu columns",
+             static_cast<unsigned long long>(node.columns), static_cast<unsigned long long>(node.x_column),
+             static_cast<unsigned long long>(node.y_column), static_cast<unsigned long long>(x.columns / node.pieces),
+             static_cast<unsigned long long>(y.columns / node.pieces));
+    append(node);
+}
+
+void Program::record(const hpc_affine_dropout& arguments) {
+    check_recording();
+    hpc_affine_dropout node = arguments;
+    same_shape("affine_dropout", "x", floats(node.x, "x"), "y", floats(node.y, "y"));
+    check_writable(node.y, "y");
+    check_counter(node.seed, "seed");
+    check_counter(node.stream, "stream");
+    finite(node.scale, "scale");
+    finite(node.shift, "shift");
+    finite(node.dropped, "dropped");
+    if (!(node.rate >= 0 && node.rate < 1))
+        fail(HPC_INVALID_ARGUMENT, "affine_dropout: rate is %g: expected 0 <= rate < 1", static_cast<double>(node.rate));
+    append(node);
+}
+
+void Program::record(const hpc_gaussian_noise& arguments) {
+    check_recording();
+    hpc_gaussian_noise node = arguments;
+    same_shape("gaussian_noise", "x", floats(node.x, "x"), "y", floats(node.y, "y"));
+    check_writable(node.y, "y");
+    check_counter(node.seed, "seed");
+    check_counter(node.stream, "stream");
+    check_scalar(node.deviation, "deviation");
+    append(node);
+}
+
 namespace {
 
 const hpc_cell_info& checked_cell(const char* instruction, int32_t cell, int32_t reverse, int32_t last) {

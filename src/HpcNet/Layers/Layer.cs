@@ -94,6 +94,13 @@ public abstract record Layer
         "embedding" => Embedding.Read(json),
         "flatten" => new Flatten(),
         "reshape" => Reshape.Read(json),
+        "alphadropout" => AlphaDropout.Read(json),
+        "gaussiannoise" => GaussianNoise.Read(json),
+        "columns" => InputColumns.Read(json),
+        "add" => new AddLayer(),
+        "multiply" => new MultiplyLayer(),
+        "concatenate" => ConcatenateLayer.Read(json),
+        "outputs" => new OutputColumns(),
         _ => null,
     };
 }

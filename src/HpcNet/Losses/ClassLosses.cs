@@ -40,13 +40,13 @@ public abstract record ClassLoss : Loss
 
     internal override bool TakesTargets => false;
 
-    internal override IEnumerable<(string Name, float[]? Values)> PerOutput => [(nameof(ClassWeights), _classWeights)];
+    internal override IEnumerable<(string Name, float[]? Values)> OutputSettings => [(nameof(ClassWeights), _classWeights)];
 
     internal override void RecordForward(Recorder recorder, Value prediction, Value target) =>
-        recorder.ClassLossForward(Terms(recorder), Reduction, prediction, target, 1f);
+        recorder.ClassLossForward(Terms(recorder), Reduction, prediction, target, Weight);
 
     internal override void RecordBackward(Recorder recorder, Value prediction, Value target, Value gradient) =>
-        recorder.ClassLossBackward(Terms(recorder), Reduction, prediction, target, gradient, 1f);
+        recorder.ClassLossBackward(Terms(recorder), Reduction, prediction, target, gradient, Weight);
 
     private ClassLossTerms Terms(Recorder recorder) =>
         new(Kind, NativeAlpha, NativeBeta, recorder.Constant(_classWeights, "loss.class_weights"), Ignored);

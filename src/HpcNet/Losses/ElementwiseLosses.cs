@@ -41,13 +41,13 @@ public abstract record ElementwiseLoss : Loss
     /// <summary>What multiplies the whole loss.</summary>
     internal virtual float Factor => 1f;
 
-    internal override IEnumerable<(string Name, float[]? Values)> PerOutput => [(nameof(Weights), _weights)];
+    internal override IEnumerable<(string Name, float[]? Values)> OutputSettings => [(nameof(Weights), _weights)];
 
     internal override void RecordForward(Recorder recorder, Value prediction, Value target) =>
-        recorder.LossForward(Terms(recorder), Reduction, prediction, target, Factor);
+        recorder.LossForward(Terms(recorder), Reduction, prediction, target, Factor * Weight);
 
     internal override void RecordBackward(Recorder recorder, Value prediction, Value target, Value gradient) =>
-        recorder.LossBackward(Terms(recorder), Reduction, prediction, target, gradient, Factor);
+        recorder.LossBackward(Terms(recorder), Reduction, prediction, target, gradient, Factor * Weight);
 
     private LossTerms Terms(Recorder recorder) => new(
         (int)NativeId, NativeAlpha, NativeBeta, recorder.Constant(_weights, "loss.weights"), recorder.Constant(Alphas, "loss.alphas"));
@@ -140,8 +140,8 @@ public sealed record SigmoidCrossEntropyLoss : ElementwiseLoss
 
     internal override float[]? Alphas => _positiveWeights;
 
-    internal override IEnumerable<(string Name, float[]? Values)> PerOutput =>
-        base.PerOutput.Append((nameof(PositiveWeights), _positiveWeights));
+    internal override IEnumerable<(string Name, float[]? Values)> OutputSettings =>
+        base.OutputSettings.Append((nameof(PositiveWeights), _positiveWeights));
 }
 
 /// <summary>−t log p − (1 − t) log(1 − p), on probabilities.</summary>

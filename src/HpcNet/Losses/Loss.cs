@@ -136,7 +136,24 @@ public abstract record Loss
     internal virtual int? Ignored => null;
 
     /// <summary>Settings that have a number for each output, with their names.</summary>
-    internal abstract IEnumerable<(string Name, float[]? Values)> PerOutput { get; }
+    internal abstract IEnumerable<(string Name, float[]? Values)> OutputSettings { get; }
+
+    /// <summary>What loss and gradient are multiplied by.</summary>
+    internal float Weight { get; init; } = 1f;
+
+    /// <summary>How many losses one run adds to the metrics, each of which counts its rows.</summary>
+    internal virtual int Parts => 1;
+
+    /// <summary>Columns that the network must have; 0: any number.</summary>
+    internal virtual int Columns => 0;
+
+    /// <summary>A loss for each of several outputs: the sum of weight × loss over the outputs, on float targets side by side.</summary>
+    /// <param name="parts">In the order of the network's outputs: the loss, the columns of the output, and its weight.</param>
+    /// <exception cref="ArgumentException">There are no parts, reductions differ, a loss takes class labels only, or has settings for
+    /// another number of columns.</exception>
+    /// <exception cref="ArgumentNullException">A loss is null.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">Columns are less than 1, or a weight is not finite and above 0.</exception>
+    public static Loss PerOutput(params (Loss Loss, int Columns, float Weight)[] parts) => new PerOutputLoss(Ensure.NotNull(parts));
 
     internal abstract void RecordForward(Recorder recorder, Value prediction, Value target);
 
@@ -145,7 +162,9 @@ public abstract record Loss
     /// <summary>Checks that the settings fit a network.</summary>
     internal void CheckOutputs(int outputs, string argument)
     {
-        foreach ((string name, float[]? values) in PerOutput)
+        if (Columns != 0 && Columns != outputs)
+            throw new ArgumentException($"{Name} is for {Columns} columns; the network has {outputs} outputs.", argument);
+        foreach ((string name, float[]? values) in OutputSettings)
         {
             if (values is not null && values.Length != outputs)
                 throw new ArgumentException($"{Name} has {values.Length} {name}; the network has {outputs} outputs.", argument);
@@ -153,7 +172,7 @@ public abstract record Loss
     }
 
     /// <summary>The mean that metrics stand for, or their sum.</summary>
-    internal double Reduced(double loss, double weight) => Reduction == Reduction.Sum ? loss : weight > 0 ? loss / weight : 0;
+    internal double Reduced(double loss, double weight) => Reduction == Reduction.Sum ? loss : weight > 0 ? loss / weight * Parts : 0;
 
     private static T Define<T>(T loss) where T : Loss
     {

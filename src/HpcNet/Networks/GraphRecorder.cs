@@ -59,16 +59,17 @@ internal sealed class GraphRecorder
         // A layer at the end that does nothing here (dropout outside training) hands on its input: the output is then the
         // last value that is really made.
         int last = graph.Nodes.Length - 1;
-        while (last > 0 && graph.Nodes[last].Layer.IsIdentity(purpose.Training))
-            last--;
+        while (last >= 0 && graph.Nodes[last].Layer.IsIdentity(purpose.Training))
+            last = graph.Nodes[last].Inputs[0];
 
         _nodes = new NodeRecording[graph.Nodes.Length];
         var reaches = new bool[graph.Nodes.Length];
         foreach (Node node in graph.Nodes)
         {
             bool trains = purpose.Backward && purpose.Trains(node.Index);
-            bool below = purpose.Backward && node.Inputs.Any(i => i == NetworkGraph.NetworkInput ? purpose.InputGradient : reaches[i]);
-            reaches[node.Index] = trains || below;
+            bool[] below = Array.ConvertAll(
+                node.Inputs, i => purpose.Backward && (i == NetworkGraph.NetworkInput ? purpose.InputGradient : reaches[i]));
+            reaches[node.Index] = trains || below.Contains(true);
             _nodes[node.Index] = new NodeRecording(
                 node, recorder, purpose, trains, below, purpose.ReadableOutputs || node.Index == last ? outputKind : hpc_value_kind.HPC_VALUE_TEMPORARY,
                 node.Index == last ? purpose.Output : null);
@@ -89,8 +90,10 @@ internal sealed class GraphRecorder
     {
         foreach (Node node in _graph.Nodes)
         {
-            int from = node.Inputs[0];
-            outputs[node.Index] = node.Layer.RecordForward(_nodes[node.Index], from == NetworkGraph.NetworkInput ? input : outputs[from]);
+            Value[] values = Array.ConvertAll(node.Inputs, from => from == NetworkGraph.NetworkInput ? input : outputs[from]);
+            outputs[node.Index] = node.Layer is MergeLayer merge
+                ? merge.RecordForward(_nodes[node.Index], values)
+                : node.Layer.RecordForward(_nodes[node.Index], values[0]);
         }
         return outputs[^1];
     }
@@ -107,30 +110,49 @@ internal sealed class GraphRecorder
     /// </summary>
     public Value Backward(Value outputGradient)
     {
-        var gradients = new Value[_nodes.Length];
-        Value inputGradient = Value.None;
-        gradients[^1] = outputGradient;
+        // What was handed to each node so far; the network's input stands at the end.
+        var sums = new Value[_nodes.Length + 1];
+        sums[_nodes.Length - 1] = outputGradient;
         for (int i = _nodes.Length - 1; i >= 0; i--)
         {
             NodeRecording node = _nodes[i];
             if (!node.HasBackward)
                 continue;
-            Value gradient = _graph.Nodes[i].Layer.RecordBackward(node, gradients[i]);
-            if (!node.NeedsInputGradient)
-                continue;
-            foreach (int from in _graph.Nodes[i].Inputs)
+            Node place = _graph.Nodes[i];
+            var gradients = new Value[place.Inputs.Length];
+            if (place.Layer is MergeLayer merge)
+                merge.RecordBackward(node, sums[i], gradients);
+            else
+                gradients[0] = place.Layer.RecordBackward(node, sums[i]);
+            for (int k = 0; k < gradients.Length; k++)
             {
-                ref Value sum = ref inputGradient;
-                if (from != NetworkGraph.NetworkInput)
-                    sum = ref gradients[from];
-                // A node that feeds several others gets the sum of their gradients.
-                if (sum.IsNone)
-                    sum = gradient;
-                else
-                    Recorder.AddScaled(gradient, sum, 1f);
+                if (node.NeedsGradientOf(k))
+                    Accumulate(sums, i, place.Inputs[k] == NetworkGraph.NetworkInput ? _nodes.Length : place.Inputs[k], gradients[k]);
             }
         }
+        Value inputGradient = sums[^1];
         return inputGradient;
+    }
+
+    // A node that feeds several others gets the sum of their gradients. Layers hand on a gradient as it is where they can (sums,
+    // reshaping): the sum then needs memory of its own, since other nodes have yet to read that value.
+    private void Accumulate(Value[] sums, int current, int target, Value gradient)
+    {
+        Value sum = sums[target];
+        if (sum.IsNone)
+        {
+            sums[target] = gradient;
+            return;
+        }
+        bool shared = false;
+        for (int i = 0; i < sums.Length && !shared; i++)
+            shared = i != target && (i <= current || i == sums.Length - 1) && sums[i] == sum;
+        if (shared)
+        {
+            sums[target] = Recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, sum.Columns, "gradient.sum");
+            Recorder.CopyColumns(sum, 0, sums[target], 0, sum.Columns);
+        }
+        Recorder.AddScaled(gradient, sums[target], 1f);
     }
 }
 
@@ -145,19 +167,21 @@ internal sealed class NodeRecording
     private readonly Dictionary<string, Value> _gradients = [];
     private readonly Dictionary<string, Value> _kept = [];
     private readonly Dictionary<string, Value> _states = [];
+    private readonly bool[] _needsGradients;
     private Counter? _stream;
 
     public NodeRecording(
-        Node node, Recorder recorder, RecordingPurpose purpose, bool trains, bool needsInputGradient, hpc_value_kind outputKind,
+        Node node, Recorder recorder, RecordingPurpose purpose, bool trains, bool[] needsGradients, hpc_value_kind outputKind,
         DeviceBuffer? output)
     {
+        _needsGradients = needsGradients;
         _node = node;
         _output = output;
         _purpose = purpose;
         _outputKind = outputKind;
         Recorder = recorder;
         Trains = trains;
-        NeedsInputGradient = needsInputGradient;
+        NeedsInputGradient = needsGradients.Contains(true);
     }
 
     public Recorder Recorder { get; }
@@ -170,11 +194,16 @@ internal sealed class NodeRecording
     /// <summary>Whether an earlier layer (or somebody outside) needs the gradient of the input.</summary>
     public bool NeedsInputGradient { get; }
 
+    /// <summary>The same for one input of several.</summary>
+    public bool NeedsGradientOf(int input) => _needsGradients[input];
+
     public bool HasBackward => Trains || NeedsInputGradient;
 
     public int InputColumns => _node.InputColumns;
 
     public Shape InputShape => _node.InputShape;
+
+    public Shape[] InputShapes => _node.InputShapes;
 
     public Shape OutputShape => _node.OutputShape;
 

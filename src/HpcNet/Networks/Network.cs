@@ -27,8 +27,8 @@ public sealed record ParameterInfo(string Name, string Layer, int Rows, int Colu
 public sealed record StateInfo(string Name, string Layer, int Count);
 
 /// <summary>
-/// A neural network: a chain of layers with their parameters, on a device. Members may be called from any thread; while a
-/// <see cref="Trainer"/> works on it they see the state between two steps.
+/// A neural network: a chain of layers, or a directed acyclic graph of them, with their parameters, on a device. Members may be
+/// called from any thread; while a <see cref="Trainer"/> works on it they see the state between two steps.
 /// </summary>
 public sealed class Network : IDisposable
 {
@@ -90,6 +90,24 @@ public sealed class Network : IDisposable
     {
     }
 
+    /// <summary>
+    /// Makes a network that is a directed acyclic graph. Several inputs are the columns of one row, side by side in the order given:
+    /// data sets, steps and predictions bring them so; several outputs likewise (see <see cref="Loss.PerOutput"/>).
+    /// </summary>
+    /// <param name="device">Where it lives and runs.</param>
+    /// <param name="inputs">Nodes made by <see cref="NetworkNode.Input"/>; each one is used.</param>
+    /// <param name="outputs">The nodes that are answers; at least one.</param>
+    /// <param name="seed">Any number: the same seed gives the same bits everywhere.</param>
+    /// <exception cref="ArgumentNullException">An argument or a node is null.</exception>
+    /// <exception cref="ArgumentException">No inputs or outputs, one of them twice, an input that nothing uses or that is missing, two
+    /// layers of one name, branches whose shapes do not fit, or no layer with parameters.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An axis is out of range, or a parameter would be too large.</exception>
+    /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
+    public Network(Device device, IReadOnlyList<NetworkNode> inputs, IReadOnlyList<NetworkNode> outputs, ulong seed = 0)
+        : this(Usable(device), NetworkGraph.FromNodes(inputs, outputs), seed)
+    {
+    }
+
     private Network(Device device, NetworkGraph graph, ulong seed)
         : this(device, graph)
     {
@@ -117,6 +135,7 @@ public sealed class Network : IDisposable
         Parameters = new DeviceBuffer(device, graph.Elements);
         LeastTrainingRows = graph.LeastRows(training: true, out _);
         LeastEvaluationRows = graph.LeastRows(training: false, out _);
+        IndexColumns = [.. graph.IndexColumns()];
         StateInfos = Array.AsReadOnly(Array.ConvertAll(graph.States, s => new StateInfo(s.Name, graph.Nodes[s.Node].Name, s.Length)));
         if (graph.StateElements > 0)
         {
@@ -135,10 +154,10 @@ public sealed class Network : IDisposable
     /// <summary>Columns of the input.</summary>
     public int Inputs => Graph.Inputs;
 
-    /// <summary>How a row of the input is arranged.</summary>
+    /// <summary>How a row of the input is arranged; several inputs are its columns, side by side.</summary>
     public Shape InputShape => Graph.InputShape;
 
-    /// <summary>How a row of the output is arranged.</summary>
+    /// <summary>How a row of the output is arranged; several outputs are its columns, side by side.</summary>
     public Shape OutputShape => Graph.Nodes[^1].OutputShape;
 
     /// <summary>Columns of the output.</summary>
@@ -217,6 +236,9 @@ public sealed class Network : IDisposable
 
     /// <summary>The fewest rows of a run in evaluation or prediction.</summary>
     internal int LeastEvaluationRows { get; }
+
+    /// <summary><see cref="NetworkGraph.IndexColumns"/>.</summary>
+    internal (Node Layer, int First, int Columns)[] IndexColumns { get; }
 
     /// <summary>Elements of parameters and state together.</summary>
     internal int ContentElements => Graph.Elements + Graph.StateElements;
@@ -426,7 +448,8 @@ public sealed class Network : IDisposable
                 (_frozen[node.Index] ? "frozen " : "")
                     + (_learningRateScales[node.Index] == 1f
                         ? ""
-                        : string.Create(CultureInfo.InvariantCulture, $"learning rate x {_learningRateScales[node.Index]}")),
+                        : string.Create(CultureInfo.InvariantCulture, $"learning rate x {_learningRateScales[node.Index]} "))
+                    + (Graph.IsChain ? "" : $"from {string.Join(", ", node.Inputs.Select(i => i < 0 ? "input" : Graph.Nodes[i].Name))}"),
             ]),
         ];
         int[] widths = [.. Enumerable.Range(0, 5).Select(i => rows.Max(r => r[i].Length))];
@@ -464,7 +487,9 @@ public sealed class Network : IDisposable
 
     /// <summary>The network in one line.</summary>
     public override string ToString() =>
-        string.Create(CultureInfo.InvariantCulture, $"{Inputs} -> {string.Join(" -> ", Layers.Select(l => l.Summary()))}");
+        Graph.IsChain
+            ? string.Create(CultureInfo.InvariantCulture, $"{InputShape} -> {string.Join(" -> ", Layers.Select(l => l.Summary()))}")
+            : string.Create(CultureInfo.InvariantCulture, $"graph of {Layers.Count} layers, {Inputs} inputs, {Outputs} outputs");
 
     /// <summary>Reads parameters and, behind them, the state. The caller holds the gate.</summary>
     internal void ReadContents(Span<float> values)

@@ -2,8 +2,9 @@
 // as PyTorch has them; tables and vectors as they are), one per state (running statistics), and, under the metadata key "hpcnet", JSON:
 //   {"version":1,"inputs":64,"task":"classification",
 //    "layers":[{"kind":"dense","name":"dense1","units":128,"activation":"ReLU","bias":true,"frozen":false,"learningRateScale":1}],
-//    (an input of more than one dimension adds "inputShape":[12,64])
 //    "preprocessing":{"means":[...],"scales":[...]},"classNames":["0",...]}
+// Version 2 says more: "inputShape":[12,64] where a row has several dimensions, and "from":[-1,2] in a layer that does not take
+// the one before it: the numbers of the layers that feed it, -1 for the input. What version 1 can say is written as version 1.
 // Reading checks structure, names, shapes and types before it allocates anything; all that can be wrong becomes one
 // DataFormatException with the file's name.
 
@@ -15,7 +16,7 @@ namespace HpcNet;
 internal static class NetworkFile
 {
     private const string Key = "hpcnet";
-    private const int Version = 1;
+    private const int Version = 2;
 
     public static void Save(Network network, string path)
     {
@@ -124,8 +125,8 @@ internal static class NetworkFile
             using var document = JsonDocument.Parse(text, new JsonDocumentOptions { MaxDepth = 16 });
             JsonElement root = document.RootElement;
             int version = JsonFields.Int(root, "version");
-            if (version != Version)
-                throw new DataFormatException($"the structure has version {version}; this version of HpcNet reads version {Version}.");
+            if (version is < 1 or > Version)
+                throw new DataFormatException($"the structure has version {version}; this version of HpcNet reads versions 1 to {Version}.");
 
             int inputs = JsonFields.Int(root, "inputs");
             NetworkTask task = JsonFields.String(root, "task") switch
@@ -135,7 +136,8 @@ internal static class NetworkFile
                 "multilabel" => NetworkTask.MultiLabel,
                 var other => throw new DataFormatException($"there is no task {Excerpt.Of(other)}; expected regression, classification or multilabel."),
             };
-            NetworkGraph graph = NetworkGraph.Chain(InputShape(root, inputs), Layers(root));
+            List<Layer> layers = Layers(root, out List<int[]> from);
+            NetworkGraph graph = NetworkGraph.Of(InputShape(root, inputs), layers, from);
             CheckTensors(file, graph);
             return (graph, task, Preprocessing(root, inputs), ClassNames(root, graph.Outputs));
         }
@@ -156,14 +158,20 @@ internal static class NetworkFile
             : throw new DataFormatException($"'inputShape' {shape} has {shape.Elements} elements; 'inputs' says {inputs}.");
     }
 
-    private static List<Layer> Layers(JsonElement root)
+    private static List<Layer> Layers(JsonElement root, out List<int[]> from)
     {
         var layers = new List<Layer>();
+        from = [];
         foreach (JsonElement json in JsonFields.Required(root, "layers", JsonValueKind.Array).EnumerateArray())
         {
             string kind = JsonFields.String(json, "kind");
             Layer layer = Layer.Read(kind, json)
                 ?? throw new DataFormatException($"layer {layers.Count} is of the unknown kind {Excerpt.Of(kind)}.");
+            from.Add(JsonFields.Optional(json, "from", JsonValueKind.Array) is { } sources
+                ? [.. sources.EnumerateArray().Select(s => s.ValueKind == JsonValueKind.Number && s.TryGetInt32(out int index)
+                    ? index
+                    : throw new DataFormatException("the member 'from' of a layer holds something else than whole numbers."))]
+                : [layers.Count - 1]);
             layers.Add(layer with
             {
                 Name = JsonFields.String(json, "name"),
@@ -242,7 +250,8 @@ internal static class NetworkFile
         using (var json = new Utf8JsonWriter(stream))
         {
             json.WriteStartObject();
-            json.WriteNumber("version", Version);
+            bool plain = network.Graph.IsChain && network.InputShape.Rank == 1;
+            json.WriteNumber("version", plain ? 1 : Version);
             json.WriteNumber("inputs", network.Inputs);
             if (network.InputShape.Rank > 1)
                 JsonFields.Write(json, "inputShape", network.InputShape);
@@ -254,6 +263,13 @@ internal static class NetworkFile
                 json.WriteString("kind", node.Layer.Kind);
                 json.WriteString("name", node.Name);
                 node.Layer.Write(json);
+                if (node.Inputs is not [var source] || source != node.Index - 1)
+                {
+                    json.WriteStartArray("from");
+                    foreach (int input in node.Inputs)
+                        json.WriteNumberValue(input);
+                    json.WriteEndArray();
+                }
                 json.WriteBoolean("frozen", !network.Trains(node.Index));
                 json.WriteNumber("learningRateScale", network.LearningRateScale(node.Index));
                 json.WriteEndObject();

@@ -1,6 +1,6 @@
-// NetworkGraph.cs: what a network is before it has memory: nodes in topological order with the nodes that feed them (a chain
-// at this stage), and the table of parameters in the one flat buffer. Building it checks everything that can be checked, so
-// that a wrong network or file is refused before anything is allocated.
+// NetworkGraph.cs: what a network is before it has memory: nodes in topological order with the nodes that feed them, and the
+// table of parameters in the one flat buffer. Building it checks everything that can be checked, so that a wrong network or
+// file is refused before anything is allocated.
 
 namespace HpcNet;
 
@@ -9,10 +9,12 @@ namespace HpcNet;
 /// <param name="Name">Its name, unique.</param>
 /// <param name="Layer">The configuration.</param>
 /// <param name="Inputs">The nodes that feed it; <see cref="NetworkGraph.NetworkInput"/> is the network's own input.</param>
-/// <param name="InputShape">One row of what comes in.</param>
+/// <param name="InputShapes">One row of each of them.</param>
 /// <param name="OutputShape">One row of what goes out.</param>
-internal sealed record Node(int Index, string Name, Layer Layer, int[] Inputs, Shape InputShape, Shape OutputShape)
+internal sealed record Node(int Index, string Name, Layer Layer, int[] Inputs, Shape[] InputShapes, Shape OutputShape)
 {
+    public Shape InputShape => InputShapes[0];
+
     public int InputColumns => InputShape.Elements;
 
     public int OutputColumns => OutputShape.Elements;
@@ -85,10 +87,13 @@ internal sealed class NetworkGraph
             _byName.Add(segment.Name, segment);
     }
 
-    /// <summary>One row of the network's input.</summary>
+    /// <summary>One row of what comes in; several inputs are its columns, side by side.</summary>
     public Shape InputShape { get; }
 
     public int Inputs => InputShape.Elements;
+
+    /// <summary>Whether each node takes the one before it.</summary>
+    public bool IsChain => Nodes.All(n => n.Inputs is [var from] && from == n.Index - 1);
 
     public int Outputs => Nodes[^1].OutputColumns;
 
@@ -111,9 +116,82 @@ internal sealed class NetworkGraph
     public static NetworkGraph Chain(int inputs, IReadOnlyList<Layer> layers) =>
         Chain(new Shape(Ensure.Positive(inputs, nameof(inputs))), layers);
 
-    public static NetworkGraph Chain(Shape inputs, IReadOnlyList<Layer> layers)
+    public static NetworkGraph Chain(Shape input, IReadOnlyList<Layer> layers) =>
+        Of(Ensure.NotNull(input), layers, [.. Enumerable.Range(0, Ensure.NotNull(layers).Count).Select(i => (int[])[i - 1])]);
+
+    /// <summary>A graph from the inputs and outputs of its nodes; several inputs become columns of one, outputs likewise.</summary>
+    public static NetworkGraph FromNodes(IReadOnlyList<NetworkNode> inputs, IReadOnlyList<NetworkNode> outputs)
     {
-        Ensure.NotNull(layers);
+        Unique(inputs, nameof(inputs));
+        Unique(outputs, nameof(outputs));
+        var places = new Dictionary<NetworkNode, int>();
+        var layers = new List<Layer>();
+        var from = new List<int[]>();
+        long columns = 0;
+        foreach (NetworkNode input in inputs)
+        {
+            if (input.InputShape is not { } shape)
+                throw new ArgumentException("inputs holds a node that is a layer; expected nodes made by NetworkNode.Input.", nameof(inputs));
+            if (inputs.Count > 1)
+            {
+                layers.Add(new InputColumns((int)columns, shape) { Name = input.Name });
+                from.Add([NetworkInput]);
+            }
+            places.Add(input, inputs.Count > 1 ? layers.Count - 1 : NetworkInput);
+            columns = Ensure.Elements(1, columns + shape.Elements, nameof(inputs), "The inputs");
+        }
+
+        // Depth first, without recursion: a graph may be deep.
+        NetworkNode end = outputs.Count == 1 ? outputs[0] : NetworkNode.Outputs([.. outputs]);
+        if (end.Layer is null)
+            throw new ArgumentException("outputs holds an input; a network has at least one layer.", nameof(outputs));
+        var used = new HashSet<NetworkNode>();
+        var path = new Stack<(NetworkNode Node, int Next)>([(end, 0)]);
+        while (path.TryPop(out var top))
+        {
+            var (node, next) = top;
+            used.Add(node);
+            if (places.ContainsKey(node))
+                continue;
+            if (node.Layer is null)
+            {
+                throw new ArgumentException(
+                    $"The outputs depend on the input {(node.Name is null ? $"of {node.InputShape}" : $"'{node.Name}'")}, which inputs does not hold.",
+                    nameof(inputs));
+            }
+            if (next < node.From.Length)
+            {
+                path.Push((node, next + 1));
+                path.Push((node.From[next], 0));
+                continue;
+            }
+            layers.Add(node.Layer);
+            from.Add(Array.ConvertAll(node.From, n => places[n]));
+            places.Add(node, layers.Count - 1);
+        }
+        for (int i = 0; i < inputs.Count; i++)
+        {
+            if (!used.Contains(inputs[i]))
+                throw new ArgumentException($"inputs[{i}]{(inputs[i].Name is null ? "" : $" '{inputs[i].Name}'")} is not used by any output.", nameof(inputs));
+        }
+        return Of(inputs.Count == 1 ? inputs[0].InputShape! : (int)columns, layers, from);
+
+        static void Unique(IReadOnlyList<NetworkNode> nodes, string name)
+        {
+            if (Ensure.NotNull(nodes, name).Count == 0)
+                throw new ArgumentException($"{name} is empty; expected at least one node.", name);
+            var seen = new HashSet<NetworkNode>();
+            for (int i = 0; i < nodes.Count; i++)
+            {
+                if (!seen.Add(Ensure.NotNull(nodes[i], name)))
+                    throw new ArgumentException($"{name}[{i}] stands in {name} twice.", name);
+            }
+        }
+    }
+
+    /// <summary>Any graph: <paramref name="from"/> tells for each layer which earlier ones feed it.</summary>
+    public static NetworkGraph Of(Shape input, IReadOnlyList<Layer> layers, IReadOnlyList<int[]> from)
+    {
         if (layers.Count == 0)
             throw new ArgumentException("layers is empty; a network has at least one layer.", nameof(layers));
         if (layers.Count > MostNodes)
@@ -122,7 +200,6 @@ internal sealed class NetworkGraph
         var nodes = new Node[layers.Count];
         var ordinals = new Dictionary<string, int>();
         var names = new HashSet<string>(StringComparer.Ordinal);
-        Shape shape = inputs;
         for (int i = 0; i < nodes.Length; i++)
         {
             Layer layer = layers[i] ?? throw new ArgumentNullException(nameof(layers), $"Layer {i} is null.");
@@ -130,16 +207,55 @@ internal sealed class NetworkGraph
             string name = layer.Name ?? FormattableString.Invariant($"{layer.Kind}{ordinal}");
             if (!names.Add(name))
                 throw new ArgumentException($"Two layers are named '{name}'; names must be unique in a network.", nameof(layers));
-            Shape output = layer.OutputShape(shape, name);
-            nodes[i] = new Node(i, name, layer, [i - 1], shape, output);
-            shape = output;
+            foreach (int source in from[i])
+            {
+                if (source < NetworkInput || source >= i)
+                {
+                    throw new ArgumentException(
+                        $"Layer '{name}', number {i}, is fed by number {source}; expected {NetworkInput} (the input) to {i - 1}: a graph has no cycles.",
+                        nameof(from));
+                }
+            }
+            if (layer is MergeLayer ? from[i].Length < 2 : from[i].Length != 1)
+            {
+                throw new ArgumentException(
+                    $"Layer '{name}' is fed by {from[i].Length} nodes; expected {(layer is MergeLayer ? "two or more" : "one")}.", nameof(from));
+            }
+            Shape[] shapes = Array.ConvertAll(from[i], source => source == NetworkInput ? input : nodes[source].OutputShape);
+            Shape output = layer is MergeLayer merge ? merge.OutputShape(shapes, name) : layer.OutputShape(shapes[0], name);
+            nodes[i] = new Node(i, name, layer, from[i], shapes, output);
+        }
+        HashSet<int> feeding = [.. from.SelectMany(sources => sources)];
+        for (int i = 0; i < nodes.Length - 1; i++)
+        {
+            if (!feeding.Contains(i))
+                throw new ArgumentException($"Layer '{nodes[i].Name}' feeds nothing and is not the last one.", nameof(from));
         }
 
         ParameterSegment[] segments = LayOut(nodes, out int elements);
         if (segments.Length == 0)
             throw new ArgumentException("No layer has parameters; a network has at least one Dense layer.", nameof(layers));
         StateSegment[] states = LayOutStates(nodes, out int stateElements);
-        return new NetworkGraph(inputs, nodes, segments, elements, states, stateElements);
+        return new NetworkGraph(input, nodes, segments, elements, states, stateElements);
+    }
+
+    /// <summary>The columns of the network's input that are indices into a layer's table, with that layer.</summary>
+    public IEnumerable<(Node Layer, int First, int Columns)> IndexColumns()
+    {
+        foreach (Node node in Nodes)
+        {
+            if (node.Layer.IndexCount == 0)
+                continue;
+            // Back to the input, as long as the numbers are its own.
+            int first = 0, source = node.Inputs[0];
+            while (source != NetworkInput && (Nodes[source].Layer is InputColumns || Nodes[source].Layer.IsIdentity(training: true)))
+            {
+                first += (Nodes[source].Layer as InputColumns)?.First ?? 0;
+                source = Nodes[source].Inputs[0];
+            }
+            if (source == NetworkInput)
+                yield return (node, first, node.InputColumns);
+        }
     }
 
     /// <summary>The fewest rows that a run can have, and the layer that asks for them.</summary>

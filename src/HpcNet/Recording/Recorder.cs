@@ -413,6 +413,60 @@ internal sealed unsafe class Recorder : IDisposable
         Status.Check(Native.hpc_record_fast_gradient_sign(lease.Pointer, &arguments));
     }
 
+    public void Multiply(Value x, Value y, Value z)
+    {
+        var arguments = new hpc_multiply { x = x.Id, y = y.Id, z = z.Id };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_multiply(lease.Pointer, &arguments));
+    }
+
+    /// <summary>Of each of <paramref name="pieces"/> equal pieces of a row, a block of columns.</summary>
+    public void CopyColumns(Value x, int xColumn, Value y, int yColumn, int columns, int pieces = 1)
+    {
+        var arguments = new hpc_copy_columns
+        {
+            x = x.Id,
+            y = y.Id,
+            pieces = (ulong)pieces,
+            x_column = (ulong)xColumn,
+            y_column = (ulong)yColumn,
+            columns = (ulong)columns,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_copy_columns(lease.Pointer, &arguments));
+    }
+
+    public void AffineDropout(Value x, Value y, Counter seed, Counter stream, float rate, float scale, float shift, float dropped)
+    {
+        var arguments = new hpc_affine_dropout
+        {
+            x = x.Id,
+            y = y.Id,
+            seed = seed.Native,
+            stream = stream.Native,
+            rate = rate,
+            scale = scale,
+            shift = shift,
+            dropped = dropped,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_affine_dropout(lease.Pointer, &arguments));
+    }
+
+    public void GaussianNoise(Value x, Value y, Counter seed, Counter stream, Scalar deviation)
+    {
+        var arguments = new hpc_gaussian_noise
+        {
+            x = x.Id,
+            y = y.Id,
+            seed = seed.Native,
+            stream = stream.Native,
+            deviation = deviation.Native,
+        };
+        using var lease = _program.Lease();
+        Status.Check(Native.hpc_record_gaussian_noise(lease.Pointer, &arguments));
+    }
+
     public void RecurrentForward(in hpc_recurrent_forward arguments)
     {
         hpc_recurrent_forward copy = arguments;

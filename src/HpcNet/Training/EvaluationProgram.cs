@@ -188,11 +188,11 @@ internal static class DataChecks
             throw new ArgumentException($"{argument} holds float targets; {loss.Name} expects a class label for each row.", argument);
     }
 
-    /// <summary>How the first layer is called in messages.</summary>
+    /// <summary>How what takes the input is called in messages: the first layer, or the network where there are several inputs.</summary>
     public static string Reader(Network network)
     {
         Node first = network.Graph.Nodes[0];
-        return $"{char.ToUpperInvariant(first.Layer.Kind[0])}{first.Layer.Kind[1..]} '{first.Name}'";
+        return first.Layer is InputColumns ? "The network" : Named(first);
     }
 
     /// <summary>Standardizes rows into scratch memory that grows when it must.</summary>
@@ -220,29 +220,39 @@ internal static class DataChecks
             + $"{argument} {(rows <= batch ? $"has {rows} row" : $"has {rows} rows, in batches of {batch} the last one has {last}")}.", argument);
     }
 
-    /// <summary>Whether what a first layer looks up are indices that it has.</summary>
+    /// <summary>Whether what layers look up are indices that they have.</summary>
     public static void Indices(Network network, ReadOnlySpan<float> x, string argument)
     {
-        Node first = network.Graph.Nodes[0];
-        int count = first.Layer.IndexCount;
-        if (count == 0)
-            return;
-        for (int i = 0; i < x.Length; i++)
+        foreach (var (layer, first, columns) in network.IndexColumns)
         {
-            if (!(x[i] >= 0 && x[i] < count) || x[i] != MathF.Floor(x[i]))
+            int count = layer.Layer.IndexCount;
+            int rows = x.Length / network.Inputs;
+            for (int row = 0; row < rows; row++)
             {
-                throw new ArgumentOutOfRangeException(
-                    argument, x[i], $"{argument}[{i}] is {x[i]}; {Reader(network)} expects whole numbers from 0 to {count - 1}.");
+                int from = row * network.Inputs + first;
+                for (int i = from; i < from + columns; i++)
+                {
+                    if (!(x[i] >= 0 && x[i] < count) || x[i] != MathF.Floor(x[i]))
+                    {
+                        throw new ArgumentOutOfRangeException(
+                            argument, x[i], $"{argument}[{i}] is {x[i]}; {Named(layer)} expects whole numbers from 0 to {count - 1}.");
+                    }
+                }
             }
         }
     }
 
-    /// <summary>Whether the input holds numbers that may change a little, not indices.</summary>
+    /// <summary>Whether all numbers of the input may change a little: none is an index, wherever it is looked up.</summary>
     public static void Continuous(Network network, string what, string argument)
     {
-        if (network.Graph.Nodes[0].Layer.IndexCount > 0)
-            throw new ArgumentException($"{what} changes the numbers of the input; {Reader(network)} looks up indices.", argument);
+        foreach (Node node in network.Graph.Nodes)
+        {
+            if (node.Layer.IndexCount > 0)
+                throw new ArgumentException($"{what} changes the numbers of the input; {Named(node)} looks up indices.", argument);
+        }
     }
+
+    private static string Named(Node node) => $"{char.ToUpperInvariant(node.Layer.Kind[0])}{node.Layer.Kind[1..]} '{node.Name}'";
 
     private static void Inputs(Network network, int columns, string argument)
     {

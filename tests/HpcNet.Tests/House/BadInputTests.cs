@@ -252,6 +252,55 @@ public sealed class BadInputTests
         }, "Network"),
         ["custom schedule gone wrong"] = Row<InvalidOperationException>(() => Schedule.Custom(_ => float.NaN).FactorAt(3), "NaN", "step 3"),
 
+        // Graphs.
+        ["graph without inputs"] = OnGraph<ArgumentException>(x => ([], [x.Then(new Dense(2))]), "inputs is empty"),
+        ["graph without outputs"] = OnGraph<ArgumentException>(x => ([x], []), "outputs is empty"),
+        ["graph whose output is its input"] = OnGraph<ArgumentException>(x => ([x], [x]), "outputs holds an input"),
+        ["graph with a null output"] = OnGraph<ArgumentNullException>(x => ([x], [null!]), "outputs"),
+        ["graph with an output twice"] = OnGraph<ArgumentException>(x => { NetworkNode y = x.Then(new Dense(2)); return ([x], [y, y]); }, "outputs[1]", "twice"),
+        ["graph with a layer as input"] = OnGraph<ArgumentException>(
+            x => ([x, x.Then(new Dense(1))], [x.Then(new Dense(2))]), "NetworkNode.Input"),
+        ["graph with an unused input"] = OnGraph<ArgumentException>(
+            x => ([x, NetworkNode.Input(2, "age")], [x.Then(new Dense(2))]), "inputs[1] 'age' is not used"),
+        ["graph with a missing input"] = OnGraph<ArgumentException>(
+            x => ([x], [x.Add(NetworkNode.Input(4, "age")).Then(new Dense(2))]), "'age'", "inputs does not hold"),
+        ["graph with two layers of one name"] = OnGraph<ArgumentException>(
+            x => ([x], [x.Then(new Dense(2) { Name = "a" }, new Dense(2) { Name = "a" })]), "named 'a'"),
+        ["sum of branches of two widths"] = OnGraph<ArgumentException>(
+            x => ([x], [x.Then(new Dense(2)).Add(x)]), "Add 'add1' got branches of 2 and 4"),
+        ["product of branches of two widths"] = OnGraph<ArgumentException>(
+            x => ([x], [x.Then(new Dense(2)).Multiply(x)]), "Multiply 'multiply1' got branches of 2 and 4"),
+        ["concatenation along no axis"] = OnGraph<ArgumentOutOfRangeException>(
+            x => ([x], [x.Then(new Dense(2)).Concatenate(1, x)]), "axis is 1", "-1 to 0"),
+        ["concatenation of two ranks"] = OnGraph<ArgumentException>(
+            x => ([x], [x.Then(new Reshape(new Shape(2, 2))).Concatenate(x)]), "[2, 2] and 4"),
+        ["concatenation along an axis before the first"] = OnGraph<ArgumentOutOfRangeException>(
+            x => ([x], [x.Then(new Reshape(new Shape(2, 2))).Concatenate(-3, x)]), "axis is -3", "-2 to 1"),
+        ["concatenation of two lengths"] = OnGraph<ArgumentException>(
+            x => ([x], [x.Then(new Reshape(new Shape(2, 2))).Concatenate(1, x.Then(new Reshape(new Shape(1, 4))))]),
+            "Concatenate 'concatenate1' got branches of [2, 2] and [1, 4]", "differ along axis 1 only"),
+        ["sum of two arrangements"] = OnGraph<ArgumentException>(
+            x => ([x], [x.Then(new Reshape(new Shape(2, 2))).Add(x.Then(new Dense(4)))]), "branches of [2, 2] and 4", "expected one shape"),
+        ["graph without parameters"] = OnGraph<ArgumentException>(x => ([x], [x.Add(x)]), "No layer has parameters"),
+        ["sum with nothing"] = Row<ArgumentException>(() => NetworkNode.Input(2).Add(), "others is empty"),
+        ["node without layers"] = Row<ArgumentException>(() => NetworkNode.Input(2).Then(), "layers is empty"),
+        ["reshape to another size"] = OnGraph<ArgumentException>(
+            x => ([x], [x.Then(new Reshape(new Shape(3, 2)), new Dense(1))]), "Reshape 'reshape1' makes [3, 2] of 4", "expected 4 elements, got 6"),
+        ["alpha dropout of everything"] = Row<ArgumentOutOfRangeException>(() => new AlphaDropout(1f), "rate is 1"),
+        ["noise of a negative deviation"] = Row<ArgumentOutOfRangeException>(() => new GaussianNoise(-1f), "deviation is -1"),
+        ["loss for no outputs"] = Row<ArgumentException>(() => Loss.PerOutput(), "parts is empty"),
+        ["loss of weight 0"] = Row<ArgumentOutOfRangeException>(() => Loss.PerOutput((Loss.MeanSquaredError, 1, 0f)), "weight is 0"),
+        ["loss of labels among outputs"] = Row<ArgumentException>(
+            () => Loss.PerOutput((Loss.MeanSquaredError, 1, 1f), (Loss.NegativeLogLikelihood, 3, 1f)), "NegativeLogLikelihood", "float targets"),
+        ["losses of two reductions"] = Row<ArgumentException>(
+            () => Loss.PerOutput((Loss.MeanSquaredError, 1, 1f), (Loss.SumOfSquares, 3, 1f)), "Mean and Sum"),
+        ["loss of no columns"] = Row<ArgumentOutOfRangeException>(() => Loss.PerOutput((Loss.MeanSquaredError, 0, 1f)), "columns is 0"),
+        ["loss with weights for another output"] = Row<ArgumentException>(
+            () => Loss.PerOutput((Loss.MeanSquaredError, 2, 1f), (Loss.Huber with { Weights = [1f, 2f] }, 3, 1f)),
+            "Huber has 2 Weights", "3 columns"),
+        ["loss for other columns"] = OnNetwork<ArgumentException>(
+            n => new Trainer(n, Loss.PerOutput((Loss.MeanSquaredError, 2, 1f)), new Adam()), "for 2 columns", "3 outputs"),
+
         // Predictions.
         ["prediction of another width"] = OnPredictor<ArgumentException>(p => p.Predict(new float[32], new float[3]), "Dense 'dense1' expects 64 inputs, got 32"),
         ["prediction of nothing"] = OnPredictor<ArgumentException>(p => p.Predict([], new float[3]), "x is empty"),
@@ -421,6 +470,16 @@ public sealed class BadInputTests
             {
                 using var network = new Network(Device.Default, 2, new Embedding(5, 3), new Flatten(), new Dense(3));
                 action(network);
+            },
+            words);
+
+    private static (Type, string[], Action) OnGraph<T>(Func<NetworkNode, (NetworkNode[], NetworkNode[])> make, params string[] words)
+        where T : Exception =>
+        Row<T>(
+            () =>
+            {
+                var (inputs, outputs) = make(NetworkNode.Input(4));
+                new Network(Device.Default, inputs, outputs).Dispose();
             },
             words);
 

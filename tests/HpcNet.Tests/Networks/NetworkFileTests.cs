@@ -70,6 +70,15 @@ public sealed class NetworkFileTests : IDisposable
         { "task", "no task" },
         { "no layers", "layers" },
         { "two of one name", "dense1" },
+        { "cycle", "'add1', number 1, is fed by number 1; expected -1 (the input) to 0" },
+        { "fed from nowhere", "fed by number -2" },
+        { "fed by text", "'from'" },
+        { "sum of one", "fed by 1 nodes; expected two or more" },
+        { "sum of two widths", "Add 'add1' got branches of 3 and 2" },
+        { "dense layer of two", "fed by 2 nodes; expected one" },
+        { "layer that feeds nothing", "'dense1' feeds nothing" },
+        { "columns that are not there", "takes columns 1 to 2 of 2" },
+        { "shape of another size", "'inputShape'" },
     };
 
     [Theory]
@@ -100,6 +109,18 @@ public sealed class NetworkFileTests : IDisposable
             case "preprocessing": structure["preprocessing"] = JsonNode.Parse("""{"means":[1],"scales":[1]}"""); break;
             case "task": structure["task"] = "dreaming"; break;
             case "no layers": structure["layers"] = new JsonArray(); break;
+            case "cycle": Add("add", [0, 1]); break;
+            case "fed from nowhere": Add("add", [0, -2]); break;
+            case "fed by text": Add("add", [0, "dense1"]); break;
+            case "sum of one": Add("add", [0]); break;
+            case "sum of two widths": Add("add", [0, -1]); break;
+            case "dense layer of two": layer["from"] = new JsonArray(-1, -1); break;
+            case "layer that feeds nothing": Add("flatten", [-1]); break;
+            case "columns that are not there":
+                Add("columns", [-1]);
+                (structure["layers"]![1]!["first"], structure["layers"]![1]!["shape"]) = (1, new JsonArray(2));
+                break;
+            case "shape of another size": structure["inputShape"] = new JsonArray(3, 1); break;
             case "two of one name": ((JsonArray)structure["layers"]!).Add(layer.DeepClone()); break;
         }
         tensors.Add(fault == "integers"
@@ -115,6 +136,37 @@ public sealed class NetworkFileTests : IDisposable
         Assert.StartsWith(path, exception.Message);
         Assert.Contains(expected, exception.Message);
         Assert.Equal(before, device.AllocatedBytes);
+
+        void Add(string kind, JsonArray from) => ((JsonArray)structure["layers"]!).Add(new JsonObject
+        {
+            ["kind"] = kind,
+            ["name"] = kind + "1",
+            ["from"] = from,
+            ["frozen"] = false,
+            ["learningRateScale"] = 1,
+        });
+    }
+
+    [SkippableTheory, Targets]
+    public void Only_what_needs_it_is_written_as_version_2(string target)
+    {
+        NetworkNode x = NetworkNode.Input(4), h = x.Then(new Dense(4));
+        (Network Network, int Version)[] rows =
+        [
+            (new Network(Targets.Open(target), 4, new Dense(2)), 1),
+            (new Network(Targets.Open(target), new Shape(2, 2), new Flatten(), new Dense(2)), 2),
+            (new Network(Targets.Open(target), [x], [h.Add(x)]), 2),
+        ];
+        foreach (var (network, version) in rows)
+        {
+            using (network)
+            {
+                string path = Path.Combine(_folder, "version.safetensors");
+                network.Save(path);
+                using SafetensorsFile file = SafetensorsFile.Open(path);
+                Assert.Equal(version, (int)JsonNode.Parse(file.Metadata["hpcnet"])!["version"]!);
+            }
+        }
     }
 
     [SkippableTheory, Targets]

@@ -512,3 +512,12 @@ static void fast_gradient_sign(const float* x, const float* gradient, float* y, 
         fast_gradient_sign_step(V::load_partial(x + i, rest), V::load_partial(gradient + i, rest), e, l, h).store_exact(y + i, rest);
     }
 }
+
+static void multiply(const float* x, const float* y, float* z, int64_t count) {
+    int64_t i = 0;
+    for (; i + V::lanes <= count; i += V::lanes) (V::load(x + i) * V::load(y + i)).store(z + i);
+    if (i < count) {
+        const int64_t rest = count - i;
+        (V::load_partial(x + i, rest) * V::load_partial(y + i, rest)).store_partial(z + i, rest);
+    }
+}

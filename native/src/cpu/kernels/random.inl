@@ -84,3 +84,21 @@ static void dropout(const float* x, float* y, uint64_t first, int64_t count, uin
         select(less(u, threshold), V::zero(), v / kept).store_partial(y + offset, width);
     });
 }
+
+static void affine_dropout(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
+                           float rate, float scale, float shift, float dropped) {
+    const V threshold = V::broadcast(rate), factor = V::broadcast(scale), addend = V::broadcast(shift),
+            lost = V::broadcast(dropped);
+    for_uniforms(first, count, seed, stream, [&](V u, int64_t offset, int64_t width) HPC_INLINE_LAMBDA {
+        const V v = V::load_partial(x + offset, width);
+        select(less(u, threshold), lost, fma(factor, v, addend)).store_partial(y + offset, width);
+    });
+}
+
+static void gaussian_noise(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
+                           float deviation) {
+    const V factor = V::broadcast(deviation);
+    for_uniforms(first, count, seed, stream, [&](V u, int64_t offset, int64_t width) HPC_INLINE_LAMBDA {
+        fma(factor, hpc_normal_of_uniform(u), V::load_partial(x + offset, width)).store_partial(y + offset, width);
+    });
+}

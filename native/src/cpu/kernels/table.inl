@@ -47,6 +47,9 @@ static constexpr Kernels make_kernels(const char* isa) {
         philox_uniform,
         dropout,
         restore_dropped,
+        multiply,
+        affine_dropout,
+        gaussian_noise,
 #define HPC_ROW(enumerator, name, ...) recurrent_forward<name##_cell>,
         {HPC_CELLS(HPC_ROW)},
 #undef HPC_ROW

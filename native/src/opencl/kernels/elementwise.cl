@@ -87,3 +87,14 @@ add_penalty(HPC_HEAD, global const float* x, ulong x_at, global float* y, ulong 
 #undef HPC_STEP
     store4(y + y_at, i, count, is_aligned(y_at), w);
 }
+
+// z = x y; z may be x or y.
+HPC_KERNEL(HPC_GROUP)
+multiply(HPC_HEAD, global const float* x, ulong x_at, global const float* y, ulong y_at, global float* z, ulong z_at, ulong count) {
+    HPC_GUARD();
+    ulong i = get_global_id(0) * 4;
+    if (i >= count) return;
+    float4 v = load4(x + x_at, i, count, is_aligned(x_at));
+    float4 w = load4(y + y_at, i, count, is_aligned(y_at));
+    store4(z + z_at, i, count, is_aligned(z_at), v * w);
+}

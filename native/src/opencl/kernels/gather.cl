@@ -25,3 +25,20 @@ gather_rows(HPC_HEAD, global const uint* source, ulong source_at, global const i
         for (ulong j = lane; j < columns; j += lanes) to[j] = from[j];
     }
 }
+
+// Rows of a block of columns: y[i * ldy + j] = x[i * ldx + j]. `lanes` neighbours copy a row.
+HPC_KERNEL(HPC_GROUP)
+copy_columns(HPC_HEAD, global const uint* x, ulong x_at, global uint* y, ulong y_at, ulong rows, ulong columns, ulong ldx, ulong ldy,
+             uint lanes) {
+    HPC_GUARD();
+    uint id = (uint)get_local_id(0), lane = id & (lanes - 1);
+    ulong i = get_group_id(0) * (HPC_GROUP / lanes) + id / lanes;
+    if (i >= rows) return;
+    global const uint* from = x + x_at + i * ldx;
+    global uint* to = y + y_at + i * ldy;
+    if (((x_at | y_at | columns | ldx | ldy) & 3) == 0) {
+        for (ulong j = lane; j < columns / 4; j += lanes) ((global uint4*)to)[j] = ((global const uint4*)from)[j];
+    } else {
+        for (ulong j = lane; j < columns; j += lanes) to[j] = from[j];
+    }
+}
