@@ -9,7 +9,8 @@ namespace HpcNet;
 /// <summary>
 /// Gradients of a network's loss, or of one of its outputs, with respect to its input, made by
 /// <see cref="Network.CreateInputGradient"/>. It follows the network's parameters: it always uses those of the moment. Layers behave
-/// as in prediction (no dropout). One thread at a time may use it.
+/// as in prediction (no dropout). Several inputs are columns side by side; those that are indices which a layer looks up have the gradient 0.
+/// One thread at a time may use it.
 /// </summary>
 public sealed unsafe class InputGradient : IDisposable
 {
@@ -34,7 +35,7 @@ public sealed unsafe class InputGradient : IDisposable
     /// <param name="gradient">Receives [rows × inputs]: the derivative by each number of <paramref name="x"/>.</param>
     /// <returns>The loss, reduced as <see cref="Loss.Reduction"/> says. It is NaN or infinite where it is.</returns>
     /// <exception cref="ArgumentException">A span has another length, or the loss does not take labels.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">A label is no class.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A label is no class, or an index is not in its layer's table.</exception>
     /// <exception cref="InvalidOperationException">This was made without a loss, or another thread is in it.</exception>
     /// <exception cref="ObjectDisposedException">This or the network was disposed.</exception>
     public float OfLoss(ReadOnlySpan<float> x, ReadOnlySpan<int> labels, Span<float> gradient)
@@ -53,6 +54,7 @@ public sealed unsafe class InputGradient : IDisposable
     /// <param name="gradient">Receives [rows × inputs]: the derivative by each number of <paramref name="x"/>.</param>
     /// <returns>The loss, reduced as <see cref="Loss.Reduction"/> says. It is NaN or infinite where it is.</returns>
     /// <exception cref="ArgumentException">A span has another length, or the loss takes labels only.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">An index is not in its layer's table.</exception>
     /// <exception cref="InvalidOperationException">This was made without a loss, or another thread is in it.</exception>
     /// <exception cref="ObjectDisposedException">This or the network was disposed.</exception>
     public float OfLoss(ReadOnlySpan<float> x, ReadOnlySpan<float> targets, Span<float> gradient)
@@ -64,12 +66,12 @@ public sealed unsafe class InputGradient : IDisposable
             return Run(x, rows, target, targets.Length, labels: false, gradient);
     }
 
-    /// <summary>The gradient of one output of the last layer (of a classification: one logit), for each row by itself.</summary>
+    /// <summary>The gradient of one column of the output (of a classification: one logit), for each row by itself.</summary>
     /// <param name="x">[rows × inputs], row-major, as the data come (<see cref="Network.Preprocessing"/> is applied); at least one row.</param>
-    /// <param name="output">The output, 0 to outputs − 1.</param>
+    /// <param name="output">The column, 0 to outputs − 1; several outputs are columns side by side.</param>
     /// <param name="gradient">Receives [rows × inputs]: the derivative by each number of <paramref name="x"/>.</param>
     /// <exception cref="ArgumentException">A span has another length.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">There is no such output.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such output, or an index is not in its layer's table.</exception>
     /// <exception cref="InvalidOperationException">Another thread is in it.</exception>
     /// <exception cref="ObjectDisposedException">This or the network was disposed.</exception>
     public void OfOutput(ReadOnlySpan<float> x, int output, Span<float> gradient)
@@ -108,7 +110,8 @@ public sealed unsafe class InputGradient : IDisposable
     /// <param name="low">Numbers below this become it; −∞ by default, 0 for pixels.</param>
     /// <param name="high">Numbers above this become it; ∞ by default, 1 for pixels.</param>
     /// <exception cref="ArgumentException">A span has another length, or the loss does not take labels.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">A number is outside its range, or a label is no class.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A number is outside its range, a label is no class, or an index is not in its
+    /// layer's table.</exception>
     /// <exception cref="InvalidOperationException">This was made without a loss, or another thread is in it.</exception>
     /// <exception cref="ObjectDisposedException">This or the network was disposed.</exception>
     public void FastGradientSign(
@@ -128,7 +131,7 @@ public sealed unsafe class InputGradient : IDisposable
     /// <param name="low">Features below this become it.</param>
     /// <param name="high">Features above this become it.</param>
     /// <exception cref="ArgumentException">The data do not fit the network or the loss.</exception>
-    /// <exception cref="ArgumentOutOfRangeException">A number is outside its range.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A number is outside its range, or an index is not in its layer's table.</exception>
     /// <exception cref="InvalidOperationException">This was made without a loss, or another thread is in it.</exception>
     /// <exception cref="ObjectDisposedException">This or the network was disposed.</exception>
     public Dataset FastGradientSign(
@@ -163,13 +166,18 @@ public sealed unsafe class InputGradient : IDisposable
         _ofOutput?.Dispose();
     }
 
-    // In place: the gradient becomes the example. A derivative of 0 (or one that is NaN) moves nothing.
-    private static void Move(ReadOnlySpan<float> x, Span<float> gradient, float epsilon, float low, float high)
+    // In place: the gradient becomes the example. A derivative of 0 (or one that is NaN) moves nothing; indices stay, out of range or not.
+    private void Move(ReadOnlySpan<float> x, Span<float> gradient, float epsilon, float low, float high)
     {
         for (int i = 0; i < x.Length; i++)
         {
             float step = gradient[i] > 0 ? epsilon : gradient[i] < 0 ? -epsilon : 0f;
             gradient[i] = Math.Min(Math.Max(x[i] + step, low), high);
+        }
+        foreach (var (_, first, columns) in _network.IndexColumns)
+        {
+            for (int at = first; at < x.Length; at += _network.Inputs)
+                x.Slice(at, columns).CopyTo(gradient[at..]);
         }
     }
 
@@ -185,6 +193,8 @@ public sealed unsafe class InputGradient : IDisposable
             : Ensure.WholeRows(x.Length, inputs, nameof(x), DataChecks.Reader(_network));
         Ensure.Length(gradient.Length, x.Length, nameof(gradient), "as many as x");
         DataChecks.EnoughRows(_network, rows, rows, training: false, nameof(x));
+        if (_network.Preprocessing is null)
+            DataChecks.Indices(_network, x, nameof(x));
         return rows;
     }
 
@@ -278,7 +288,10 @@ public sealed unsafe class InputGradient : IDisposable
             Value seed;
             if (loss is null)
             {
-                Target = seed = recorder.RowsValue(hpc_value_kind.HPC_VALUE_INPUT, network.Outputs, "output.gradient");
+                Target = recorder.RowsValue(hpc_value_kind.HPC_VALUE_INPUT, network.Outputs, "output.gradient");
+                // Where branches meet, gradients are added up in place, which what a caller brings is not for.
+                seed = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Outputs, "output.gradient.copy");
+                recorder.CopyColumns(Target, 0, seed, 0, network.Outputs);
             }
             else
             {

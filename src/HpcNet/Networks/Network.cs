@@ -401,14 +401,14 @@ public sealed class Network : IDisposable
     /// </summary>
     /// <param name="loss">The loss; null: for gradients of outputs alone.</param>
     /// <exception cref="ArgumentException">The loss has weights for another number of outputs.</exception>
-    /// <exception cref="InvalidOperationException">The first layer looks up indices, which have no gradient.</exception>
+    /// <exception cref="InvalidOperationException">Every column of the input is an index that a layer looks up, which has no gradient.</exception>
     /// <exception cref="ObjectDisposedException">The network was disposed.</exception>
     public InputGradient CreateInputGradient(Loss? loss = null)
     {
         ThrowIfDisposed();
         loss?.CheckOutputs(Outputs, nameof(loss));
-        if (Graph.Nodes[0].Layer.IndexCount > 0)
-            throw new InvalidOperationException($"{DataChecks.Reader(this)} looks up indices, which have no gradient.");
+        if (DataChecks.OnlyIndices(this) is { } layer)
+            throw new InvalidOperationException($"{layer} looks up indices, which have no gradient.");
         return new InputGradient(this, loss);
     }
 

@@ -6,7 +6,8 @@ namespace HpcNet;
 /// <summary>
 /// Adversarial training (Goodfellow et al. 2015): in each step the first share of the (shuffled) batch's rows becomes
 /// x + ε · sign(∂loss/∂x) before the step is made. In expectation this trains on (1 − share) · loss(x) + share · loss(x adversarial),
-/// and it is that mixture's loss and accuracy that the step reports. It costs about another forward and half a backward pass.
+/// and it is that mixture's loss and accuracy that the step reports. It costs about another forward and half a backward pass. Columns
+/// of indices that layers look up are not moved.
 /// </summary>
 public sealed record AdversarialTraining
 {

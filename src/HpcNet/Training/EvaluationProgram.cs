@@ -242,6 +242,16 @@ internal static class DataChecks
         }
     }
 
+    /// <summary>Where all columns of the input are indices, which have no gradient: a layer that looks them up, as it is called in
+    /// messages; else null.</summary>
+    public static string? OnlyIndices(Network network)
+    {
+        var indices = new bool[network.Inputs];
+        foreach (var (_, first, columns) in network.IndexColumns)
+            indices.AsSpan(first, columns).Fill(true);
+        return indices.Contains(false) ? null : Named(network.IndexColumns[0].Layer);
+    }
+
     /// <summary>Whether all numbers of the input may change a little: none is an index, wherever it is looked up.</summary>
     public static void Continuous(Network network, string what, string argument)
     {

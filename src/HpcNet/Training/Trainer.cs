@@ -91,7 +91,7 @@ public sealed unsafe class Trainer : IDisposable
     /// <summary>
     /// How <see cref="Fit"/> changes the training rows, anew in each epoch; null: not at all. Validation data stay as they are.
     /// </summary>
-    /// <exception cref="ArgumentException">The network's first layer looks up indices.</exception>
+    /// <exception cref="ArgumentException">A layer of the network looks up indices.</exception>
     public Augmentation? Augmentation
     {
         get;
@@ -103,15 +103,15 @@ public sealed unsafe class Trainer : IDisposable
         }
     }
 
-    /// <summary>Whether steps are made on adversarial examples; null: they are not.</summary>
-    /// <exception cref="ArgumentException">The network's first layer looks up indices.</exception>
+    /// <summary>Whether steps are made on adversarial examples; null: they are not. Indices that layers look up stay as they are.</summary>
+    /// <exception cref="ArgumentException">Every column of the input is an index that a layer looks up.</exception>
     public AdversarialTraining? AdversarialTraining
     {
         get;
         init
         {
-            if (value is not null)
-                DataChecks.Continuous(Network, nameof(AdversarialTraining), nameof(AdversarialTraining));
+            if (value is not null && DataChecks.OnlyIndices(Network) is { } layer)
+                throw new ArgumentException($"AdversarialTraining moves the input along its gradient; {layer} looks up indices, which have none.", nameof(AdversarialTraining));
             field = value;
         }
     }

@@ -266,6 +266,9 @@ internal sealed unsafe class TrainingProgram : IDisposable
         Value x = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Inputs, "x.adversarial");
         recorder.FastGradientSign(
             X, graph.Backward(gradient), x, adversarial.Epsilon, adversarial.Share, adversarial.Low, adversarial.High);
+        // Indices have the gradient 0, but the range is not theirs.
+        foreach (var (_, first, columns) in network.IndexColumns)
+            recorder.CopyColumns(X, first, x, first, columns);
         return x;
     }
 

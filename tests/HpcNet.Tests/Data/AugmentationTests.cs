@@ -165,7 +165,7 @@ public sealed class AugmentationTests
         // One batch an epoch: its loss is that of the rows as that epoch has them.
         Dataset data = Images(30);
         Augmentation change = Augmentation.Noise(0.5f);
-        using var network = new Network(Targets.Open(target), Height * Width, seed: 2, new Dense(3));
+        using Network network = TwoInputs(target);
         network.Preprocessing = Standardizer.Fit(data);
         using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(1e-30f)) { Seed = 11, Augmentation = change };
         History history = trainer.Fit(data, epochs: 3, batchSize: 30, data);
@@ -181,6 +181,14 @@ public sealed class AugmentationTests
         change.Fill(data, rows, 11, 3);
         Assert.Equal(
             network.Evaluate(Dataset.FromArrays(rows, Height * Width, data.Labels, 3)).Loss, trainer.Fit(data, 1, 30).Epochs[0].Loss, 1e-5);
+    }
+
+    private static Network TwoInputs(string target)
+    {
+        // A row's columns belong to both; it is changed as a whole.
+        NetworkNode upper = NetworkNode.Input(Height * Width / 2), lower = NetworkNode.Input(Height * Width - Height * Width / 2);
+        NetworkNode sum = upper.Then(new Dense(3)).Add(lower.Then(new Dense(3)));
+        return new Network(Targets.Open(target), [upper, lower], [sum], seed: 2);
     }
 
     [SkippableTheory, Targets]

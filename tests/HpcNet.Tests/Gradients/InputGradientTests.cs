@@ -173,6 +173,95 @@ public sealed class InputGradientTests
         Assert.True(accuracy[1] >= accuracy[0], $"ordinary {accuracy[0]}, hardened {accuracy[1]}");
     }
 
+    [SkippableTheory]
+    [MemberData(nameof(GraphTests.Names), MemberType = typeof(GraphTests))]
+    public void Graphs_have_the_gradients_that_differences_have(string target, string name)
+    {
+        using Network network = GraphTests.Make(target, name);
+        Loss loss = Loss.PerOutput((Loss.MeanSquaredError, 2, 0.5f), (Loss.Huber, 1, 3f));
+        float[] x = Samples.Uniform(4 * 6, 21);
+        Dataset Data() => Dataset.FromArrays(x, 6, Samples.Uniform(4 * 3, 22), 3);
+        using InputGradient gradient = network.CreateInputGradient(loss);
+        var found = new float[x.Length];
+        Assert.Equal(network.Evaluate(Data(), loss).Loss, gradient.OfLoss(x, Data().Targets, found), 1e-5);
+        for (int i = 0; i < x.Length; i++)
+            Assert.Equal(Difference(x, i, () => network.Evaluate(Data(), loss).Loss), found[i], 3e-3);
+
+        using Predictor predictor = network.CreatePredictor();
+        var y = new float[4 * 3];
+        for (int output = 0; output < 3; output++)
+        {
+            gradient.OfOutput(x, output, found);
+            for (int i = 0; i < x.Length; i++)
+            {
+                double difference = Difference(x, i, () =>
+                {
+                    predictor.PredictLogits(x, y);
+                    return y[i / 6 * 3 + output];
+                });
+                Assert.Equal(difference, found[i], 3e-3);
+            }
+        }
+    }
+
+    [SkippableTheory]
+    [MemberData(nameof(GraphTests.Names), MemberType = typeof(GraphTests))]
+    public void Adversarial_steps_of_graphs_are_steps_on_adversarial_examples(string target, string name)
+    {
+        using Network inside = GraphTests.Make(target, name), outside = GraphTests.Make(target, name);
+        Loss loss = Loss.PerOutput((Loss.SoftmaxCrossEntropy, 2, 1f), (Loss.MeanSquaredError, 1, 2f));
+        float[] x = Samples.Uniform(10 * 6, 3), targets = Samples.Uniform(10 * 3, 4);
+        using var hardened = new Trainer(inside, loss, new Sgd(0.1f)) { AdversarialTraining = new AdversarialTraining(0.1f, 0.5f, -0.9f, 0.9f) };
+        using var ordinary = new Trainer(outside, loss, new Sgd(0.1f));
+        using InputGradient gradient = outside.CreateInputGradient(loss);
+        for (int step = 0; step < 3; step++)
+        {
+            var moved = new float[x.Length];
+            gradient.OfLoss(x, targets, moved);
+            for (int i = 0; i < x.Length; i++)
+                moved[i] = i < 5 * 6 ? Math.Clamp(x[i] + 0.1f * Math.Sign(moved[i]), -0.9f, 0.9f) : x[i];
+            Assert.Equal(ordinary.Step(moved, targets), hardened.Step(x, targets), 1e-5);
+        }
+        Samples.Close(Samples.Parameters(outside), Samples.Parameters(inside), 1e-3);
+    }
+
+    [SkippableTheory, Targets]
+    public void Indices_beside_numbers_have_no_gradient_and_stay(string target)
+    {
+        using Network network = GraphTests.WordsBesideNumbers(target);
+        float[] x = [0.5f, 4, 0, -0.25f, 1, 1, 0.75f, 0, 3, -1f, 2, 2];
+        int[] labels = [0, 1, 1, 0];
+        using InputGradient gradient = network.CreateInputGradient(Loss.SoftmaxCrossEntropy);
+        var found = new float[x.Length];
+        gradient.OfLoss(x, labels, found);
+        for (int i = 0; i < x.Length; i++)
+        {
+            double expected = i % 3 != 0 ? 0
+                : Difference(x, i, () => network.Evaluate(Dataset.FromArrays(x, 3, labels, 2), Loss.SoftmaxCrossEntropy).Loss);
+            Assert.NotEqual(i % 3 == 0, found[i] == 0f);
+            Assert.Equal(expected, found[i], 3e-3);
+        }
+
+        // The range is one of ages; words are outside of it.
+        float[] moved = new float[x.Length], expectedRows = new float[x.Length];
+        gradient.FastGradientSign(x, labels, 0.25f, moved, 0f, 0.7f);
+        for (int i = 0; i < x.Length; i++)
+            expectedRows[i] = i % 3 != 0 ? x[i] : Math.Clamp(x[i] + 0.25f * Math.Sign(found[i]), 0f, 0.7f);
+        Assert.Equal(expectedRows, moved);
+        Dataset data = gradient.FastGradientSign(Dataset.FromArrays(x, 3, labels, 2), 0.25f, 0f, 0.7f);
+        Assert.Equal(expectedRows, data.Features.ToArray());
+
+        using Network twin = GraphTests.WordsBesideNumbers(target);
+        using var hardened = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(0.5f)) { AdversarialTraining = new AdversarialTraining(0.25f, 1f, 0f, 0.7f) };
+        using var ordinary = new Trainer(twin, Loss.SoftmaxCrossEntropy, new Sgd(0.5f));
+        Assert.Equal(ordinary.Step(moved, labels), hardened.Step(x, labels), 1e-5);
+        Samples.Close(Samples.Parameters(twin), Samples.Parameters(network), 1e-3);
+
+        x[7] = 5;
+        string message = Assert.Throws<ArgumentOutOfRangeException>(() => { gradient.OfLoss(x, labels, found); }).Message;
+        Assert.Contains("x[7] is 5; Embedding 'embedding1' expects whole numbers from 0 to 4", message);
+    }
+
     private static Network Net(string target) =>
         new(Targets.Open(target), 5, seed: 2, new Dense(7, Activation.Tanh), new Dropout(0.5f), new Dense(6, Activation.Sigmoid), new Dense(3));
 

@@ -382,6 +382,29 @@ public sealed class BadInputTests
             n => new Trainer(n, Loss.SoftmaxCrossEntropy, new Adam()) { AdversarialTraining = new AdversarialTraining(1f) }, "looks up indices"),
         ["augmentation of indices"] = OnIndices<ArgumentException>(
             n => new Trainer(n, Loss.SoftmaxCrossEntropy, new Adam()) { Augmentation = Augmentation.Noise(1f) }, "looks up indices"),
+        ["input gradient of indices beside indices"] = Row<InvalidOperationException>(
+            () =>
+            {
+                NetworkNode a = NetworkNode.Input(1), b = NetworkNode.Input(2);
+                NetworkNode words = a.Then(new Embedding(5, 2), new Flatten()).Concatenate(b.Then(new Embedding(7, 2), new Flatten()));
+                using var network = new Network(Device.Default, [a, b], [words.Then(new Dense(3))]);
+                network.CreateInputGradient();
+            }, "Embedding 'embedding1'", "no gradient"),
+        ["augmentation of indices beside numbers"] = OnWords<ArgumentException>(
+            n => new Trainer(n, Loss.SoftmaxCrossEntropy, new Adam()) { Augmentation = Augmentation.Noise(1f) },
+            "Augmentation changes the numbers of the input", "Embedding 'embedding1' looks up indices"),
+        ["input gradient of a loss for other columns"] = OnWords<ArgumentException>(
+            n => n.CreateInputGradient(Loss.PerOutput((Loss.MeanSquaredError, 3, 1f))), "for 3 columns", "2 outputs"),
+        ["input gradient of labels for several losses"] = OnWords<ArgumentException>(
+            n => n.CreateInputGradient(Loss.PerOutput((Loss.MeanSquaredError, 2, 1f))).OfLoss(new float[3], new[] { 0 }, new float[3]),
+            "labels holds class labels", "PerOutput"),
+        ["teacher of several losses"] = OnPredictor<ArgumentException>(
+            p =>
+            {
+                using var student = new Network(Device.Default, 64, new Dense(3));
+                Loss loss = Loss.PerOutput((Loss.SoftmaxCrossEntropy, 2, 1f), (Loss.MeanSquaredError, 1, 1f));
+                _ = new Trainer(student, loss, new Adam()) { Distillation = new Distillation(p) };
+            }, "logits of classes", "PerOutput has none"),
         ["no teacher"] = Row<ArgumentNullException>(() => new Distillation(null!), "teacher"),
         ["temperature 0"] = OnPredictor<ArgumentOutOfRangeException>(p => new Distillation(p, 0f), "temperature is 0"),
         ["more than the soft targets"] = OnPredictor<ArgumentOutOfRangeException>(p => new Distillation(p, 1f, 1.5f), "alpha is 1.5"),
@@ -469,6 +492,15 @@ public sealed class BadInputTests
             () =>
             {
                 using var network = new Network(Device.Default, 2, new Embedding(5, 3), new Flatten(), new Dense(3));
+                action(network);
+            },
+            words);
+
+    private static (Type, string[], Action) OnWords<T>(Action<Network> action, params string[] words) where T : Exception =>
+        Row<T>(
+            () =>
+            {
+                using Network network = GraphTests.WordsBesideNumbers(Targets.Cpu);
                 action(network);
             },
             words);

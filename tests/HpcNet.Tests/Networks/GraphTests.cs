@@ -85,6 +85,18 @@ public sealed class GraphTests
         },
     };
 
+    /// <summary>Every target with every graph.</summary>
+    public static TheoryData<string, string> Names()
+    {
+        var names = new TheoryData<string, string>();
+        foreach (string target in Targets.All)
+        {
+            foreach (string name in Graphs.Keys)
+                names.Add(target, name);
+        }
+        return names;
+    }
+
     public static TheoryData<string, string, bool> Cases()
     {
         var cases = new TheoryData<string, string, bool>();
@@ -193,10 +205,7 @@ public sealed class GraphTests
     [SkippableTheory, Targets]
     public void Words_stand_beside_numbers(string target)
     {
-        NetworkNode age = NetworkNode.Input(1, "age"), words = NetworkNode.Input(2, "words");
-        NetworkNode looked = words.Then(new Embedding(5, 3), new Flatten());
-        using var network = new Network(
-            Targets.Open(target), [age, words], [looked.Concatenate(age).Then(new Dense(4, Activation.Tanh), new Dense(2))], seed: 3);
+        using Network network = WordsBesideNumbers(target);
         float[] x = [0.5f, 4, 0, -0.25f, 1, 1, 0.75f, 0, 3];
         GradientCheckReport report = GradientCheck.Run(network, Loss.MeanSquaredError, x, Samples.Uniform(6, 2));
         Assert.True(report.Passes(), report.ToString());
@@ -213,15 +222,18 @@ public sealed class GraphTests
     public void A_step_of_a_graph_allocates_nothing(string target)
     {
         using Network network = Make(target, "two inputs, two outputs");
-        using var trainer = new Trainer(
-            network, Loss.PerOutput((Loss.MeanSquaredError, 2, 1f), (Loss.MeanSquaredError, 1, 2f)), new Adam());
+        Loss loss = Loss.PerOutput((Loss.MeanSquaredError, 2, 1f), (Loss.MeanSquaredError, 1, 2f));
         float[] x = Samples.Uniform(8 * 6, 1), targets = Samples.Uniform(8 * 3, 2);
-        for (int i = 0; i < 3; i++)
-            trainer.Step(x, targets);
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 50; i++)
-            trainer.Step(x, targets);
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        foreach (AdversarialTraining? adversarial in new[] { null, new AdversarialTraining(0.1f) })
+        {
+            using var trainer = new Trainer(network, loss, new Adam()) { AdversarialTraining = adversarial };
+            for (int i = 0; i < 3; i++)
+                trainer.Step(x, targets);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < 50; i++)
+                trainer.Step(x, targets);
+            Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
     }
 
     public static TheoryData<string, int> Seeds()
@@ -296,9 +308,19 @@ public sealed class GraphTests
         Assert.Equal(3, normal.Average(v => Math.Pow(v, 4)), 0.15);
     }
 
-    private static Network Make(string target, string name)
+    /// <summary>A graph of the table, 6 columns in and 3 out.</summary>
+    internal static Network Make(string target, string name, ulong seed = 3)
     {
         var (inputs, outputs) = Graphs[name]();
-        return new Network(Targets.Open(target), inputs, outputs, seed: 3);
+        return new Network(Targets.Open(target), inputs, outputs, seed);
+    }
+
+    /// <summary>An age and two words of five in, 2 columns out.</summary>
+    internal static Network WordsBesideNumbers(string target)
+    {
+        NetworkNode age = NetworkNode.Input(1, "age"), words = NetworkNode.Input(2, "words");
+        NetworkNode looked = words.Then(new Embedding(5, 3), new Flatten());
+        return new Network(
+            Targets.Open(target), [age, words], [looked.Concatenate(age).Then(new Dense(4, Activation.Tanh), new Dense(2))], seed: 3);
     }
 }

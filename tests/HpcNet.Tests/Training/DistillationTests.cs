@@ -62,6 +62,29 @@ public sealed class DistillationTests
             Assert.Equal(weight[i] - gradient[i], after[i], 2e-6);
     }
 
+    // At a temperature of 1 the gradient is that of the cross-entropy with (1 - alpha) label + alpha softmax(teacher) as its target.
+    [SkippableTheory]
+    [MemberData(nameof(GraphTests.Names), MemberType = typeof(GraphTests))]
+    public void Graphs_learn_from_graphs(string target, string name)
+    {
+        using Network teacherNetwork = GraphTests.Make(target, "two inputs, two outputs", seed: 9);
+        using Predictor teacher = teacherNetwork.CreatePredictor();
+        using Network student = GraphTests.Make(target, name), twin = GraphTests.Make(target, name);
+        float[] x = Samples.Uniform(8 * 6, 1);
+        int[] labels = Samples.Labels(8, 3, 2);
+        float[] mixed = Distillation.SoftTargets(teacher, Dataset.FromArrays(x, 6, labels, 3), 1f).Targets.ToArray();
+        for (int i = 0; i < mixed.Length; i++)
+            mixed[i] = (1 - Alpha) * (labels[i / 3] == i % 3 ? 1f : 0f) + Alpha * mixed[i];
+        using var distilling = new Trainer(student, Loss.SoftmaxCrossEntropy, new Sgd(0.2f)) { Distillation = new Distillation(teacher, 1f, Alpha) };
+        using var ordinary = new Trainer(twin, Loss.SoftmaxCrossEntropy, new Sgd(0.2f));
+        for (int step = 0; step < 3; step++)
+        {
+            distilling.Step(x, labels);
+            ordinary.Step(x, mixed);
+        }
+        Samples.Close(Samples.Parameters(twin), Samples.Parameters(student), 1e-3);
+    }
+
     [SkippableTheory, Targets]
     public void Fit_makes_the_steps_that_Step_makes(string target)
     {
