@@ -10,7 +10,7 @@ namespace HpcNet.Cli.Demos;
 
 internal static class LearningRateDropoutDemo
 {
-    private const int Seeds = 8, Epochs = 60;
+    private const int Seeds = 5, Epochs = 40;
     private const float Rate = 3e-3f;
 
     public static DemoResult Run(Device device)

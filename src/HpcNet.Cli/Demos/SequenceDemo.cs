@@ -10,8 +10,8 @@ namespace HpcNet.Cli.Demos;
 
 internal static class SequenceDemo
 {
-    private const int Seeds = 3, Symbols = 4, Short = 6, Long = 18, Epochs = 30;
-    private const int Window = 24, Year = 12, Known = 420, Ahead = 60, MemoryUnits = 24, SeasonUnits = 16;
+    private const int Seeds = 2, Symbols = 4, Short = 6, Long = 16, Epochs = 20;
+    private const int Window = 24, Year = 12, Known = 420, Ahead = 60, MemoryUnits = 16, SeasonUnits = 8;
     private const float Noise = 0.1f;
 
     public static DemoResult Run(Device device)
@@ -51,7 +51,7 @@ internal static class SequenceDemo
         double lastYear = Error([.. Enumerable.Range(Known, Ahead).Select(t => series[t - Year])], series);
         double lastKnown = Error([.. Enumerable.Range(0, Ahead).Select(i => series[Known - Year + i % Year])], series);
         result.Row("by chance; as a year before", 1.0 / Symbols, 1.0 / Symbols, lastYear, lastKnown);
-        result["last year"] = Math.Min(lastYear, lastKnown);
+        (result["last year"], result["last known year"]) = (lastYear, lastKnown);
         result.Picture = new Panels(memory, season) { Title = "What recurrent layers remember" };
         result.Conclusion = FormattableString.Invariant(
             $"Over {Long} steps the gated layers still know the symbol, the simple one does not. All three forecast better than the last known year does;\n")
@@ -62,7 +62,7 @@ internal static class SequenceDemo
     /// <summary>The accuracy after each epoch, mean over seeds.</summary>
     private static double[] Remember(Device device, Func<int, Layer> layer, int steps)
     {
-        Dataset train = Marked(1000, steps, seed: 1), test = Marked(1000, steps, seed: 2);
+        Dataset train = Marked(1000, steps, seed: 1), test = Marked(300, steps, seed: 2);
         var accuracy = new double[Epochs];
         for (ulong seed = 1; seed <= Seeds; seed++)
         {
