@@ -12,11 +12,13 @@ internal sealed class OnnxActivations : IOnnxFamily
         Elementwise("Relu", _ => Activation.ReLU),
         Elementwise("Sigmoid", _ => Activation.Sigmoid),
         Elementwise("Tanh", _ => Activation.Tanh),
+        Elementwise("Celu", n => Activation.CreateCELU(n.Float("alpha", 1f))),
         new("Clip", Clip),
         Elementwise("Elu", n => Activation.CreateELU(n.Float("alpha", 1f))),
         Elementwise("Gelu", n => n.Text("approximate", "none") == "tanh" ? Activation.GELUTanh : Activation.GELU),
         // min(max(alpha x + beta, 0), 1), where the core has 1/6 and 1/2.
         Elementwise("HardSigmoid", _ => Activation.HardSigmoid, n => new(6f * n.Float("alpha", 0.2f), 6f * (n.Float("beta", 0.5f) - 0.5f))),
+        Elementwise("HardSwish", _ => Activation.HardSwish),
         Elementwise("LeakyRelu", n => Activation.CreateLeakyReLU(n.Float("alpha", 0.01f))),
         Elementwise("Mish", _ => Activation.Mish),
         new("PRelu", PRelu),

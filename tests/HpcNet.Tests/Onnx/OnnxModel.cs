@@ -94,7 +94,8 @@ internal sealed class OnnxNode
         : throw new InvalidDataException($"{Operator} has no tensor '{attribute}'");
 
     /// <summary>True: the operand is an input of the graph with whole numbers in it.</summary>
-    public bool TakesIntegers(int index) => (DataType)(Type(index)?.ElemType ?? 0) is DataType.Int32 or DataType.Int64;
+    public bool TakesIntegers(int index) => (DataType)(Type(index)?.ElemType ?? 0) is DataType.Int8 or DataType.Int16 or DataType.Int32
+        or DataType.Int64 or DataType.Uint8 or DataType.Uint16 or DataType.Uint32 or DataType.Uint64;
 
     /// <summary>The size of an operand that is an input of the graph along an axis; null: the model does not say.</summary>
     public int? Size(int index, int axis) =>

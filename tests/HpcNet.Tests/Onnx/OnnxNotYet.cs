@@ -40,6 +40,7 @@ internal static class OnnxNotYet
         new("Dropout", "a training mode depends on another library's random numbers",
             node => node.HasInput(2) || (node.Version < 7 && node.Integer("is_test", 0) == 0)),
         new("Add", "whole numbers: the core computes in float32", node => node.TakesIntegers(0)),
+        new("Clip", "whole numbers: the core computes in float32", node => node.TakesIntegers(0)),
         new("Mul", "whole numbers: the core computes in float32", node => node.TakesIntegers(0)),
     ];
 }

@@ -10,7 +10,7 @@ namespace HpcNet.Tests.Onnx;
 
 internal sealed class OnnxRecurrent : IOnnxFamily
 {
-    // The last number is where each gate of the core stands in ONNX's order: iofc and zrh.
+    // The numbers say where each gate of the core stands in ONNX's order: iofc and zrh.
     public IEnumerable<OnnxOperator> Operators =>
     [
         Cell("RNN", node => node.Texts("activations")?[0] == "Relu" ? hpc_cell.HPC_CELL_RNN_RELU : hpc_cell.HPC_CELL_RNN_TANH, 0),
@@ -35,13 +35,13 @@ internal sealed class OnnxRecurrent : IOnnxFamily
         if (directions != (direction == "bidirectional" ? 2 : 1) || direction is not ("forward" or "reverse" or "bidirectional"))
             throw call.Unknown($"the direction '{direction}' with {directions} weights");
         string[] functions = node.Texts("activations") ?? [];
-        string[] own = name switch
+        string[] expected = name switch
         {
             "RNN" => [functions.FirstOrDefault() == "Relu" ? "Relu" : "Tanh"],
             "LSTM" => ["Sigmoid", "Tanh", "Tanh"],
             _ => ["Sigmoid", "Tanh"],
         };
-        if (functions.Length != 0 && !functions.SequenceEqual(Enumerable.Repeat(own, directions).SelectMany(f => f)))
+        if (functions.Length != 0 && !functions.SequenceEqual(Enumerable.Repeat(expected, directions).SelectMany(f => f)))
             throw call.Unknown($"the activations {string.Join(", ", functions)}");
         if (node.Has("clip") || node.Integer("input_forget", 0) != 0 || node.HasInput(7))
             throw call.Unknown("clipped, coupled or peeping gates");
@@ -72,8 +72,8 @@ internal sealed class OnnxRecurrent : IOnnxFamily
         {
             int width = order.Length * units;
             using var bench = new Bench(call.Device, together);
-            OnnxTensor own = x.Slice(0, start, start + together).Slice(1, 0, length);
-            Value input = bench.Input(length * x.Shape[2], own.Floats), output = bench.Output(length * directions * units);
+            OnnxTensor sequences = x.Slice(0, start, start + together).Slice(1, 0, length);
+            Value input = bench.Input(length * x.Shape[2], sequences.Floats), output = bench.Output(length * directions * units);
             var hidden = new Value[directions];
             var states = new Value[directions];
             for (int d = 0; d < directions; d++)

@@ -15,12 +15,14 @@ public sealed class OnnxUsesTests
     // x is [2 × 3 × 4].
     private static readonly Use[] Elementwise =
     [
+        new("alpha", "Celu", 12, [new("alpha", F: 0.7f)], [], (_, x) => x > 0.0 ? x : 0.7 * (Math.Exp(x / 0.7) - 1.0)),
         new("between operands", "Clip", 13, [], [Scalar(-0.5f), Scalar(1.25f)], (_, x) => Math.Clamp(x, -0.5, 1.25)),
         new("from below", "Clip", 13, [], [Scalar(-0.5f)], (_, x) => Math.Max(x, -0.5)),
         new("from above", "Clip", 13, [], [null, Scalar(0.25f)], (_, x) => Math.Min(x, 0.25)),
         new("crossed bounds", "Clip", 13, [], [Scalar(2f), Scalar(1f)], (_, _) => 1.0),
         new("at an attribute of 0", "Clip", 6, [new("min", F: 0f)], [], (_, x) => Math.Max(x, 0.0)),
         new("slope and shift", "HardSigmoid", 6, [new("alpha", F: 0.7f), new("beta", F: 0.1f)], [], (_, x) => Math.Clamp(0.7 * x + 0.1, 0.0, 1.0)),
+        new("without parameters", "HardSwish", 14, [], [], (_, x) => x * Math.Clamp(x / 6.0 + 0.5, 0.0, 1.0)),
         new("by axis 1", "PRelu", 9, [], [new OnnxTensor([3, 1], [-0.3f, -0.2f, -0.1f])], (i, x) => x > 0.0 ? x : x * (0.1 * (i / 4 % 3) - 0.3)),
         new("one constant", "Selu", 6, [new("gamma", F: 2f)], [], (_, x) => 2.0 * (x > 0.0 ? x : 1.6732632 * (Math.Exp(x) - 1.0))),
         new("a factor below 0", "Swish", 24, [new("alpha", F: -2f)], [], (_, x) => x / (1.0 + Math.Exp(2.0 * x))),
