@@ -13,7 +13,7 @@ internal sealed class OnnxRecurrent : IOnnxFamily
     // The numbers say where each gate of the core stands in ONNX's order: iofc and zrh.
     public IEnumerable<OnnxOperator> Operators =>
     [
-        Cell("RNN", node => node.Texts("activations")?[0] == "Relu" ? hpc_cell.HPC_CELL_RNN_RELU : hpc_cell.HPC_CELL_RNN_TANH, 0),
+        Cell("RNN", node => node.Texts("activations")?.FirstOrDefault() == "Relu" ? hpc_cell.HPC_CELL_RNN_RELU : hpc_cell.HPC_CELL_RNN_TANH, 0),
         Cell("LSTM", _ => hpc_cell.HPC_CELL_LSTM, 0, 2, 3, 1),
         Cell("GRU", _ => hpc_cell.HPC_CELL_GRU, 1, 0, 2),
     ];
