@@ -17,7 +17,7 @@ internal sealed class OnnxModel
         Inputs = [.. graph.Input.Select(i => i.Name).Where(name => !Constants.ContainsKey(name))];
         Outputs = [.. graph.Output.Select(o => o.Name)];
 
-        var types = graph.Input.ToDictionary(i => i.Name, i => (DataType)(i.Type?.TensorType?.ElemType ?? 0));
+        var types = graph.Input.ToDictionary(i => i.Name, i => i.Type?.TensorType ?? new());
         var versions = model.OpsetImport.ToDictionary(o => OnnxNode.Domain(o.Domain), o => (int)o.Version);
         Nodes = [.. graph.Node.Select(node => new OnnxNode(node, versions, types))];
     }
@@ -39,10 +39,10 @@ internal sealed class OnnxModel
 internal sealed class OnnxNode
 {
     private readonly Dictionary<string, AttributeProto> _attributes;
-    private readonly IReadOnlyDictionary<string, DataType> _types;
+    private readonly IReadOnlyDictionary<string, TypeProto.Types.Tensor> _types;
 
     public OnnxNode(
-        NodeProto node, IReadOnlyDictionary<string, int> versions, IReadOnlyDictionary<string, DataType> types)
+        NodeProto node, IReadOnlyDictionary<string, int> versions, IReadOnlyDictionary<string, TypeProto.Types.Tensor> types)
     {
         string domain = Domain(node.Domain);
         // The standard domain goes without a name, here and in the tables.
@@ -94,8 +94,17 @@ internal sealed class OnnxNode
         : throw new InvalidDataException($"{Operator} has no tensor '{attribute}'");
 
     /// <summary>True: the operand is an input of the graph with whole numbers in it.</summary>
-    public bool TakesIntegers(int index) => HasInput(index) && _types.TryGetValue(Inputs[index], out DataType type)
-        && type is DataType.Int32 or DataType.Int64;
+    public bool TakesIntegers(int index) => (DataType)(Type(index)?.ElemType ?? 0) is DataType.Int8 or DataType.Int16 or DataType.Int32
+        or DataType.Int64 or DataType.Uint8 or DataType.Uint16 or DataType.Uint32 or DataType.Uint64;
+
+    /// <summary>The size of an operand that is an input of the graph along an axis; null: the model does not say.</summary>
+    public int? Size(int index, int axis) =>
+        Type(index)?.Shape?.Dim.ElementAtOrDefault(axis) is { ValueCase: TensorShapeProto.Types.Dimension.ValueOneofCase.DimValue } size
+            ? checked((int)size.DimValue)
+            : null;
+
+    private TypeProto.Types.Tensor? Type(int index) =>
+        HasInput(index) && _types.TryGetValue(Inputs[index], out TypeProto.Types.Tensor? type) ? type : null;
 
     /// <summary>"ai.onnx" is the same domain as "".</summary>
     internal static string Domain(string domain) => domain == "ai.onnx" ? "" : domain;

@@ -17,13 +17,6 @@ internal static class OnnxNotYet
     /// <summary>No instruction of the core computes these yet.</summary>
     public static readonly OnnxException[] NotYet =
     [
-        // OnnxActivations.cs
-        new("Clip", "bounds that are tensors", node => node.HasInput(1) || !node.Has("min") || !node.Has("max")),
-        new("HardSigmoid", "hard sigmoid has the slope 1/6 only"),
-        new("PRelu", "slopes that are broadcast over more than the last axis"),
-        new("Selu", "SELU has its own constants only", node => node.Has("alpha") || node.Has("gamma")),
-        new("Swish", "SiLU has the factor 1 only", node => node.Float("alpha", 1f) != 1f),
-
         // OnnxArithmetic.cs
         new("Abs", "no absolute value of a tensor"),
         new("Div", "no quotient of two tensors"),
@@ -34,21 +27,10 @@ internal static class OnnxNotYet
         new("Pow", "no power of a tensor"),
         new("Sqrt", "no square root of a tensor"),
 
-        // Normalization
-        new("BatchNormalization", "no batch normalization"),
-        new("InstanceNormalization", "no normalization over each sample and channel"),
-        new("LayerNormalization", "no layer normalization"),
-
-        // Recurrent networks
-        new("GRU", "no GRU"),
-        new("LSTM", "no LSTM"),
-        new("RNN", "no simple recurrent network"),
-
-        // OnnxLosses.cs
-        new("NegativeLogLikelihoodLoss", "no loss of log-probabilities"),
-        new("SoftmaxCrossEntropyLoss", "no class weights", node => node.HasInput(2)),
-        new("SoftmaxCrossEntropyLoss", "no ignored label", node => node.Has("ignore_index")),
-        new("SoftmaxCrossEntropyLoss", "no log-softmax for the second result", node => node.HasOutput(1)),
+        // OnnxRecurrent.cs
+        new("GRU", "no GRU with the reset gate in front of the recurrent product, other than a first step from zeros",
+            node => !OnnxRecurrent.ResetsBehind(node, node.Size(0, node.Integer("layout", 0) == 0 ? 0 : 1))),
+        new("LSTM", "no LSTM whose gates see the cell's state (peepholes)", node => node.HasInput(7)),
     ];
 
     /// <summary>These have no result that could be held against the core's, whatever it computes.</summary>
@@ -58,6 +40,7 @@ internal static class OnnxNotYet
         new("Dropout", "a training mode depends on another library's random numbers",
             node => node.HasInput(2) || (node.Version < 7 && node.Integer("is_test", 0) == 0)),
         new("Add", "whole numbers: the core computes in float32", node => node.TakesIntegers(0)),
+        new("Clip", "whole numbers: the core computes in float32", node => node.TakesIntegers(0)),
         new("Mul", "whole numbers: the core computes in float32", node => node.TakesIntegers(0)),
     ];
 }

@@ -151,7 +151,7 @@ public sealed class OnnxTests(ITestOutputHelper output)
     private static string[] Reasons(OnnxCase testCase, OnnxException[] rows) => [.. rows
         .Where(row => testCase.Model.Nodes.Any(row.Meets)).Select(row => $"{row.Operator}: {row.Reason}")];
 
-    private static void Check(string what, OnnxTensor expected, OnnxTensor actual)
+    internal static void Check(string what, OnnxTensor expected, OnnxTensor actual)
     {
         Assert.True(
             expected.ElementType == actual.ElementType && expected.Shape.SequenceEqual(actual.Shape),
