@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "3e165a2b2b73ddd3147a8611741230db5f0fde56c5018ee62084bc5b4cf552b0";
+    public const string Sha256 = "e4bbf29d5a39d7b226dbb1c8f579e55255b45d3ce8e4314d89826f239390feda";
 }
