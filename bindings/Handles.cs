@@ -108,6 +108,8 @@ internal sealed unsafe class BufferHandle : CoreHandle<hpc_buffer>
 /// <summary>A program: recorded once, finished once, run many times.</summary>
 internal sealed unsafe class ProgramHandle : CoreHandle<hpc_program>
 {
+    private readonly List<GCHandle> _kept = [];
+
     private ProgramHandle(hpc_program* pointer)
         : base(pointer)
     {
@@ -123,6 +125,19 @@ internal sealed unsafe class ProgramHandle : CoreHandle<hpc_program>
         return new ProgramHandle(pointer);
     }
 
+    /// <summary>A context for a function that the program calls, good for as long as the program is.</summary>
+    public nint Keep(object context)
+    {
+        _kept.Add(GCHandle.Alloc(context));
+        return GCHandle.ToIntPtr(_kept[^1]);
+    }
+
     /// <inheritdoc/>
-    protected override bool ReleaseHandle() => Native.hpc_program_destroy((hpc_program*)handle) == hpc_status.HPC_OK;
+    protected override bool ReleaseHandle()
+    {
+        bool destroyed = Native.hpc_program_destroy((hpc_program*)handle) == hpc_status.HPC_OK;
+        foreach (GCHandle context in _kept)
+            context.Free();
+        return destroyed;
+    }
 }

@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "bf7cf7beaccc9787fd59ba525902e0bc9e95084d55e3d76e0041131af9778f84";
+    public const string Sha256 = "143a0b23b8ba7217b8b1fc0274b404ecff9ac175ae95fdaae8ec4c2ba3e72c77";
 }

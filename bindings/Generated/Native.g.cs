@@ -1222,12 +1222,36 @@ internal partial struct hpc_embedding_backward
     public int padding;
 }
 
+internal unsafe partial struct hpc_call
+{
+    [NativeTypeName("hpc_call_function")]
+    public delegate* unmanaged[Cdecl]<void*, ulong, ulong, float**, int> function;
+
+    public void* context;
+
+    [NativeTypeName("const char *")]
+    public sbyte* name;
+
+    [NativeTypeName("const uint32_t *")]
+    public uint* reads;
+
+    [NativeTypeName("const uint32_t *")]
+    public uint* writes;
+
+    [NativeTypeName("uint32_t")]
+    public uint read_count;
+
+    [NativeTypeName("uint32_t")]
+    public uint write_count;
+}
+
 [NativeTypeName("unsigned int")]
 internal enum hpc_flag
 {
     HPC_FLAG_NONFINITE = 1,
     HPC_FLAG_INDEX = 2,
     HPC_FLAG_LABEL = 4,
+    HPC_FLAG_CALL = 8,
 }
 
 internal partial struct hpc_metrics
@@ -1534,6 +1558,9 @@ internal static unsafe partial class Native
     public static extern hpc_status hpc_record_embedding_backward(hpc_program* program, [NativeTypeName("const hpc_embedding_backward *")] hpc_embedding_backward* arguments);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_record_call(hpc_program* program, [NativeTypeName("const hpc_call *")] hpc_call* arguments);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_finish(hpc_program* program);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -1562,4 +1589,7 @@ internal static unsafe partial class Native
 
     [NativeTypeName("#define HPC_NAME_LENGTH 128")]
     public const int HPC_NAME_LENGTH = 128;
+
+    [NativeTypeName("#define HPC_CALL_OPERANDS 64")]
+    public const int HPC_CALL_OPERANDS = 64;
 }

@@ -12,7 +12,8 @@
  *   - Matrices are row-major. A value is [lead x columns]; lead is a fixed count, the run's rows, or the run's
  *     steps * rows (layout [steps, rows, columns]).
  *   - Value ids are opaque and belong to one program, slots are numbered from 1; 0 means none in both.
- *   - Strings are UTF-8 and zero-terminated. The core copies what it keeps and stores no caller's pointer past a call.
+ *   - Strings are UTF-8 and zero-terminated. The core copies what it keeps and stores no caller's pointer past a call
+ *     (but those of hpc_call).
  *   - A child (buffer, program) keeps its device alive, a program keeps its buffers alive: destroy in any order.
  *   - Handles may be used from any thread. A program is not re-entrant: a second entry gets HPC_BUSY.
  *   - The core reads no environment variable: choices come through hpc_device_options.
@@ -733,6 +734,24 @@ typedef struct hpc_embedding_backward {
 } hpc_embedding_backward;
 HPC_API hpc_status hpc_record_embedding_backward(hpc_program* program, const hpc_embedding_backward* arguments);
 
+/* The caller's own code, between the instructions before it and those behind: function(context, rows, steps, operands) runs on the thread
+   that runs the program, in its own floating-point state, with no lock held and nothing else of this program under way. operands are
+   the values of `reads`, then those of `writes`, in host memory; what a list names as 0 is null. It must write all of `writes` and
+   nothing else. Both pointers are kept: they must be good for as long as the program is. Anything but 0 is a failure: it sets
+   HPC_FLAG_CALL, and no later call of that run is made. A value is read or written once; at most HPC_CALL_OPERANDS in all. */
+typedef int32_t (*hpc_call_function)(void* context, uint64_t rows, uint64_t steps, float* const* operands);
+#define HPC_CALL_OPERANDS 64
+typedef struct hpc_call {
+    hpc_call_function function;
+    void* context;
+    const char* name; /* for descriptions */
+    const uint32_t* reads;
+    const uint32_t* writes;
+    uint32_t read_count;
+    uint32_t write_count;
+} hpc_call;
+HPC_API hpc_status hpc_record_call(hpc_program* program, const hpc_call* arguments);
+
 /* ---- Programs: finishing and running ------------------------------------------------------------------------------ */
 
 /* Checks, fuses, plans. On success the program can be run and no longer be recorded. */
@@ -741,7 +760,8 @@ HPC_API hpc_status hpc_program_finish(hpc_program* program);
 typedef enum hpc_flag {
     HPC_FLAG_NONFINITE = 1, /* a loss was NaN or infinite */
     HPC_FLAG_INDEX = 2,     /* a gathered index was out of range */
-    HPC_FLAG_LABEL = 4      /* a label was out of range */
+    HPC_FLAG_LABEL = 4,     /* a label was out of range */
+    HPC_FLAG_CALL = 8       /* a function of the caller's failed */
 } hpc_flag;
 
 /* Accumulated on the device since they were last fetched. A set flag turns all following updates of the program into

@@ -179,6 +179,7 @@ std::string struct_layouts() {
     LAYOUT(hpc_layer_norm_backward, 8, x, dy, weight, statistics, dx, dweight, dbias, size)
     LAYOUT(hpc_embedding_forward, 4, table, indices, y, reserved)
     LAYOUT(hpc_embedding_backward, 4, indices, dy, dtable, padding)
+    LAYOUT(hpc_call, 7, function, context, name, reads, writes, read_count, write_count)
     LAYOUT(hpc_metrics, 9, loss, weight, gradient_norm, rows, correct, runs, first_flagged_run, flags, reserved)
     LAYOUT(hpc_transfer, 4, value, reserved, host, bytes)
     LAYOUT(hpc_program_info, 10, recorded_instructions, fused_instructions, values, slots, workspace_bytes, owned_bytes, flops,
@@ -408,6 +409,7 @@ HPC_RECORD(layer_norm_forward)
 HPC_RECORD(layer_norm_backward)
 HPC_RECORD(embedding_forward)
 HPC_RECORD(embedding_backward)
+HPC_RECORD(call)
 #undef HPC_RECORD
 
 HPC_API hpc_status hpc_program_finish(hpc_program* program) {

@@ -26,6 +26,24 @@ std::function<hpc_status(Device&, Program&)> recording(hpc_status (*record)(hpc_
 
 uint32_t x3(Program& p) { return p.rows(HPC_VALUE_INPUT, 3); }
 uint32_t y5(Program& p) { return p.rows(HPC_VALUE_OUTPUT, 5); }
+
+int32_t callee(void*, uint64_t, uint64_t, float* const*) { return 0; }
+
+// A call whose operands are an input (0), an output (1), labels (2), none (-1) or no value at all.
+std::function<hpc_status(Device&, Program&)> called(hpc_call_function function, std::vector<int> reads, std::vector<int> writes) {
+    return [=](Device&, Program& p) {
+        const uint32_t known[] = {x3(p), y5(p), p.value(HPC_VALUE_TARGET, HPC_INT32, HPC_LEAD_ROWS, 0, 1)};
+        auto ids = [&](const std::vector<int>& places) {
+            std::vector<uint32_t> list;
+            for (const int place : places) list.push_back(place < 0 ? 0 : place < 3 ? known[place] : 123456);
+            return list;
+        };
+        const std::vector<uint32_t> read = ids(reads), written = ids(writes);
+        const hpc_call arguments{function, nullptr, "callee", read.data(), written.data(), static_cast<uint32_t>(read.size()),
+                                 static_cast<uint32_t>(written.size())};
+        return hpc_record_call(p.handle, &arguments);
+    };
+}
 uint32_t w(Program& p, uint64_t in, uint64_t out) { return p.value(HPC_VALUE_PERSISTENT, HPC_FLOAT32, HPC_LEAD_FIXED, in, out); }
 
 hpc_status add_value(Program& program, std::function<void(hpc_value_desc&)> change) {
@@ -295,6 +313,15 @@ std::vector<Row> rows() {
         {"noise into another shape", HPC_INVALID_ARGUMENT, "which does not fit y",
          recording<hpc_gaussian_noise>(hpc_record_gaussian_noise,
                                        [](Program& p) { return hpc_gaussian_noise{x3(p), y5(p), {}, {}, {1, 0}}; })},
+        {"call of nothing", HPC_INVALID_ARGUMENT, "function is null", called(nullptr, {}, {1})},
+        {"call that writes nothing", HPC_INVALID_ARGUMENT, "writes nothing", called(callee, {0, 1}, {})},
+        {"call that writes none", HPC_INVALID_ARGUMENT, "writes nothing", called(callee, {1}, {-1})},
+        {"call that writes an input", HPC_INVALID_ARGUMENT, "cannot write", called(callee, {}, {0})},
+        {"call that writes what it reads", HPC_INVALID_ARGUMENT, "same value", called(callee, {1}, {1})},
+        {"call that writes twice", HPC_INVALID_ARGUMENT, "same value", called(callee, {}, {1, 1})},
+        {"call of integers", HPC_INVALID_ARGUMENT, "float", called(callee, {2}, {1})},
+        {"call of an unknown value", HPC_INVALID_ARGUMENT, "", called(callee, {99}, {1})},
+        {"call with too much", HPC_INVALID_ARGUMENT, "at most 64", called(callee, std::vector<int>(64, 0), {1})},
         {"reserved field set", HPC_INVALID_ARGUMENT, "reserved",
          recording<hpc_fill>(hpc_record_fill, [](Program& p) { return hpc_fill{y5(p), 7, {1, 0}}; })},
         {"run before finish", HPC_INVALID_STATE, "not finished",

@@ -344,6 +344,89 @@ TEST_P(Instruction, MultiplyIsTheProductOfTheRowsThereAre) {
     }
 }
 
+// y = 2 x + bias in two instructions of the core with the caller's code between, that also writes a second value.
+struct Called {
+    int calls = 0, fails_at = -1;
+    uint64_t rows = 0;
+    std::thread::id thread;
+    bool none_is_null = false;
+    static int32_t add(void* context, uint64_t rows, uint64_t steps, float* const* operands) {
+        Called& called = *static_cast<Called*>(context);
+        called.rows = rows * steps;
+        called.thread = std::this_thread::get_id();
+        called.none_is_null = operands[2] == nullptr && operands[3] == nullptr;
+        if (called.calls++ == called.fails_at) return 7;
+        for (uint64_t i = 0; i < rows * 5; i++) {
+            operands[4][i] = operands[0][i] + operands[1][i % 5];
+            operands[5][i] = -operands[0][i];
+        }
+        return 0;
+    }
+};
+
+TEST_P(Instruction, CallRunsTheCallersCodeInItsPlace) {
+    Device device(GetParam(), 2);
+    constexpr uint64_t kRows = 300;
+    const std::vector<float> from = random_floats(kRows * 5, 1), bias = random_floats(5, 2), start = random_floats(5, 3);
+    Buffer b(device, 5), parameter(device, 5);
+    b.write(bias);
+    Called called, second;
+    Program program(device, kRows);
+    const uint32_t x = program.value(HPC_VALUE_INPUT, HPC_FLOAT32, HPC_LEAD_ROWS, 0, 5), y = program.value(HPC_VALUE_OUTPUT, HPC_FLOAT32, HPC_LEAD_ROWS, 0, 5),
+                   negative = program.value(HPC_VALUE_OUTPUT, HPC_FLOAT32, HPC_LEAD_ROWS, 0, 5),
+                   twice = program.value(HPC_VALUE_TEMPORARY, HPC_FLOAT32, HPC_LEAD_ROWS, 0, 5),
+                   sum = program.value(HPC_VALUE_TEMPORARY, HPC_FLOAT32, HPC_LEAD_ROWS, 0, 5),
+                   added = program.value(HPC_VALUE_PERSISTENT, HPC_FLOAT32, HPC_LEAD_FIXED, 1, 5, b.handle),
+                   weights = program.value(HPC_VALUE_PARAMETER, HPC_FLOAT32, HPC_LEAD_FIXED, 1, 5, parameter.handle);
+    const hpc_fill zero{twice, 0, {0, 0}};
+    HPC_CHECK(hpc_record_fill(program.handle, &zero));
+    const hpc_add_scaled doubled{x, twice, {2, 0}};
+    HPC_CHECK(hpc_record_add_scaled(program.handle, &doubled));
+    const uint32_t reads[] = {twice, added, 0, 0}, writes[] = {sum, negative}, again[] = {sum, added, 0, 0}, last[] = {y, twice};
+    const hpc_call calls[] = {{Called::add, &called, "first", reads, writes, 4, 2}, {Called::add, &second, "second", again, last, 4, 2}};
+    for (const hpc_call& call : calls) HPC_CHECK(hpc_record_call(program.handle, &call));
+    // On a parameter: nothing while a flag is set.
+    const hpc_scale shrink{weights, 0, {0.5f, 0}};
+    HPC_CHECK(hpc_record_scale(program.handle, &shrink));
+    HPC_CHECK(hpc_program_finish(program.handle));
+    std::vector<float> out(kRows * 5), minus(kRows * 5);
+    for (const uint64_t rows : {kRows, uint64_t{7}, uint64_t{0}, kRows}) {
+        for (const int fails : {-1, 0, 1}) {
+            parameter.write(start);
+            called = second = {};
+            (fails == 1 ? second : called).fails_at = fails < 0 ? -1 : 0;
+            const uint64_t bytes = rows * 20;
+            const hpc_transfer transfers[] = {{x, 0, const_cast<float*>(from.data()), bytes}, {y, 0, out.data(), bytes}, {negative, 0, minus.data(), bytes}};
+            hpc_metrics metrics{};
+            HPC_CHECK(hpc_program_run_with(program.handle, rows, 1, nullptr, 0, transfers, 3, &metrics));
+            const bool failed = fails >= 0 && rows > 0;
+            EXPECT_EQ(failed ? uint32_t{HPC_FLAG_CALL} : 0u, metrics.flags);
+            EXPECT_EQ(rows > 0, called.calls == 1);
+            EXPECT_EQ(rows > 0 && fails != 0, second.calls == 1) << "no call follows one that failed";
+            std::vector<float> expected = start;
+            for (float& v : expected)
+                if (rows > 0 && !failed) v *= 0.5f;
+            expect_same(expected, parameter.read(), "the guarded parameter");
+            if (rows == 0) continue;
+            EXPECT_EQ(rows, called.rows);
+            EXPECT_EQ(std::this_thread::get_id(), called.thread);
+            EXPECT_TRUE(called.none_is_null);
+            for (uint64_t i = 0; i < rows * 5 && !failed; i++) {
+                ASSERT_EQ((2 * from[i] + bias[i % 5]) + bias[i % 5], out[i]) << i;
+                ASSERT_EQ(-(2 * from[i]), minus[i]) << i;
+            }
+        }
+    }
+    called = second = {};
+    hpc_profile_entry entries[8];
+    uint32_t count = 0;
+    HPC_CHECK(hpc_program_profile(program.handle, kRows, 1, nullptr, 0, 3, entries, 8, &count));
+    EXPECT_EQ(3, called.calls);
+    bool named = false;
+    for (uint32_t i = 0; i < count; i++) named |= std::string(entries[i].name) == "call second";
+    EXPECT_TRUE(named);
+}
+
 TEST_P(Instruction, CopyColumnsMovesABlockOfEachPiece) {
     struct Shape {
         uint64_t capacity, x, y, pieces, x_column, y_column, columns;

@@ -77,6 +77,8 @@ struct Lowered {
     std::vector<Phase> phases;
     std::string picked;
     size_t main = 0;  // the phase that does most of the work
+    // Instead of phases: the caller's own code, between two parts of the run. False: it failed.
+    std::function<bool(const Extents&)> call{};
 };
 
 struct MetricState {
@@ -1055,6 +1057,17 @@ public:
                 ""};
     }
 
+    Lowered operator()(const CallNode& n) {
+        std::vector<float*> places;
+        for (const auto* list : {&n.reads, &n.writes})
+            for (const ValueId id : *list) places.push_back(id ? floats(id) : nullptr);
+        Lowered lowered;
+        lowered.call = [places, function = n.function, context = n.context](const Extents& at) {
+            return function(context, at.rows, at.steps, places.data()) == 0;
+        };
+        return lowered;
+    }
+
 private:
     // The row that element i of an index value means; -1: none.
     static int64_t index_at(const float* indices, int64_t i, bool whole_numbers, int64_t count) {
@@ -1362,16 +1375,15 @@ public:
 
     void run(const Run& run) override {
         prepare(run.extents);
-        Scratch scratch(device_->scratch());
-        auto body = [&](Member& member) {
-            const Worker worker{run, member.index() == 0 ? scratch.data() : device_->worker_scratch(member.index())};
-            for (const Stage& stage : stages_) execute(stage, member, worker);
-        };
-        if (device_->team().threads() > 1 && seconds_ >= kTeamRunSeconds) {
-            if (device_->team().run(body)) team_runs_.fetch_add(1, std::memory_order_relaxed);
-        } else {
-            Team::run_alone(body);
+        bool served = false, failed = false;
+        for (size_t first = 0; first < stages_.size();) {
+            size_t end = first;
+            while (end < stages_.size() && !calls(stages_[end])) end++;
+            if (end > first) served |= run_stages(run, first, end);
+            if (end < stages_.size()) call(nodes_[stages_[end].entries[0].node], run.extents, failed);
+            first = end + 1;
         }
+        if (served) team_runs_.fetch_add(1, std::memory_order_relaxed);
         count_run();
     }
 
@@ -1379,6 +1391,7 @@ public:
         using Clock = std::chrono::steady_clock;
         prepare(run.extents);
         Scratch scratch(device_->scratch());
+        bool failed = false;
         for (size_t i = 0; i < nodes_.size(); i++) {
             const double seconds = estimate(i, run.extents);
             auto body = [&](Member& member) {
@@ -1387,7 +1400,9 @@ public:
                     execute({{{i, p, tiles_[i][p]}}, tiles_[i][p], seconds < kTeamStageSeconds}, member, worker);
             };
             const auto start = Clock::now();
-            if (device_->team().threads() > 1 && seconds >= kTeamStageSeconds) {
+            if (nodes_[i].call) {
+                call(nodes_[i], run.extents, failed);
+            } else if (device_->team().threads() > 1 && seconds >= kTeamStageSeconds) {
                 device_->team().run(body);
             } else {
                 Team::run_alone(body);
@@ -1443,6 +1458,28 @@ private:
         Memory* block_;
     };
 
+    // A stage of its own, for it touches the metrics.
+    bool calls(const Stage& stage) const { return nodes_[stage.entries[0].node].call != nullptr; }
+
+    // On the calling thread, outside the team and its floating-point state.
+    void call(const Lowered& node, const Extents& at, bool& failed) {
+        if (failed) return;
+        failed = !node.call(at);
+        if (failed) raise(metrics_, HPC_FLAG_CALL);
+    }
+
+    // Returns whether the team served.
+    bool run_stages(const Run& run, size_t first, size_t end) {
+        Scratch scratch(device_->scratch());
+        auto body = [&](Member& member) {
+            const Worker worker{run, member.index() == 0 ? scratch.data() : device_->worker_scratch(member.index())};
+            for (size_t i = first; i < end; i++) execute(stages_[i], member, worker);
+        };
+        if (device_->team().threads() > 1 && seconds_ >= kTeamRunSeconds) return device_->team().run(body);
+        Team::run_alone(body);
+        return false;
+    }
+
     void execute(const Stage& stage, Member& member, const Worker& worker) noexcept {
         if (stage.tiles == 0) return;
         auto all = [&] {
@@ -1481,6 +1518,7 @@ private:
             }
             size_t phases = 0;
             for (size_t i = first; i < end; i++) phases = std::max(phases, nodes_[i].phases.size());
+            if (nodes_[first].call) stages_.push_back({{{first, 0, 0}}});
             for (size_t p = 0; p < phases; p++) {
                 Stage stage;
                 for (size_t i = first; i < end; i++)
@@ -1505,6 +1543,7 @@ private:
             for (size_t p = 0; p < nodes_[i].phases.size(); p++) tiles_[i][p] = nodes_[i].phases[p].plan(at);
         seconds_ = 0;
         for (Stage& stage : stages_) {
+            if (calls(stage)) continue;
             double seconds = 0;
             stage.tiles = 0;
             for (Entry& entry : stage.entries) {

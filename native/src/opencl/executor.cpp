@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <unordered_map>
+#include <utility>
 
 #include "opencl/device.h"
 #include "tables.h"
@@ -78,6 +79,8 @@ public:
         next_++;
     }
     void skip() { geometry_ = {}; }
+    // Instead of a launch: the caller's own code. False: it failed.
+    std::function<bool(const Extents&)> call;
 
     bool launches() const { return geometry_.dimensions != 0; }
     bool guarded() const { return guarded_; }
@@ -947,6 +950,38 @@ public:
                 }};
     }
 
+    // The values go to host memory and back: what was enqueued before is then done, and what comes behind waits for it.
+    std::vector<Prepare> operator()(const CallNode& n) {
+        struct Operand {
+            const Value* value;
+            std::vector<float> host;
+        };
+        auto operands = std::make_shared<std::vector<Operand>>();
+        auto pointers = std::make_shared<std::vector<float*>>();
+        for (const auto* list : {&n.reads, &n.writes})
+            for (const ValueId id : *list) {
+                operands->push_back({id ? &value(id) : nullptr, {}});
+                if (id) operands->back().host.resize(value(id).elements(plan_.capacity));
+            }
+        for (Operand& operand : *operands) pointers->push_back(operand.value ? operand.host.data() : nullptr);
+        call_ = [operands, pointers, reads = n.reads.size(), function = n.function, context = n.context](const Extents& at) {
+            for (size_t i = 0; i < reads; i++) {
+                Operand& operand = (*operands)[i];
+                if (operand.value) operand.value->buffer->read(operand.value->offset, operand.host.data(), operand.value->bytes(at));
+            }
+            if (function(context, at.rows, at.steps, pointers->data()) != 0) return false;
+            for (size_t i = reads; i < operands->size(); i++) {
+                Operand& operand = (*operands)[i];
+                if (operand.value) operand.value->buffer->write(operand.value->offset, operand.host.data(), operand.value->bytes(at));
+            }
+            return true;
+        };
+        return {[](const Run&, Step& step) { step.skip(); }};
+    }
+
+    // What the node that was lowered last calls, if it does.
+    std::function<bool(const Extents&)> take_call() { return std::exchange(call_, nullptr); }
+
 private:
     static std::string describe_recurrent(cl_ulong steps) {
         std::string text = std::to_string(steps);
@@ -1125,6 +1160,7 @@ private:
     const Plan& plan_;
     size_t node_ = 0;
     std::string picked_;
+    std::function<bool(const Extents&)> call_;
 };
 
 // ---- Executor ----------------------------------------------------------------------------------------------------
@@ -1143,6 +1179,7 @@ public:
             }
             std::string picked;
             for (Prepare& prepare : lowering.lower(i, picked)) add(i, guarded, std::move(prepare));
+            if (auto call = lowering.take_call()) steps_.back().call = std::move(call);
             picked_.push_back(std::move(picked));
         }
         add(plan.nodes.size(), false, [](const Run&, Step& step) { step.use({1, 1}, [] { return end_run_kernel(); }); });
@@ -1157,25 +1194,24 @@ public:
 
     void run(const Run& run) override {
         prepare(run);
-        Queue& queue = device_->queue();
-        std::lock_guard<std::mutex> lock(queue.order);
-        enqueue(queue, nullptr);
-        queue.flush();
+        in_parts(run.extents, [this](size_t first, size_t end) {
+            enqueue(device_->queue(), nullptr, first, end);
+            device_->queue().flush();
+        });
     }
 
     void profile(const Run& run, double* nanoseconds) override {
         Queue& timed = device_->timed_queue();
         prepare(run);
         std::vector<double> total(picked_.size() + 1, 0.0);
-        {
-            std::lock_guard<std::mutex> lock(device_->queue().order);
+        in_parts(run.extents, [&](size_t first, size_t end) {
             device_->queue().finish();
             std::vector<Ref<cl_event>> events(steps_.size());
-            enqueue(timed, events.data());
+            enqueue(timed, events.data(), first, end);
             timed.finish();
-            for (size_t i = 0; i < steps_.size(); i++)
+            for (size_t i = first; i < end; i++)
                 if (events[i]) total[nodes_[i]] += elapsed(events[i].get());
-        }
+        });
         for (size_t i = 0; i < picked_.size(); i++) nanoseconds[i] = std::min(nanoseconds[i], std::max(total[i], 1.0));
     }
 
@@ -1255,14 +1291,37 @@ private:
         prepared_ = run.extents;
     }
 
-    // The whole list. From the first launch that changes parameters or optimizer state to the last one, a launch that
+    // The parts between which the caller's code runs, each with the queue to itself; the code runs without, so that it may use
+    // the device.
+    template <class Part>
+    void in_parts(const Extents& at, const Part& part) {
+        bool failed = false;
+        for (size_t first = 0; first < steps_.size();) {
+            size_t end = first;
+            while (end < steps_.size() && !steps_[end].call) end++;
+            {
+                std::lock_guard<std::mutex> lock(device_->queue().order);
+                part(first, end);
+            }
+            if (end < steps_.size() && !failed && !steps_[end].call(at)) {
+                failed = true;
+                device_metrics found{};
+                metrics_.read(0, &found, sizeof found);
+                found.flags |= HPC_FLAG_CALL;
+                metrics_.write(0, &found, sizeof found);
+            }
+            first = end + 1;
+        }
+    }
+
+    // Steps [from, end). From the first launch that changes parameters or optimizer state to the last one, a launch that
     // fails is tried once more and the list carried to its end, so that the network is as after the step; where that
     // fails, too, its state is a mix, and the device gives it to nobody.
-    void enqueue(Queue& queue, Ref<cl_event>* events) {
+    void enqueue(Queue& queue, Ref<cl_event>* events, size_t from, size_t end) {
         size_t first = steps_.size(), last = 0;
         for (size_t i = 0; i < steps_.size(); i++)
             if (steps_[i].guarded() && steps_[i].launches()) first = std::min(first, i), last = i;
-        for (size_t i = 0; i < steps_.size(); i++) {
+        for (size_t i = from; i < end; i++) {
             if (!steps_[i].launches()) continue;
             auto launch = [&] {
                 if (events) {

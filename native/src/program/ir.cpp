@@ -266,6 +266,10 @@ std::vector<Operand> operands(const Payload& payload) {
                        read(n.dy, "dy");
                        write(n.dtable, "dtable");
                    },
+                   [&](const CallNode& n) {
+                       for (const ValueId value : n.reads) read(value, "read");
+                       for (const ValueId value : n.writes) write(value, "write");
+                   },
                },
                payload);
     return list;
@@ -344,6 +348,7 @@ std::string name_of(const Payload& payload) {
             [](const hpc_layer_norm_backward&) -> std::string { return "layer_norm_backward"; },
             [](const hpc_embedding_forward&) -> std::string { return "embedding_forward"; },
             [](const hpc_embedding_backward&) -> std::string { return "embedding_backward"; },
+            [](const CallNode& n) { return "call " + n.name; },
         },
         payload);
 }
@@ -358,7 +363,8 @@ bool overlap(const std::vector<Value>& values, ValueId a, ValueId b, const Exten
 bool touches_metrics(const Payload& payload) {
     return std::holds_alternative<LossNode>(payload) || std::holds_alternative<ClassLossNode>(payload) ||
            std::holds_alternative<hpc_norm>(payload) || std::holds_alternative<hpc_clip_by_norm>(payload) ||
-           std::holds_alternative<hpc_gather_rows>(payload) || std::holds_alternative<hpc_embedding_forward>(payload);
+           std::holds_alternative<hpc_gather_rows>(payload) || std::holds_alternative<hpc_embedding_forward>(payload) ||
+           std::holds_alternative<CallNode>(payload);
 }
 
 Work work_of(const Payload& payload, const std::vector<Value>& values, const Extents& at) {
@@ -437,6 +443,7 @@ Work work_of(const Payload& payload, const std::vector<Value>& values, const Ext
                                 [&](const hpc_layer_norm_backward& n) { return elements(n.x) * (n.dweight ? 16 : 12); },
                                 [&](const hpc_embedding_forward&) -> uint64_t { return 0; },
                                 [&](const hpc_embedding_backward& n) { return elements(n.dy); },
+                                [&](const CallNode&) -> uint64_t { return 0; },
                             },
                             payload);
     return work;

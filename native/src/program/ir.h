@@ -107,6 +107,13 @@ struct PReluBackwardNode {
     ValueId sums = 0;    // fused: column sums of dx
 };
 
+struct CallNode {
+    hpc_call_function function;
+    void* context;
+    std::vector<ValueId> reads, writes;  // 0: the caller gets null
+    std::string name;
+};
+
 using Payload = std::variant<hpc_gather_rows, DenseForwardNode, DenseBackwardInputNode, hpc_dense_backward_weight,
                              hpc_column_sums, hpc_activation_forward, ActivationBackwardNode, LossNode,
                              ClassLossNode, hpc_softmax, hpc_softmax_backward, hpc_log_softmax, hpc_log_softmax_backward,
@@ -116,7 +123,7 @@ using Payload = std::variant<hpc_gather_rows, DenseForwardNode, DenseBackwardInp
                              hpc_recurrent_backward, hpc_batch_norm_forward, hpc_batch_norm_backward, hpc_batch_norm_update,
                              hpc_layer_norm_forward, hpc_layer_norm_backward, hpc_embedding_forward,
                              hpc_embedding_backward, hpc_fast_gradient_sign, hpc_multiply, hpc_copy_columns, hpc_affine_dropout,
-                             hpc_gaussian_noise>;
+                             hpc_gaussian_noise, CallNode>;
 
 struct Node {
     Payload payload;

@@ -78,6 +78,7 @@ public:
     void record(const hpc_layer_norm_backward& arguments);
     void record(const hpc_embedding_forward& arguments);
     void record(const hpc_embedding_backward& arguments);
+    void record(const hpc_call& arguments);
     void finish();
 
     // Running

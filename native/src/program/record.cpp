@@ -972,4 +972,31 @@ void Program::record(const hpc_embedding_backward& arguments) {
     append(node);
 }
 
+void Program::record(const hpc_call& arguments) {
+    check_recording();
+    if (!arguments.function) fail(HPC_INVALID_ARGUMENT, "call: function is null");
+    if (!arguments.name) fail(HPC_INVALID_ARGUMENT, "call: name is null");
+    if (arguments.read_count > HPC_CALL_OPERANDS || arguments.write_count > HPC_CALL_OPERANDS ||
+        arguments.read_count + arguments.write_count > HPC_CALL_OPERANDS)
+        fail(HPC_INVALID_ARGUMENT, "call: %u values read and %u written: expected at most %d in all", arguments.read_count, arguments.write_count,
+             HPC_CALL_OPERANDS);
+    if (arguments.read_count && !arguments.reads) fail(HPC_INVALID_ARGUMENT, "call: reads is null");
+    if (arguments.write_count && !arguments.writes) fail(HPC_INVALID_ARGUMENT, "call: writes is null");
+    CallNode node{arguments.function, arguments.context, {arguments.reads, arguments.reads + arguments.read_count},
+                  {arguments.writes, arguments.writes + arguments.write_count}, arguments.name};
+    bool writes = false;
+    for (ValueId& value : node.reads)
+        if (value) floats(value, "read");
+    for (size_t i = 0; i < node.writes.size(); i++) {
+        if (node.writes[i] == 0) continue;
+        floats(node.writes[i], "write");
+        check_writable(node.writes[i], "write");
+        for (const ValueId read : node.reads) different("call", node.writes[i], read);
+        for (size_t j = 0; j < i; j++) different("call", node.writes[i], node.writes[j]);
+        writes = true;
+    }
+    if (!writes) fail(HPC_INVALID_ARGUMENT, "call: it writes nothing");
+    append(std::move(node));
+}
+
 }  // namespace hpc

@@ -1,6 +1,6 @@
 // Layer.cs: what a layer is. A layer is configuration (public) and a small compiler front end (internal): it says what
 // parameters it has and records its forward and backward instructions. It owns no memory and knows no kernel.
-// To add one: a record like Dense, and a row in Layer.Read so that files can bring it back.
+// To add one: a record like Dense, and a row in Layer.Readers so that files can bring it back.
 
 using System.Text.Json;
 
@@ -79,28 +79,34 @@ public abstract record Layer
     /// <summary>One line for summaries: kind and settings without the name.</summary>
     internal abstract string Summary();
 
-    /// <summary>How a file's layer object becomes a layer; null: no such kind.</summary>
-    internal static Layer? Read(string kind, JsonElement json) => kind switch
+    // How a file's layer object becomes a layer, by kind.
+    private static readonly Dictionary<string, Func<JsonElement, Layer>> Readers = new(StringComparer.Ordinal)
     {
-        "dense" => Dense.Read(json),
-        "dropout" => Dropout.Read(json),
-        "activation" => ActivationLayer.Read(json),
-        "prelu" => PRelu.Read(json),
-        "rnn" => SimpleRnn.Read(json),
-        "lstm" => Lstm.Read(json),
-        "gru" => Gru.Read(json),
-        "batchnorm" => BatchNorm.Read(json),
-        "layernorm" => LayerNorm.Read(json),
-        "embedding" => Embedding.Read(json),
-        "flatten" => new Flatten(),
-        "reshape" => Reshape.Read(json),
-        "alphadropout" => AlphaDropout.Read(json),
-        "gaussiannoise" => GaussianNoise.Read(json),
-        "columns" => InputColumns.Read(json),
-        "add" => new AddLayer(),
-        "multiply" => new MultiplyLayer(),
-        "concatenate" => ConcatenateLayer.Read(json),
-        "outputs" => new OutputColumns(),
-        _ => null,
+        ["dense"] = Dense.Read,
+        ["dropout"] = Dropout.Read,
+        ["activation"] = ActivationLayer.Read,
+        ["prelu"] = PRelu.Read,
+        ["rnn"] = SimpleRnn.Read,
+        ["lstm"] = Lstm.Read,
+        ["gru"] = Gru.Read,
+        ["batchnorm"] = BatchNorm.Read,
+        ["layernorm"] = LayerNorm.Read,
+        ["embedding"] = Embedding.Read,
+        ["flatten"] = static _ => new Flatten(),
+        ["reshape"] = Reshape.Read,
+        ["alphadropout"] = AlphaDropout.Read,
+        ["gaussiannoise"] = GaussianNoise.Read,
+        ["columns"] = InputColumns.Read,
+        ["add"] = static _ => new AddLayer(),
+        ["multiply"] = static _ => new MultiplyLayer(),
+        ["concatenate"] = ConcatenateLayer.Read,
+        ["outputs"] = static _ => new OutputColumns(),
     };
+
+    /// <summary>The kinds of the library's own layers.</summary>
+    private protected static IReadOnlyCollection<string> Kinds => Readers.Keys;
+
+    /// <summary>The layer that a file's object describes, the library's or a registered one; null: no such kind.</summary>
+    internal static Layer? Read(string kind, JsonElement json) =>
+        Readers.TryGetValue(kind, out Func<JsonElement, Layer>? read) ? read(json) : CustomLayer.Find(kind, json);
 }

@@ -199,6 +199,8 @@ internal sealed class NodeRecording
 
     public bool HasBackward => Trains || NeedsInputGradient;
 
+    public string Name => _node.Name;
+
     public int InputColumns => _node.InputColumns;
 
     public Shape InputShape => _node.InputShape;

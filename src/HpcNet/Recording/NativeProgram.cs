@@ -15,10 +15,12 @@ public readonly record struct ProfileEntry(string Name, double Nanoseconds, ulon
 internal sealed unsafe class NativeProgram : IDisposable
 {
     private readonly ProgramHandle _handle;
+    private readonly CustomCall[] _calls;
 
-    public NativeProgram(ProgramHandle handle, int capacity, int slots)
+    public NativeProgram(ProgramHandle handle, int capacity, int slots, CustomCall[] calls)
     {
         _handle = handle;
+        _calls = calls;
         Capacity = capacity;
         Slots = slots;
     }
@@ -34,7 +36,10 @@ internal sealed unsafe class NativeProgram : IDisposable
     {
         using var lease = _handle.Lease();
         fixed (ulong* cells = slots)
+        {
             Status.Check(Native.hpc_program_run(lease.Pointer, (ulong)rows, 1, cells, (uint)slots.Length, metrics));
+            ThrowFailure(lease.Pointer, cells, slots.Length);
+        }
     }
 
     /// <summary>One run with data copied in and out; the caller has pinned it.</summary>
@@ -46,6 +51,7 @@ internal sealed unsafe class NativeProgram : IDisposable
         {
             Status.Check(Native.hpc_program_run_with(
                 lease.Pointer, (ulong)rows, 1, cells, (uint)slots.Length, data, (uint)transfers.Length, metrics));
+            ThrowFailure(lease.Pointer, cells, slots.Length);
         }
     }
 
@@ -74,6 +80,7 @@ internal sealed unsafe class NativeProgram : IDisposable
             {
                 Status.Check(Native.hpc_program_profile(
                     lease.Pointer, (ulong)rows, 1, cells, (uint)slots.Length, (uint)repetitions, start, (uint)entries.Length, &count));
+                ThrowFailure(lease.Pointer, cells, slots.Length);
             }
         }
         var result = new ProfileEntry[Math.Min(count, (uint)entries.Length)];
@@ -83,6 +90,19 @@ internal sealed unsafe class NativeProgram : IDisposable
     }
 
     public void Dispose() => _handle.Dispose();
+
+    // What a custom layer threw in the run before. Its flag, which held all updates back, goes with the metrics.
+    private void ThrowFailure(hpc_program* program, ulong* cells, int slots)
+    {
+        foreach (CustomCall call in _calls)
+        {
+            if (call.TakeFailure() is not { } failure)
+                continue;
+            hpc_metrics ignored;
+            Status.Check(Native.hpc_program_run(program, 0, 1, cells, (uint)slots, &ignored));
+            failure.Throw();
+        }
+    }
 
     /// <summary>A transfer of a pinned span.</summary>
     public static hpc_transfer Transfer(Value value, void* host, long elements) =>

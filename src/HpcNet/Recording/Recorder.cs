@@ -55,6 +55,7 @@ internal sealed unsafe class Recorder : IDisposable
     private readonly Device _device;
     private readonly Dictionary<float[], Value> _constants = [];
     private readonly int _rows;
+    private readonly List<CustomCall> _calls = [];
     private uint _slots;
     private bool _finished;
 
@@ -77,7 +78,7 @@ internal sealed unsafe class Recorder : IDisposable
         using (var lease = _program.Lease())
             Status.Check(Native.hpc_program_finish(lease.Pointer));
         _finished = true;
-        return new NativeProgram(_program, _rows, (int)_slots);
+        return new NativeProgram(_program, _rows, (int)_slots, [.. _calls]);
     }
 
     /// <summary>Destroys a program that was not finished.</summary>
@@ -465,6 +466,31 @@ internal sealed unsafe class Recorder : IDisposable
         };
         using var lease = _program.Lease();
         Status.Check(Native.hpc_record_gaussian_noise(lease.Pointer, &arguments));
+    }
+
+    /// <summary>Code of the user's own; the operands are the values read, then those written, none as null.</summary>
+    public void Call(CustomCall call, string name, ReadOnlySpan<Value> reads, ReadOnlySpan<Value> writes)
+    {
+        Span<uint> ids = stackalloc uint[reads.Length + writes.Length];
+        for (int i = 0; i < ids.Length; i++)
+            ids[i] = (i < reads.Length ? reads[i] : writes[i - reads.Length]).Id;
+        using var text = new Utf8(name);
+        using var lease = _program.Lease();
+        fixed (uint* operands = ids)
+        {
+            var arguments = new hpc_call
+            {
+                function = CustomCall.Function,
+                context = (void*)_program.Keep(call),
+                name = text.Pointer,
+                reads = operands,
+                writes = operands + reads.Length,
+                read_count = (uint)reads.Length,
+                write_count = (uint)writes.Length,
+            };
+            Status.Check(Native.hpc_record_call(lease.Pointer, &arguments));
+        }
+        _calls.Add(call);
     }
 
     public void RecurrentForward(in hpc_recurrent_forward arguments)
