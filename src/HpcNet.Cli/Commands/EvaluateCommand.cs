@@ -44,7 +44,7 @@ internal static class EvaluateCommand
                 throw CliException.Failed($"'{file}' has {network.Outputs} outputs, {source.Name} needs {answers}.");
             interrupted.ThrowIfCancellationRequested();
             string what = $"{Printable.Count(examples.Count)} {source.Examples} of {source.Name}";
-            EvaluationText.Write(network, examples, network.Evaluate(examples), what);
+            EvaluationText.WriteLong(network, examples, network.Evaluate(examples), what);
             return ExitCode.Done;
         });
         return command;

@@ -4,7 +4,7 @@ using System.Text.Json;
 
 namespace HpcNet.Cli.Output;
 
-/// <summary>What `train --json` writes. Isa and Blas are null on OpenCL, which has neither.</summary>
+/// <summary>What `train --json` writes. Isa and Blas are null on OpenCL, which has neither; Schedule is where there is none.</summary>
 internal sealed record TrainingReport(
     string Dataset,
     ulong Seed,
@@ -17,7 +17,15 @@ internal sealed record TrainingReport(
     string Device,
     string? Isa,
     string? Blas,
-    int Threads)
+    int Threads,
+    string Network,
+    string Task,
+    string Loss,
+    string Optimizer,
+    string? Schedule,
+    int Batch,
+    int BestEpoch,
+    bool StoppedEarly)
 {
     public void Write(string path) => OutputFile.Write(path, stream =>
     {
@@ -38,6 +46,14 @@ internal sealed record TrainingReport(
         json.WriteString("isa", Isa);
         json.WriteString("blas", Blas);
         json.WriteNumber("threads", Threads);
+        json.WriteString("network", Network);
+        json.WriteString("task", Task);
+        json.WriteString("loss", Loss);
+        json.WriteString("optimizer", Optimizer);
+        json.WriteString("schedule", Schedule);
+        json.WriteNumber("batch", Batch);
+        json.WriteNumber("bestEpoch", BestEpoch);
+        json.WriteBoolean("stoppedEarly", StoppedEarly);
         json.WriteEndObject();
     });
 }
