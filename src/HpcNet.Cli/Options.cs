@@ -9,6 +9,9 @@ namespace HpcNet.Cli;
 
 internal static class Options
 {
+    // More words than these stand in the description only.
+    private const int MostShown = 4;
+
     /// <summary>A whole number of a range.</summary>
     public static Option<int?> Whole(string name, string description, int least, int most = int.MaxValue) =>
         Checked<int?>(name, "N", description, text =>
@@ -47,12 +50,12 @@ internal static class Options
 
     /// <summary>One word of several, without regard to case and hyphens; the value is the word as it is listed.</summary>
     public static Option<string?> OneOf(string name, string description, params string[] words) =>
-        Checked<string?>(name, string.Join('|', words), description, text =>
+        Checked<string?>(name, words.Length > MostShown ? "NAME" : string.Join('|', words), description, text =>
             Array.Find(words, word => Choice.Same(word, text)) ?? throw new FormatException(Choice.List(words)));
 
     /// <summary>A row of a table, by its name.</summary>
     public static Option<T?> Row<T>(string name, string description, IReadOnlyList<T> table) where T : Choice =>
-        Checked<T?>(name, "NAME", $"{description} {Choice.List(table.Select(c => c.Name))}.", text =>
+        Checked<T?>(name, "NAME", $"{description} {Choice.List(table.Select(c => c.Meaning is null ? c.Name : $"{c.Name} ({c.Meaning})"))}.", text =>
             table.FirstOrDefault(c => Choice.Same(c.Name, text)) ?? throw new FormatException(Choice.List(table.Select(c => c.Name))));
 
     /// <summary>Something that is on or off.</summary>

@@ -5,7 +5,8 @@ namespace HpcNet.Cli.Choices;
 
 /// <summary>A row of a table.</summary>
 /// <param name="Name">As help lists it.</param>
-internal abstract record Choice(string Name)
+/// <param name="Meaning">What help says of it; null: the name says all.</param>
+internal abstract record Choice(string Name, string? Meaning = null)
 {
     /// <summary>Whether a text means this name.</summary>
     public static bool Same(string name, string text) =>

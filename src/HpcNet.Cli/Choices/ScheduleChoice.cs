@@ -11,35 +11,43 @@ internal sealed record ScheduleSpan(int Steps, int Warmup, int Epochs, bool Swin
 
 /// <summary>A schedule.</summary>
 /// <param name="Name">Its name.</param>
+/// <param name="Meaning">What help says of it; null: the name says all.</param>
 /// <param name="Create">Makes it.</param>
-internal sealed record ScheduleChoice(string Name, Func<ScheduleSpan, Schedule> Create) : Choice(Name)
+internal sealed record ScheduleChoice(string Name, string? Meaning, Func<ScheduleSpan, Schedule> Create) : Choice(Name, Meaning)
 {
     /// <summary>The schedules.</summary>
     public static IReadOnlyList<ScheduleChoice> All { get; } =
     [
-        new("cosine", s => Schedule.CosineDecay(s.Steps + s.Warmup, warmup: s.Warmup)) { WarmsUpItself = true },
-        new("constant", _ => Schedule.Constant),
-        new("step", s => Schedule.StepDecay(Share(s.Steps, 3), 0.1f)),
-        new("multi-step", s => Schedule.MultiStepDecay(0.1f, Share(s.Steps, 2), Math.Max(1, (int)(0.75 * s.Steps)))),
-        new("exponential", s => Schedule.ExponentialDecay((float)Math.Pow(0.01, 1.0 / s.Steps))),
-        new("linear", s => Schedule.PolynomialDecay(s.Steps)),
-        new("polynomial", s => Schedule.PolynomialDecay(s.Steps, power: 2f)),
-        new("warmup", s => Schedule.LinearWarmup(s.Warmup > 0 ? s.Warmup : Share(s.Steps, 10))) { WarmsUpItself = true },
+        new("cosine", "default; to 0", s => Schedule.CosineDecay(s.Steps + s.Warmup, warmup: s.Warmup)) { WarmsUpItself = true },
+        new("constant", null, _ => Schedule.Constant),
+        new("step", "a tenth after each third", s => Schedule.StepDecay(Share(s.Steps, 3), 0.1f)),
+        new("multi-step", "a tenth after 1/2 and 3/4", s =>
+            Schedule.MultiStepDecay(0.1f, Share(s.Steps, 2), Math.Max(1, (int)(0.75 * s.Steps)))),
+        new("exponential", "to 1 %", s => Schedule.ExponentialDecay((float)Math.Pow(0.01, 1.0 / s.Steps))),
+        new("linear", "to 0", s => Schedule.PolynomialDecay(s.Steps)),
+        new("polynomial", "to 0, squared", s => Schedule.PolynomialDecay(s.Steps, power: 2f)),
+        new("warmup", "rises, then stays", s => Schedule.LinearWarmup(s.Warmup > 0 ? s.Warmup : Share(s.Steps, 10))) { WarmsUpItself = true },
         // Falls of 1, 2 and 4 sevenths.
-        new("restarts", s => Schedule.CosineRestarts(Share(s.Steps, 7), growth: 2)),
-        new("one-cycle", s => Schedule.OneCycle(Math.Max(2, s.Steps), momentum: s.SwingsMomentum ? (0.85f, 0.95f) : null)) { TakesWarmup = false },
-        new("cyclic", s => Schedule.Cyclic(Share(s.Steps, 8), peak: 3f, mode: CyclicMode.Triangular2)) { TakesWarmup = false },
-        new("plateau", s => Schedule.ReduceOnPlateau(0.3f, patience: Share(s.Epochs, 10))) { WatchesLoss = true },
+        new("restarts", "three cosines", s => Schedule.CosineRestarts(Share(s.Steps, 7), growth: 2)),
+        new("one-cycle", "up to the rate, then down to 0", s =>
+            Schedule.OneCycle(Math.Max(2, s.Steps), momentum: s.SwingsMomentum ? (0.85f, 0.95f) : null))
+        {
+            TakesWarmup = false,
+        },
+        new("cyclic", "swings from the rate to its triple, less each time", s =>
+            Schedule.Cyclic(Share(s.Steps, 8), peak: 3f, mode: CyclicMode.Triangular2))
+        {
+            TakesWarmup = false,
+        },
+        new("plateau", "falls where the loss on a tenth of the examples, which is not trained on, stays", s =>
+            Schedule.ReduceOnPlateau(0.3f, patience: Share(s.Epochs, 10)))
+        {
+            WatchesLoss = true,
+        },
     ];
 
     /// <summary>The one that is taken where none is named.</summary>
     public static ScheduleChoice Default => All[0];
-
-    /// <summary>What the names mean, for help.</summary>
-    public const string Meaning =
-        "cosine falls to 0; step and multi-step fall to a tenth after thirds, after 1/2 and 3/4; exponential falls to 1 %; linear "
-        + "and polynomial (squared) fall to 0; warmup rises, then stays; restarts is three cosines; one-cycle rises to the rate, then "
-        + "falls; cyclic swings up to 3 times the rate; plateau falls where the loss on unseen examples stays";
 
     /// <summary>Whether --warmup goes with it: a curve that begins low rises already.</summary>
     public bool TakesWarmup { get; init; } = true;

@@ -200,7 +200,8 @@ internal static class TrainCommand
             EarlyStopping = settings.EarlyStopping is { } patience ? new EarlyStopping(patience) : null,
         };
         History history = TrainingDisplay.Run(
-            progress => trainer.Fit(examples, settings.Epochs, batch, watched, progress, interrupted));
+            progress => trainer.Fit(examples, settings.Epochs, batch, watched, progress, interrupted),
+            settings.Watches ? "watched" : "held back");
         if (settings.Optimizer.Averages)
             trainer.AdoptAverages();
         if (settings.EarlyStopping is not null)

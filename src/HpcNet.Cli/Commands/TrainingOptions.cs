@@ -48,13 +48,13 @@ internal sealed class TrainingOptions
         "--weight-decay", "Draws weights to 0 at each step; decoupled from the gradient with adamw (default 0; adamw 0.01).");
 
     private readonly Option<ScheduleChoice?> _schedule = Options.Row(
-        "--schedule", $"How the learning rate moves (default cosine; {ScheduleChoice.Meaning}):", ScheduleChoice.All);
+        "--schedule", "How the learning rate moves:", ScheduleChoice.All);
 
     private readonly Option<float?> _warmup = Options.Positive(
         "--warmup", "Epochs in which the learning rate rises first; 0.5 is half of one (default 0; with --schedule warmup a tenth).");
 
     private readonly Option<string?> _loss = Options.OneOf(
-        "--loss", string.Join("; ", LossChoice.All.GroupBy(l => l.Task).Select(g =>
+        "--loss", "What becomes small, of " + string.Join("; ", LossChoice.All.GroupBy(l => l.Task).Select(g =>
             $"{TaskName(g.Key)}: {Choice.List(g.Select((l, i) => i == 0 ? $"{l.Name} (default)" : l.Name))}")) + ".",
         [.. LossChoice.Names]);
 
@@ -81,7 +81,8 @@ internal sealed class TrainingOptions
         "--lr-dropout", "Share of weights that stay as they are at each step (default 0).");
 
     private readonly Option<int?> _earlyStopping = Options.Whole(
-        "--early-stopping", "Stop after N epochs that are no better on a tenth of the examples, which is not trained on; the best epoch is kept.", 1);
+        "--early-stopping", "Stop after N epochs that are no better on a tenth of the examples, which is not trained on; the best epoch "
+        + "is kept.", 1);
 
     /// <summary>The options in groups, for help.</summary>
     public OptionGroup[] Groups =>

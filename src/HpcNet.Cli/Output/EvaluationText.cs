@@ -71,7 +71,7 @@ internal static class EvaluationText
                 Printable.Count(confusion.Total));
         }
         Console.Out.WriteLine();
-        Console.Out.Write(table.Format(ruleAbove: 2));
+        Console.Out.Write(table.Format(apart: 2));
 
         float[] probabilities = Outputs(network, data);
         var facts = new TextTable("", "");

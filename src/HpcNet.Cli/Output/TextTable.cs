@@ -16,15 +16,15 @@ internal sealed class TextTable(params string[] header)
 
     /// <summary>The table, each line with its end.</summary>
     /// <param name="header">Whether the names of the columns stand above it.</param>
-    /// <param name="ruleAbove">So many last rows are about all others, and stand apart.</param>
-    public string Format(bool header = true, int ruleAbove = 0)
+    /// <param name="apart">How many of the last rows are about all the others, and stand apart.</param>
+    public string Format(bool header = true, int apart = 0)
     {
         string[][] rows = header ? [Header, .. _rows] : [.. _rows];
         int[] widths = [.. Header.Select((_, column) => rows.Max(r => r[column].Length))];
         var text = new StringBuilder();
         for (int row = 0; row < rows.Length; row++)
         {
-            if (ruleAbove > 0 && row == rows.Length - ruleAbove)
+            if (apart > 0 && row == rows.Length - apart)
                 text.Append('\n');
             text.Append(rows[row][0].PadRight(widths[0]));
             for (int column = 1; column < widths.Length; column++)

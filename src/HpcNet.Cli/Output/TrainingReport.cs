@@ -1,5 +1,6 @@
 // The facts of a training as JSON: the fields below and no others. Numbers are plain, accuracy is 0 to 1 (null for regression).
 
+using System.Text.Encodings.Web;
 using System.Text.Json;
 
 namespace HpcNet.Cli.Output;
@@ -29,7 +30,8 @@ internal sealed record TrainingReport(
 {
     public void Write(string path) => OutputFile.Write(path, stream =>
     {
-        using var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true });
+        // A file, no page: arrows need no escapes.
+        using var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
         json.WriteStartObject();
         json.WriteString("dataset", Dataset);
         json.WriteNumber("seed", Seed);

@@ -44,7 +44,7 @@ internal static class HelpText
 
     private static string Name(Option option)
     {
-        string names = string.Join(", ", option.Aliases.Append(option.Name).OrderBy(n => n.Length));
+        string names = string.Join(", ", option.Aliases.Append(option.Name).Where(n => n[0] == '-').OrderBy(n => n.Length));
         return $"{names}{(option.HelpName is { } value ? $" <{value}>" : "")}{(option.Required ? " (REQUIRED)" : "")}";
     }
 
