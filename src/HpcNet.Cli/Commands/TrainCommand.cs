@@ -116,7 +116,7 @@ internal static class TrainCommand
         Console.Out.WriteLine(
             $"{source.Name}: {Printable.Count(train.Count)} {source.Examples} to train, {watching}{Printable.Count(heldBack.Count)} held back; "
             + $"{train.FeatureCount} features, {outputs} {answers}");
-        Console.Out.WriteLine($"network: {network}: {Printable.Count(network.ParameterCount)} parameters");
+        Console.Out.WriteLine(Printable.Wrapped("network: ", $"{network}: {Printable.Count(network.ParameterCount)} parameters", " -> "));
         Console.Out.WriteLine($"device: {device}");
         string rule = optimizer?.ToString() ?? Invariant($"L-BFGS({settings.Epochs} iterations)");
         if (settings.IsChosen)
