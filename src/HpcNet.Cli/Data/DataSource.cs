@@ -1,6 +1,7 @@
 // What `--dataset`, `--data` and `--target` mean: the digits inside the library, the MNIST files of a folder, or a CSV file.
 
 using System.CommandLine;
+using HpcNet.Cli.Choices;
 using HpcNet.Cli.Text;
 
 namespace HpcNet.Cli.Data;
@@ -139,26 +140,43 @@ internal abstract record DataSource(string Name)
                 return Split(one, one.IsClassification ? NetworkTask.Classification : NetworkTask.Regression);
             }
             Dataset data = ReadNumbers();
-            int bad = data.Targets.IndexOfAnyExcept(0f, 1f);
-            if (task == NetworkTask.MultiLabel && bad >= 0)
-            {
-                string name = data.TargetNames is { } names ? $" of '{Printable.Cut(names[bad % data.TargetCount], 40)}'" : "";
-                throw CliException.Failed(FormattableString.Invariant(
-                    $"--task multilabel expects 0 or 1; '{File}' has {data.Targets[bad]} in row {bad / data.TargetCount + 1}{name}."));
-            }
-            return Split(data, task ?? (bad < 0 ? NetworkTask.MultiLabel : NetworkTask.Regression));
+            NetworkTask means = task ?? (data.Targets.ContainsAnyExcept(0f, 1f) ? NetworkTask.Regression : NetworkTask.MultiLabel);
+            return Split(means == NetworkTask.MultiLabel ? Labels(data) : data, means);
         }
 
         // All rows: a file given to `evaluate` is normally another one than that trained on.
         public override Dataset ReadForEvaluation(Network network)
         {
-            if (network.Task != NetworkTask.Classification)
+            if (network.Task == NetworkTask.Regression)
                 return ReadNumbers();
+            if (network.Task == NetworkTask.MultiLabel)
+            {
+                if (network.ClassNames is not { } labels)
+                    return Labels(ReadNumbers());
+                if (Targets.Length > 0 && !Targets.SequenceEqual(labels))
+                {
+                    throw CliException.Failed($"The model answers {Choice.List(labels.Select(Quoted), "and")}, in this order; --target names "
+                        + $"{Choice.List(Targets.Select(Quoted), "and")}.");
+                }
+                return Labels(Dataset.FromCsv(File, labels));
+            }
             var options = network.ClassNames is { } names
                 ? new CsvOptions { ClassNames = names }
                 : new CsvOptions { LabelKind = CsvLabelKind.ClassIndex, ClassCount = network.Outputs };
             return Dataset.FromCsv(File, Target, options: options);
         }
+
+        private Dataset Labels(Dataset data)
+        {
+            int bad = data.Targets.IndexOfAnyExcept(0f, 1f);
+            if (bad < 0)
+                return data;
+            string name = data.TargetNames is { } names ? $" of {Quoted(names[bad % data.TargetCount])}" : "";
+            throw CliException.Failed(FormattableString.Invariant(
+                $"Labels are 0 or 1; '{File}' has {data.Targets[bad]} in row {bad / data.TargetCount + 1}{name}."));
+        }
+
+        private static string Quoted(string name) => $"'{Printable.Cut(name, 40)}'";
 
         private Dataset ReadNumbers() =>
             Targets.Length > 1 ? Dataset.FromCsv(File, Targets) : Dataset.FromCsv(File, Target, TargetKind.Regression);

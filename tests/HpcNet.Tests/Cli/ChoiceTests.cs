@@ -176,6 +176,14 @@ public sealed class ChoiceTests : IDisposable
         string[] lines = predicted.Output.TrimEnd().Split('\n');
         Assert.Equal("high,far", lines[0]);
         Assert.Equal(401, lines.Length);
+        // The model knows its labels; in another order they would be other answers.
+        CliProcess.Outcome evaluated = CliProcess.Run(_folder.Path, "evaluate", "--model", "table.safetensors", "--dataset", csv);
+        Assert.Equal("", evaluated.Error);
+        Assert.Contains("Labels right on 400 examples", evaluated.Output, StringComparison.Ordinal);
+        CliProcess.Outcome swapped = CliProcess.Run(
+            _folder.Path, "evaluate", "--model", "table.safetensors", "--dataset", csv, "--target", "far", "--target", "high");
+        Assert.Equal(1, swapped.ExitCode);
+        Assert.Contains("'high' and 'far', in this order", swapped.Error, StringComparison.Ordinal);
         Assert.All(lines[1..], line => Assert.All(line.Split(','), p => Assert.InRange(double.Parse(p, CultureInfo.InvariantCulture), 0.0, 1.0)));
     }
 
