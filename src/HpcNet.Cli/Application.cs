@@ -108,29 +108,45 @@ internal static class Application
 
     private static string FirstLine(string text) => text.Split('\n')[0].Replace(" Tried:", "", StringComparison.Ordinal);
 
-    /// <summary>The usual help, and below it the examples of the command.</summary>
+    /// <summary>The usual help, with options in groups where the command has groups, and below it the examples of the command.</summary>
     private sealed class HelpWithExamples(HelpAction help) : SynchronousCommandLineAction
     {
         public override bool ClearsParseErrors => true;
 
         public override int Invoke(ParseResult parseResult)
         {
-            int exitCode = help.Invoke(parseResult);
-            if (parseResult.CommandResult.Command is CommandWithExamples { Examples: var examples })
+            TextWriter output = parseResult.InvocationConfiguration.Output;
+            if (parseResult.CommandResult.Command is not CommandWithExamples command)
+                return help.Invoke(parseResult);
+            if (command.Groups.Length == 0)
             {
-                TextWriter output = parseResult.InvocationConfiguration.Output;
-                output.WriteLine("Examples:");
-                foreach (string example in examples)
-                    output.WriteLine($"  {example}");
-                output.WriteLine();
+                help.Invoke(parseResult);
             }
-            return exitCode;
+            else
+            {
+                Command root = parseResult.RootCommandResult.Command;
+                output.Write(HelpText.Format(
+                    $"{root.Name} {command.Name}", command,
+                    [.. command.Groups, new OptionGroup("General", [.. root.Options.Where(o => o.Recursive)])],
+                    Console.IsOutputRedirected ? HelpText.Width : Console.WindowWidth));
+            }
+            output.WriteLine("Examples:");
+            foreach (string example in command.Examples)
+                output.WriteLine($"  {example}");
+            output.WriteLine();
+            return ExitCode.Done;
         }
     }
 }
+
+/// <summary>Options that belong together.</summary>
+internal sealed record OptionGroup(string Title, Option[] Options);
 
 /// <summary>A command whose help ends with examples.</summary>
 internal sealed class CommandWithExamples(string name, string description, params string[] examples) : Command(name, description)
 {
     public string[] Examples { get; } = examples;
+
+    /// <summary>The options in groups; none: in one list.</summary>
+    public OptionGroup[] Groups { get; init; } = [];
 }

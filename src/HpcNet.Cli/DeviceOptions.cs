@@ -20,12 +20,12 @@ internal sealed class DeviceOptions
     private readonly Option<int?> _threads = Options.Whole(
         "--threads", "Threads (else HPCNET_THREADS, else the physical cores that this process may use).", 1, 1024);
 
+    public Option[] All => [_device, _isa, _blas, _threads];
+
     public void AddTo(Command command)
     {
-        command.Add(_device);
-        command.Add(_isa);
-        command.Add(_blas);
-        command.Add(_threads);
+        foreach (Option option in All)
+            command.Add(option);
     }
 
     /// <summary>Makes the device.</summary>
@@ -38,7 +38,7 @@ internal sealed class DeviceOptions
             Blas = line.GetValue(_blas),
             Threads = line.GetValue(_threads),
         });
-        if (device.IsOpenCl && ((Option[])[_isa, _blas, _threads]).FirstOrDefault(o => line.GetResult(o) is { Implicit: false }) is { } option)
+        if (device.IsOpenCl && ((Option[])[_isa, _blas, _threads]).FirstOrDefault(line.Has) is { } option)
         {
             string name = device.Name;
             device.Dispose();

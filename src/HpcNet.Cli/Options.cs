@@ -3,11 +3,15 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using HpcNet.Cli.Choices;
 
 namespace HpcNet.Cli;
 
 internal static class Options
 {
+    // More words than these stand in the description only.
+    private const int MostShown = 4;
+
     /// <summary>A whole number of a range.</summary>
     public static Option<int?> Whole(string name, string description, int least, int most = int.MaxValue) =>
         Checked<int?>(name, "N", description, text =>
@@ -32,30 +36,88 @@ internal static class Options
                 ? value
                 : throw new FormatException(expected));
 
-    /// <summary>One word of several, without regard to case; the value is the word as it is listed.</summary>
+    /// <summary>A finite number of 0 or more.</summary>
+    public static Option<float?> NotNegative(string name, string description) =>
+        Real(name, "X", description, value => value >= 0f, "a finite number of 0 or more");
+
+    /// <summary>A finite number above 0.</summary>
+    public static Option<float?> Positive(string name, string description) =>
+        Real(name, "X", description, value => value > 0f, "a finite number above 0");
+
+    /// <summary>A share that is less than all.</summary>
+    public static Option<float?> Share(string name, string description) =>
+        Real(name, "P", description, value => value is >= 0f and < 1f, "a number from 0 to below 1");
+
+    /// <summary>One word of several, without regard to case and hyphens; the value is the word as it is listed.</summary>
     public static Option<string?> OneOf(string name, string description, params string[] words) =>
-        Checked<string?>(name, string.Join('|', words), description, text =>
-            Array.Find(words, word => string.Equals(word, text, StringComparison.OrdinalIgnoreCase))
-            ?? throw new FormatException(words.Length == 1 ? words[0] : $"{string.Join(", ", words[..^1])} or {words[^1]}"));
+        Checked<string?>(name, words.Length > MostShown ? "NAME" : string.Join('|', words), description, text =>
+            Array.Find(words, word => Choice.Same(word, text)) ?? throw new FormatException(Choice.List(words)));
+
+    /// <summary>A row of a table, by its name.</summary>
+    public static Option<T?> Row<T>(string name, string description, IReadOnlyList<T> table) where T : Choice =>
+        Checked<T?>(name, "NAME", $"{description} {Choice.List(table.Select(c => c.Meaning is null ? c.Name : $"{c.Name} ({c.Meaning})"))}.", text =>
+            table.FirstOrDefault(c => Choice.Same(c.Name, text)) ?? throw new FormatException(Choice.List(table.Select(c => c.Name))));
+
+    /// <summary>Something that is on or off.</summary>
+    public static Option<bool> Switch(string name, string description) => new(name) { Description = description, Arity = ArgumentArity.Zero };
 
     /// <summary>A device.</summary>
     public static Option<string?> Device(string name, string description) =>
         Checked<string?>(name, "cpu|opencl[:N|:NAME]", description, text =>
             DeviceChoice.TryParse(text, out _) ? text : throw new FormatException(DeviceChoice.Expected));
 
-    /// <summary>Whole numbers of at least 1, separated by commas.</summary>
+    /// <summary>Whole numbers of at least 1, separated by commas; none of them for "none".</summary>
     public static Option<int[]?> Widths(string name, string description) =>
-        Checked<int[]?>(name, "N,N,...", description, text =>
+        Checked<int[]?>(name, "N,N,...|none", description, text =>
         {
+            if (text.Equals("none", StringComparison.OrdinalIgnoreCase))
+                return [];
             string[] parts = text.Split(',', StringSplitOptions.TrimEntries);
             var widths = new int[parts.Length];
             for (int i = 0; i < parts.Length; i++)
             {
                 if (!int.TryParse(parts[i], NumberStyles.None, CultureInfo.InvariantCulture, out widths[i]) || widths[i] < 1)
-                    throw new FormatException("whole numbers of 1 or more, separated by commas");
+                    throw new FormatException("whole numbers of 1 or more, separated by commas, or none");
             }
             return widths;
         });
+
+    /// <summary>Finite numbers of 0 or more, separated by commas; none of them for "balanced".</summary>
+    public static Option<float[]?> Weights(string name, string description) =>
+        Checked<float[]?>(name, "W,W,...|balanced", description, text =>
+        {
+            if (text.Equals("balanced", StringComparison.OrdinalIgnoreCase))
+                return [];
+            string[] parts = text.Split(',', StringSplitOptions.TrimEntries);
+            var weights = new float[parts.Length];
+            for (int i = 0; i < parts.Length; i++)
+            {
+                if (!float.TryParse(parts[i], NumberStyles.Float, CultureInfo.InvariantCulture, out weights[i])
+                    || !float.IsFinite(weights[i]) || weights[i] < 0f)
+                    throw new FormatException("finite numbers of 0 or more, separated by commas, or balanced");
+            }
+            return weights.AsSpan().ContainsAnyExcept(0f) ? weights : throw new FormatException("one number above 0 at least");
+        });
+
+    /// <summary>Texts that are not empty and differ; the option may come several times.</summary>
+    public static Option<string[]?> Texts(string name, string helpName, string description) => new(name)
+    {
+        Description = description,
+        HelpName = helpName,
+        Arity = ArgumentArity.OneOrMore,
+        CustomParser = result =>
+        {
+            string[] texts = [.. result.Tokens.Select(t => t.Value)];
+            if (Array.Exists(texts, string.IsNullOrWhiteSpace))
+                result.AddError($"{name} is '{texts.First(string.IsNullOrWhiteSpace)}'; expected a text that is not empty.");
+            else if (texts.GroupBy(t => t, StringComparer.Ordinal).FirstOrDefault(g => g.Count() > 1) is { } twice)
+                result.AddError($"{name} is '{twice.Key}' twice; expected different ones.");
+            return texts;
+        },
+    };
+
+    /// <summary>Whether an option is on the line.</summary>
+    public static bool Has(this ParseResult line, Option option) => line.GetResult(option) is { Implicit: false };
 
     /// <summary>A text that is not empty, such as a path.</summary>
     public static Option<string?> Text(string name, string helpName, string description, bool required = false)

@@ -17,12 +17,14 @@ internal static class PredictCommand
         Option<string?> input = Options.Text(
             "--input", "FILE.csv", "A row of features per line, in the order of training and as they come (the model knows their scaling); "
             + "a header is allowed.", required: true);
-        Option<string?> target = Options.Text("--target", "COLUMN", "A column of the input that is no feature, and is left out.");
+        Option<string[]?> target = Options.Texts(
+            "--target", "COLUMN", "A column of the input that is no feature, and is left out; several times: several.");
         Option<string?> output = Options.Text("--output", "FILE", "Where the answers go (default: standard output).");
         var devices = new DeviceOptions();
         var command = new CommandWithExamples(
             "predict",
-            "Answers for each row of a CSV file: `class,probability`, or the values of a regression, one line per row below a header.",
+            "Answers for each row of a CSV file: `class,probability`, the values of a regression, or the probability of each label, one line "
+            + "per row below a header.",
             "hpcnet predict --model digits.safetensors --input pixels.csv",
             "hpcnet predict --model iris.safetensors --input iris.csv --target species --output answers.csv");
         command.Add(model);
@@ -38,7 +40,7 @@ internal static class PredictCommand
             string? destination = line.GetValue(output);
             if (destination is not null)
                 OutputFile.Check("--output", destination);
-            FeatureTable features = FeatureTable.Read(line.GetValue(input)!, line.GetValue(target));
+            FeatureTable features = FeatureTable.Read(line.GetValue(input)!, line.GetValue(target) ?? []);
 
             using Device device = devices.Open(line);
             using Network network = Network.Load(file, device);
@@ -83,7 +85,10 @@ internal static class PredictCommand
             return text.ToString();
         }
 
-        text.AppendJoin(',', Enumerable.Range(1, network.Outputs).Select(i => network.Outputs == 1 ? "value" : $"value{i}")).Append('\n');
+        IEnumerable<string> columns = network is { Task: NetworkTask.MultiLabel, ClassNames: { } labels }
+            ? labels.Select(Csv)
+            : Enumerable.Range(1, network.Outputs).Select(i => network.Outputs == 1 ? "value" : $"value{i}");
+        text.AppendJoin(',', columns).Append('\n');
         for (int i = 0; i < outputs.Length; i++)
             text.Append(outputs[i].ToString(CultureInfo.InvariantCulture)).Append((i + 1) % network.Outputs == 0 ? '\n' : ',');
         return text.ToString();

@@ -1,11 +1,13 @@
 // What `--dataset`, `--data` and `--target` mean: the digits inside the library, the MNIST files of a folder, or a CSV file.
 
 using System.CommandLine;
+using HpcNet.Cli.Choices;
+using HpcNet.Cli.Text;
 
 namespace HpcNet.Cli.Data;
 
-/// <summary>A data set in two parts.</summary>
-internal sealed record DataParts(Dataset Train, Dataset HeldBack);
+/// <summary>A data set in two parts, and what its targets are.</summary>
+internal sealed record DataParts(Dataset Train, Dataset HeldBack, NetworkTask Task);
 
 /// <summary>The options that name a data set.</summary>
 internal sealed class DataOptions
@@ -17,19 +19,21 @@ internal sealed class DataOptions
     private readonly Option<string?> _data = Options.Text(
         "--data", "DIR", "The folder with the four MNIST files, plain or .gz.");
 
-    private readonly Option<string?> _target = Options.Text(
-        "--target", "COLUMN", "Name of the CSV column to learn; the others are features (default: the last column).");
+    private readonly Option<string[]?> _target = Options.Texts(
+        "--target", "COLUMN", "Name of the CSV column to learn; the others are features (default: the last column). Several times: "
+        + "several targets.");
+
+    public Option[] All => [_dataset, _data, _target];
 
     public void AddTo(Command command)
     {
-        command.Add(_dataset);
-        command.Add(_data);
-        command.Add(_target);
+        foreach (Option option in All)
+            command.Add(option);
     }
 
     /// <summary>Looks at the options; reads nothing yet.</summary>
     public DataSource Source(ParseResult line) =>
-        DataSource.Parse(line.GetValue(_dataset)!, line.GetValue(_data), line.GetValue(_target));
+        DataSource.Parse(line.GetValue(_dataset)!, line.GetValue(_data), line.GetValue(_target) ?? []);
 }
 
 /// <summary>Where data come from.</summary>
@@ -51,20 +55,20 @@ internal abstract record DataSource(string Name)
     public virtual string DefaultOutput => $"{Name}.safetensors";
 
     /// <summary>What was meant by the options.</summary>
-    public static DataSource Parse(string dataset, string? data, string? target)
+    public static DataSource Parse(string dataset, string? data, string[] targets)
     {
         bool digits = dataset.Equals("digits", StringComparison.OrdinalIgnoreCase);
         bool mnist = dataset.Equals("mnist", StringComparison.OrdinalIgnoreCase);
         if (data is not null && !mnist)
             throw CliException.Usage("--data goes with --dataset mnist only.");
-        if (target is not null && (digits || mnist))
+        if (targets.Length > 0 && (digits || mnist))
             throw CliException.Usage("--target goes with a CSV file only.");
         if (digits)
             return new Digits();
         if (mnist)
             return new Mnist(data ?? throw CliException.Usage($"{MnistHelp}."));
         if (File.Exists(dataset))
-            return new Csv(dataset, target);
+            return new Csv(dataset, targets);
         if (Directory.Exists(dataset))
             throw CliException.Failed($"'{dataset}' is a folder; expected a CSV file.");
         bool path = dataset.EndsWith(".csv", StringComparison.OrdinalIgnoreCase) || dataset.AsSpan().ContainsAny('/', '\\');
@@ -74,31 +78,33 @@ internal abstract record DataSource(string Name)
     }
 
     /// <summary>Reads the data in their two parts.</summary>
-    public abstract DataParts Read(TargetKind kind);
+    /// <param name="task">What the targets are; null: see for yourself.</param>
+    public abstract DataParts Read(NetworkTask? task);
 
     /// <summary>Reads what a model that was trained on such data is to be judged by.</summary>
     public abstract Dataset ReadForEvaluation(Network network);
 
-    private static DataParts Split(Dataset data)
+    private static DataParts Split(Dataset data, NetworkTask task)
     {
         var (train, heldBack) = data.Split(TrainFraction, SplitSeed);
-        return new DataParts(train, heldBack);
+        return new DataParts(train, heldBack, task);
     }
 
     private sealed record Digits() : DataSource("digits")
     {
         public override string Examples => "images";
 
-        public override DataParts Read(TargetKind kind) => Split(OnlyClasses(kind, Dataset.Digits));
+        public override DataParts Read(NetworkTask? task) => Split(OnlyClasses(task, Dataset.Digits), NetworkTask.Classification);
 
-        public override Dataset ReadForEvaluation(Network network) => Split(Dataset.Digits()).HeldBack;
+        public override Dataset ReadForEvaluation(Network network) => Split(Dataset.Digits(), NetworkTask.Classification).HeldBack;
     }
 
     private sealed record Mnist(string Folder) : DataSource("mnist")
     {
         public override string Examples => "images";
 
-        public override DataParts Read(TargetKind kind) => OnlyClasses(kind, () => new DataParts(Part(train: true), Part(train: false)));
+        public override DataParts Read(NetworkTask? task) =>
+            OnlyClasses(task, () => new DataParts(Part(train: true), Part(train: false), NetworkTask.Classification));
 
         public override Dataset ReadForEvaluation(Network network) => Part(train: false);
 
@@ -118,25 +124,65 @@ internal abstract record DataSource(string Name)
         }
     }
 
-    private sealed record Csv(string File, string? Target) : DataSource(File)
+    private sealed record Csv(string File, string[] Targets) : DataSource(File)
     {
         public override string DefaultOutput => $"{Path.GetFileNameWithoutExtension(File)}.safetensors";
 
-        public override DataParts Read(TargetKind kind) => Split(Dataset.FromCsv(File, Target, kind));
+        private string? Target => Targets.Length == 0 ? null : Targets[0];
+
+        public override DataParts Read(NetworkTask? task)
+        {
+            if (Targets.Length > 1 && task == NetworkTask.Classification)
+                throw CliException.Usage("--task classification has one target column; for several of 0 and 1 there is --task multilabel.");
+            if (Targets.Length <= 1 && task is null or NetworkTask.Classification)
+            {
+                Dataset one = Dataset.FromCsv(File, Target, task is null ? TargetKind.Auto : TargetKind.Classification);
+                return Split(one, one.IsClassification ? NetworkTask.Classification : NetworkTask.Regression);
+            }
+            Dataset data = ReadNumbers();
+            NetworkTask means = task ?? (data.Targets.ContainsAnyExcept(0f, 1f) ? NetworkTask.Regression : NetworkTask.MultiLabel);
+            return Split(means == NetworkTask.MultiLabel ? Labels(data) : data, means);
+        }
 
         // All rows: a file given to `evaluate` is normally another one than that trained on.
         public override Dataset ReadForEvaluation(Network network)
         {
-            if (network.Task != NetworkTask.Classification)
-                return Dataset.FromCsv(File, Target, TargetKind.Regression);
+            if (network.Task == NetworkTask.Regression)
+                return ReadNumbers();
+            if (network.Task == NetworkTask.MultiLabel)
+            {
+                if (network.ClassNames is not { } labels)
+                    return Labels(ReadNumbers());
+                if (Targets.Length > 0 && !Targets.SequenceEqual(labels))
+                {
+                    throw CliException.Failed($"The model answers {Choice.List(labels.Select(Quoted), "and")}, in this order; --target names "
+                        + $"{Choice.List(Targets.Select(Quoted), "and")}.");
+                }
+                return Labels(Dataset.FromCsv(File, labels));
+            }
             var options = network.ClassNames is { } names
                 ? new CsvOptions { ClassNames = names }
                 : new CsvOptions { LabelKind = CsvLabelKind.ClassIndex, ClassCount = network.Outputs };
             return Dataset.FromCsv(File, Target, options: options);
         }
+
+        private Dataset Labels(Dataset data)
+        {
+            int bad = data.Targets.IndexOfAnyExcept(0f, 1f);
+            if (bad < 0)
+                return data;
+            string name = data.TargetNames is { } names ? $" of {Quoted(names[bad % data.TargetCount])}" : "";
+            throw CliException.Failed(FormattableString.Invariant(
+                $"Labels are 0 or 1; '{File}' has {data.Targets[bad]} in row {bad / data.TargetCount + 1}{name}."));
+        }
+
+        private static string Quoted(string name) => $"'{Printable.Cut(name, 40)}'";
+
+        private Dataset ReadNumbers() =>
+            Targets.Length > 1 ? Dataset.FromCsv(File, Targets) : Dataset.FromCsv(File, Target, TargetKind.Regression);
     }
 
-    private static T OnlyClasses<T>(TargetKind kind, Func<T> read) => kind == TargetKind.Regression
-        ? throw CliException.Usage("--task regression goes with a CSV file only.")
-        : read();
+    private static T OnlyClasses<T>(NetworkTask? task, Func<T> read) => task is null or NetworkTask.Classification
+        ? read()
+        : throw CliException.Usage($"--task {task.Value.ToString().ToLowerInvariant()} goes with a CSV file only.");
 }

@@ -12,15 +12,21 @@ internal sealed record FeatureTable(float[] Values, int Rows, int Columns)
 {
     /// <summary>Reads a CSV file.</summary>
     /// <param name="path">The file.</param>
-    /// <param name="leftOut">A column that is no feature; null: there is none.</param>
-    public static FeatureTable Read(string path, string? leftOut)
+    /// <param name="leftOut">Columns that are no features.</param>
+    public static FeatureTable Read(string path, string[] leftOut)
     {
         if (Directory.Exists(path))
             throw CliException.Failed($"--input '{path}' is a folder; expected a CSV file.");
         if (!File.Exists(path))
             throw CliException.Failed($"--input: there is no file '{path}'.");
-        bool header = leftOut is not null || HasHeader(path);
-        CsvTable table = CsvTable.Read(path, new CsvOptions { HasHeader = header, LabelColumn = leftOut });
+        if (leftOut.Length > 1)
+        {
+            Dataset numbers = Dataset.FromCsv(path, leftOut);
+            return new FeatureTable(numbers.Features.ToArray(), numbers.Count, numbers.FeatureCount);
+        }
+        // One column may hold texts.
+        bool header = leftOut.Length > 0 || HasHeader(path);
+        CsvTable table = CsvTable.Read(path, new CsvOptions { HasHeader = header, LabelColumn = leftOut.FirstOrDefault() });
         if (table.RowCount == 0)
             throw CliException.Failed($"'{path}' has no rows.");
 

@@ -11,10 +11,12 @@ namespace HpcNet.Cli.Output;
 internal static class TrainingDisplay
 {
     /// <summary>Runs a fit with a display of its progress.</summary>
-    public static History Run(Func<IProgress<TrainingProgress>, History> fit)
+    /// <param name="fit">The fit.</param>
+    /// <param name="unseen">What the examples are called that it is judged by.</param>
+    public static History Run(Func<IProgress<TrainingProgress>, History> fit, string unseen)
     {
         if (Console.IsOutputRedirected || !AnsiConsole.Profile.Capabilities.Ansi)
-            return fit(new Lines());
+            return fit(new Lines(unseen));
 
         var last = new Last();
         return AnsiConsole.Progress()
@@ -23,7 +25,7 @@ internal static class TrainingDisplay
             .Columns(
                 new TextColumn(() => Where(last.Value)),
                 new ProgressBarColumn { Width = 16 },
-                new TextColumn(() => HowWell(last.Value)))
+                new TextColumn(() => HowWell(last.Value, unseen)))
             .Start(context =>
             {
                 ProgressTask task = context.AddTask("training");
@@ -37,12 +39,12 @@ internal static class TrainingDisplay
         ? string.Create(CultureInfo.InvariantCulture, $"epoch {p.Epoch}/{p.Epochs}")
         : "starting";
 
-    private static string HowWell(TrainingProgress? at)
+    private static string HowWell(TrainingProgress? at, string unseen)
     {
         if (at is not { } p)
             return "";
-        string quality = !double.IsNaN(p.ValidationAccuracy) ? $"  held back {Printable.Percent(p.ValidationAccuracy)}"
-            : !double.IsNaN(p.ValidationLoss) ? string.Create(CultureInfo.InvariantCulture, $"  held back {p.ValidationLoss:F4}")
+        string quality = !double.IsNaN(p.ValidationAccuracy) ? $"  {unseen} {Printable.Percent(p.ValidationAccuracy)}"
+            : !double.IsNaN(p.ValidationLoss) ? string.Create(CultureInfo.InvariantCulture, $"  {unseen} {p.ValidationLoss:F4}")
             : "";
         return string.Create(CultureInfo.InvariantCulture, $"loss {p.Loss:F4}{quality}  {Printable.Count(p.SamplesPerSecond)} samples/s");
     }
@@ -78,7 +80,7 @@ internal static class TrainingDisplay
         }
     }
 
-    private sealed class Lines : IProgress<TrainingProgress>
+    private sealed class Lines(string unseen) : IProgress<TrainingProgress>
     {
         private const int MostLines = 20;
 
@@ -87,7 +89,7 @@ internal static class TrainingDisplay
             int every = (value.Epochs + MostLines - 1) / MostLines;
             if (!value.EpochFinished || (value.Epoch % every != 0 && value.Epoch != 1 && value.Epoch != value.Epochs))
                 return;
-            Console.Out.WriteLine($"{Where(value)}  {HowWell(value)}");
+            Console.Out.WriteLine($"{Where(value)}  {HowWell(value, unseen)}");
         }
     }
 

@@ -40,6 +40,28 @@ internal static class Printable
         return line[..end] + "~";
     }
 
+    /// <summary>A text behind its name, on several lines where it is long: each further one begins with a separator, below the text.</summary>
+    public static string Wrapped(string name, string text, string separator)
+    {
+        const int most = 140;
+        var result = new StringBuilder(name);
+        int used = name.Length;
+        string[] parts = text.Split(separator);
+        for (int i = 0; i < parts.Length; i++)
+        {
+            string part = i == 0 ? parts[i] : separator + parts[i];
+            if (i > 0 && used + part.Length > most)
+            {
+                result.Append('\n').Append(' ', name.Length);
+                part = part.TrimStart();
+                used = name.Length;
+            }
+            result.Append(part);
+            used += part.Length;
+        }
+        return result.ToString();
+    }
+
     /// <summary>A whole number with thousands separated.</summary>
     public static string Count(double value) => value.ToString("N0", CultureInfo.InvariantCulture);
 

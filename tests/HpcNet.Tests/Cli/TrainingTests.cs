@@ -32,6 +32,8 @@ public sealed class TrainingTests : IDisposable
         string percent = (100 * accuracy).ToString("F2", CultureInfo.InvariantCulture) + " %";
         Assert.Contains(percent, trained.Output, StringComparison.Ordinal);
         Assert.Contains(percent, evaluated.Output, StringComparison.Ordinal);
+        foreach (string word in (string[])["precision", "recall", "F1", "weighted mean", "among the first 5", "Cross-entropy"])
+            Assert.Contains(word, evaluated.Output, StringComparison.Ordinal);
 
         Dataset digits = Dataset.Digits();
         var rows = new StringBuilder();
@@ -155,7 +157,11 @@ public sealed class TrainingTests : IDisposable
 
         CliProcess.Outcome evaluated = CliProcess.Run(
             _folder.Path, "evaluate", "--model", "houses.safetensors", "--dataset", csv, "--target", "price");
-        Assert.InRange(R2(evaluated), 0.99, 1.0);
+        Match errors = Regex.Match(evaluated.Output, @"target +R2 +MAE +RMSE\nprice +([0-9.]+) +([0-9.E+]+) +([0-9.E+]+)\n");
+        Assert.True(errors.Success, evaluated.Output);
+        double[] figures = [.. errors.Groups.Values.Skip(1).Select(g => double.Parse(g.ValueSpan, CultureInfo.InvariantCulture))];
+        Assert.InRange(figures[0], 0.99, 1.0);
+        Assert.InRange(figures[1], 1.0, figures[2]);
 
         string input = _folder.Write("new.csv", "area,rooms\n100,3\n");
         CliProcess.Outcome predicted = CliProcess.Run(_folder.Path, "predict", "--model", "houses.safetensors", "--input", input);
@@ -214,7 +220,7 @@ public sealed class TrainingTests : IDisposable
         string[] fields =
         [
             "dataset", "seed", "epochs", "seconds", "accuracy", "samplesPerSecond", "gflops", "peakGflops",
-            "device", "isa", "blas", "threads",
+            "device", "isa", "blas", "threads", "network", "task", "loss", "optimizer", "schedule", "batch", "bestEpoch", "stoppedEarly",
         ];
         Assert.Equal(fields, root.EnumerateObject().Select(p => p.Name));
         Assert.Equal(dataset, root.GetProperty("dataset").GetString());

@@ -1,5 +1,8 @@
 // Samples.cs: small random data and networks for tests, from the library's own generator, so that every run has the same ones.
 
+using System.Globalization;
+using System.Text;
+
 namespace HpcNet.Tests;
 
 internal static class Samples
@@ -103,6 +106,23 @@ internal static class Samples
 
     /// <summary>Bits, so that NaN and signed zeros count.</summary>
     public static int[] Bits(float[] values) => Array.ConvertAll(values, BitConverter.SingleToInt32Bits);
+
+    /// <summary>
+    /// A table with columns x and y and, made from them, a class (kind), a count, two labels of 0 and 1 (high, far) and a number of either
+    /// sign (size).
+    /// </summary>
+    public static string MixedCsv()
+    {
+        float[] points = Uniform(800, 3);
+        var text = new StringBuilder("x,y,kind,count,high,far,size\n");
+        for (int i = 0; i < points.Length; i += 2)
+        {
+            float x = points[i], y = points[i + 1];
+            int kind = x + y > 0.3f ? 3 : x > y ? 1 : 2, high = y > 0f ? 1 : 0, far = x > 0f ? 1 : 0;
+            text.Append(CultureInfo.InvariantCulture, $"{x},{y},{kind},{Math.Round(200 * Math.Exp(x + y))},{high},{far},{x - y}\n");
+        }
+        return text.ToString();
+    }
 
     public static void Close(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual, double tolerance, string what = "")
     {
