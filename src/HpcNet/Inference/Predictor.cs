@@ -58,14 +58,14 @@ public sealed class Predictor : IDisposable
     /// Answers for one row or many: probabilities for a classification (softmax of the logits) and for a multi-label one (sigmoid of
     /// each logit), the outputs themselves for a regression.
     /// </summary>
-    /// <param name="x">[rows × inputs], row-major; at least one row.</param>
+    /// <param name="x">[rows × inputs], row-major; without rows nothing happens.</param>
     /// <param name="y">Receives [rows × outputs].</param>
     /// <exception cref="ArgumentException">A span has another length; the message tells what was expected.</exception>
     /// <exception cref="ObjectDisposedException">The predictor was disposed.</exception>
     public void Predict(ReadOnlySpan<float> x, Span<float> y) => Run(x, y, logits: false);
 
     /// <summary>The outputs of the last layer as they are: the logits of a classification, multi-label or not.</summary>
-    /// <param name="x">[rows × inputs], row-major; at least one row.</param>
+    /// <param name="x">[rows × inputs], row-major; without rows nothing happens.</param>
     /// <param name="y">Receives [rows × outputs].</param>
     /// <exception cref="ArgumentException">A span has another length; the message tells what was expected.</exception>
     /// <exception cref="ObjectDisposedException">The predictor was disposed.</exception>
@@ -86,12 +86,17 @@ public sealed class Predictor : IDisposable
     }
 
     /// <summary>The classes of many rows.</summary>
-    /// <param name="x">[rows × inputs], row-major; at least one row.</param>
+    /// <param name="x">[rows × inputs], row-major; without rows nothing happens.</param>
     /// <param name="classes">Receives [rows].</param>
     /// <exception cref="ArgumentException">A span has another length.</exception>
     /// <exception cref="ObjectDisposedException">The predictor was disposed.</exception>
     public void Classify(ReadOnlySpan<float> x, Span<int> classes)
     {
+        if (x.IsEmpty && classes.IsEmpty)
+        {
+            ThrowIfDisposed();
+            return;
+        }
         int rows = Ensure.WholeRows(x.Length, Inputs, nameof(x), _reader);
         Ensure.Length(classes.Length, rows, nameof(classes), "one for each row");
         ThrowIfDisposed();
@@ -164,6 +169,11 @@ public sealed class Predictor : IDisposable
 
     private void Run(ReadOnlySpan<float> x, Span<float> y, bool logits)
     {
+        if (x.IsEmpty && y.IsEmpty)
+        {
+            ThrowIfDisposed();
+            return;
+        }
         int rows = Ensure.WholeRows(x.Length, Inputs, nameof(x), _reader);
         Ensure.Matrix(y.Length, rows, Outputs, nameof(y));
         ThrowIfDisposed();

@@ -286,7 +286,7 @@ public sealed unsafe class Trainer : IDisposable
     }
 
     /// <summary>One training step on class labels.</summary>
-    /// <param name="x">[rows × inputs], row-major; at least one row.</param>
+    /// <param name="x">[rows × inputs], row-major; without rows nothing happens and the loss is 0.</param>
     /// <param name="labels">[rows], each from 0 to outputs − 1, or the one that the loss ignores.</param>
     /// <returns>The loss before the step, reduced as <see cref="Loss.Reduction"/> says.</returns>
     /// <exception cref="ArgumentException">A span has another length, or the loss does not take labels.</exception>
@@ -296,6 +296,8 @@ public sealed unsafe class Trainer : IDisposable
     /// <exception cref="NonFiniteLossException">The loss was NaN or infinite; the parameters are as before the step.</exception>
     public float Step(ReadOnlySpan<float> x, ReadOnlySpan<int> labels)
     {
+        if (x.IsEmpty && labels.IsEmpty)
+            return StepOfNothing();
         int rows = Rows(x);
         DataChecks.TakesLabels(Loss, nameof(labels));
         Ensure.Length(labels.Length, rows, nameof(labels), "one for each row");
@@ -305,7 +307,7 @@ public sealed unsafe class Trainer : IDisposable
     }
 
     /// <summary>One training step on targets: values for a regression, probabilities for a classification.</summary>
-    /// <param name="x">[rows × inputs], row-major; at least one row.</param>
+    /// <param name="x">[rows × inputs], row-major; without rows nothing happens and the loss is 0.</param>
     /// <param name="targets">[rows × outputs], row-major.</param>
     /// <returns>The loss before the step, reduced as <see cref="Loss.Reduction"/> says.</returns>
     /// <exception cref="ArgumentException">A span has another length, or the loss takes labels only.</exception>
@@ -314,6 +316,8 @@ public sealed unsafe class Trainer : IDisposable
     /// <exception cref="NonFiniteLossException">The loss was NaN or infinite; the parameters are as before the step.</exception>
     public float Step(ReadOnlySpan<float> x, ReadOnlySpan<float> targets)
     {
+        if (x.IsEmpty && targets.IsEmpty)
+            return StepOfNothing();
         int rows = Rows(x);
         DataChecks.TakesTargets(Loss, nameof(targets));
         Ensure.Matrix(targets.Length, rows, Network.Outputs, nameof(targets));
@@ -469,6 +473,13 @@ public sealed unsafe class Trainer : IDisposable
         {
             Leave();
         }
+    }
+
+    private float StepOfNothing()
+    {
+        Enter();
+        Leave();
+        return 0f;
     }
 
     // x is the batch of the flagged step, preprocessed; the parameters are still those that it used.

@@ -336,4 +336,26 @@ public sealed class TrainerTests
     {
         public void Report(TrainingProgress value) => action(value);
     }
+
+    [SkippableTheory, Targets]
+    public void No_rows_are_no_step_and_no_prediction(string target)
+    {
+        using var network = new Network(Targets.Open(target), 3, new Dense(4, Activation.ReLU), new BatchNorm(), new Dense(2));
+        using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Adam(1e-2f));
+        trainer.Step(Samples.Uniform(4 * 3, 1), Samples.Labels(4, 2, 1));
+        int[] before = Samples.Bits(Samples.Parameters(network));
+        Assert.Equal(0f, trainer.Step([], ReadOnlySpan<int>.Empty));
+        Assert.Equal(0f, trainer.Step([], ReadOnlySpan<float>.Empty));
+        Assert.Equal(1, trainer.Steps);
+        Assert.Equal(before, Samples.Bits(Samples.Parameters(network)));
+        Predictor predictor = network.CreatePredictor();
+        predictor.Predict([], []);
+        predictor.PredictLogits([], []);
+        predictor.Classify([], Span<int>.Empty);
+        Assert.Throws<ArgumentException>(() => predictor.Classify([]));
+        predictor.Dispose();
+        trainer.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => predictor.Predict([], []));
+        Assert.Throws<ObjectDisposedException>(() => trainer.Step([], ReadOnlySpan<int>.Empty));
+    }
 }
