@@ -13,6 +13,11 @@ public sealed class GraphTests
             NetworkNode x = NetworkNode.Input(6), h = x.Then(new Dense(5, Activation.Tanh));
             return ([x], [h.Then(new Dense(5, Activation.Sigmoid)).Add(h).Then(new Dense(3))]);
         },
+        ["residual at the end"] = () =>
+        {
+            NetworkNode x = NetworkNode.Input(6), h = x.Then(new Dense(3, Activation.Tanh));
+            return ([x], [h.Then(new Dense(4, Activation.Tanh), new Dense(3)).Add(h)]);
+        },
         ["residual around the input"] = () =>
         {
             NetworkNode x = NetworkNode.Input(6);
