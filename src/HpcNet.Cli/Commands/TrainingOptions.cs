@@ -20,9 +20,9 @@ internal sealed class TrainingOptions
 
     private readonly Option<float?> _learningRate = Options.Positive(
         "--learning-rate",
-        $"The learning rate that the schedule scales (default for adam {Defaults(s => Invariant($"{s.LearningRate}"), bare: true)}; "
-        + $"for {string.Join(", ", OptimizerChoice.All.Where(o => o.LearningRate is not null).GroupBy(o => o.LearningRate)
-            .Select(g => Invariant($"{string.Join(' ', g.Select(o => o.Name))} {g.Key}")))}).");
+        $"The learning rate that the schedule scales (default: adam {Defaults(s => Invariant($"{s.LearningRate}"), bare: true)}; "
+        + $"{string.Join("; ", OptimizerChoice.All.Where(o => o.LearningRate is not null).GroupBy(o => o.LearningRate)
+            .Select(g => Invariant($"{Choice.List(g.Select(o => o.Name), "and")} {g.Key}")))}).");
 
     private readonly Option<int[]?> _hidden = Options.Widths(
         "--hidden", $"Widths of the hidden layers {Defaults(s => string.Join(',', s.Hidden))}. None: linear, logistic or softmax regression.");
@@ -54,8 +54,8 @@ internal sealed class TrainingOptions
         "--warmup", "Epochs in which the learning rate rises first; 0.5 is half of one (default 0; with --schedule warmup a tenth).");
 
     private readonly Option<string?> _loss = Options.OneOf(
-        "--loss", "What becomes small, of " + string.Join("; ", LossChoice.All.GroupBy(l => l.Task).Select(g =>
-            $"{TaskName(g.Key)}: {Choice.List(g.Select((l, i) => i == 0 ? $"{l.Name} (default)" : l.Name))}")) + ".",
+        "--loss", "What becomes small. For " + string.Join("; for ", LossChoice.All.GroupBy(l => l.Task).Select(g =>
+            $"{TaskName(g.Key)} {Choice.List(g.Select((l, i) => i == 0 ? $"{l.Name} (default)" : l.Name))}")) + ".",
         [.. LossChoice.Names]);
 
     private readonly Option<float?> _labelSmoothing = Options.Share(
