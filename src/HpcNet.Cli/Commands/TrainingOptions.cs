@@ -117,6 +117,14 @@ internal sealed class TrainingOptions
             if (!takes(optimizer) && line.Has(option))
                 throw CliException.Usage($"{option.Name} does not go with --optimizer {optimizer.Name}; it goes with {Takers(takes)}.");
         }
+        if (line.Has(_hidden) && line.GetValue(_hidden) is { Length: 0 })
+        {
+            foreach (Option option in (Option[])[_activation, _batchNorm, _dropout])
+            {
+                if (line.Has(option))
+                    throw CliException.Usage($"{option.Name} does not go with --hidden none: it is about hidden layers.");
+            }
+        }
         if (optimizer.NeedsMomentum && line.GetValue(_momentum) == 0f)
             throw CliException.Usage($"--momentum is 0; expected more with --optimizer {optimizer.Name}.");
         if (line.GetValue(_schedule) is { TakesWarmup: false } schedule && line.Has(_warmup))

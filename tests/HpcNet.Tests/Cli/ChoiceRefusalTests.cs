@@ -76,6 +76,9 @@ public sealed class ChoiceRefusalTests : IDisposable
     [InlineData("--batch-norm --batch 479", "--batch-norm", "1,438")]
     [InlineData("--batch-norm 3", "'3'")]
     [InlineData("--hidden nothing", "--hidden", "'nothing'", "none")]
+    [InlineData("--hidden none --activation tanh", "--activation", "--hidden none")]
+    [InlineData("--hidden none --batch-norm", "--batch-norm", "--hidden none")]
+    [InlineData("--hidden none --dropout 0.1", "--dropout", "--hidden none")]
     [InlineData("--task multilabel", "multilabel", "CSV")]
     public void WhatDoesNotFitIsRefused(string options, params string[] words) => Refused(options, words);
 
