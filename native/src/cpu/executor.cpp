@@ -1376,12 +1376,9 @@ public:
     void run(const Run& run) override {
         prepare(run.extents);
         bool served = false, failed = false;
-        for (size_t first = 0; first < stages_.size();) {
-            size_t end = first;
-            while (end < stages_.size() && !calls(stages_[end])) end++;
-            if (end > first) served |= run_stages(run, first, end);
-            if (end < stages_.size()) call(nodes_[stages_[end].entries[0].node], run.extents, failed);
-            first = end + 1;
+        for (const Part& part : parts_) {
+            if (part.end > part.first) served |= run_stages(run, part.first, part.end);
+            if (part.calls) call(*part.calls, run.extents, failed);
         }
         if (served) team_runs_.fetch_add(1, std::memory_order_relaxed);
         count_run();
@@ -1445,6 +1442,12 @@ private:
         bool small = false;
     };
 
+    // Stages [first, end), then the caller's code. There are several only where there is such code.
+    struct Part {
+        size_t first, end;
+        const Lowered* calls;  // null: none
+    };
+
     class Scratch {
     public:
         explicit Scratch(ScratchPool& pool) : pool_(pool), block_(pool.borrow()) {}
@@ -1457,9 +1460,6 @@ private:
         ScratchPool& pool_;
         Memory* block_;
     };
-
-    // A stage of its own, for it touches the metrics.
-    bool calls(const Stage& stage) const { return nodes_[stage.entries[0].node].call != nullptr; }
 
     // On the calling thread, outside the team and its floating-point state.
     void call(const Lowered& node, const Extents& at, bool& failed) {
@@ -1518,7 +1518,8 @@ private:
             }
             size_t phases = 0;
             for (size_t i = first; i < end; i++) phases = std::max(phases, nodes_[i].phases.size());
-            if (nodes_[first].call) stages_.push_back({{{first, 0, 0}}});
+            // In a group of its own, for it touches the metrics.
+            if (nodes_[first].call) parts_.push_back({parts_.empty() ? 0 : parts_.back().end, stages_.size(), &nodes_[first]});
             for (size_t p = 0; p < phases; p++) {
                 Stage stage;
                 for (size_t i = first; i < end; i++)
@@ -1527,6 +1528,7 @@ private:
             }
             first = end;
         }
+        parts_.push_back({parts_.empty() ? 0 : parts_.back().end, stages_.size(), nullptr});
         tiles_.resize(nodes_.size());
         for (size_t i = 0; i < nodes_.size(); i++) tiles_[i].resize(nodes_[i].phases.size());
     }
@@ -1543,7 +1545,6 @@ private:
             for (size_t p = 0; p < nodes_[i].phases.size(); p++) tiles_[i][p] = nodes_[i].phases[p].plan(at);
         seconds_ = 0;
         for (Stage& stage : stages_) {
-            if (calls(stage)) continue;
             double seconds = 0;
             stage.tiles = 0;
             for (Entry& entry : stage.entries) {
@@ -1568,6 +1569,7 @@ private:
     MetricState metrics_;
     std::vector<Lowered> nodes_;
     std::vector<Stage> stages_;
+    std::vector<Part> parts_;
     std::vector<std::vector<int64_t>> tiles_;
     Extents prepared_{0, 0};
     double seconds_ = 0;

@@ -245,10 +245,10 @@ public sealed unsafe class InputGradient : IDisposable
     {
         if (cached is { } program && program.Labels == labels && rows <= program.Native.Capacity)
             return program;
-        int capacity = cached is null ? rows : Math.Max(cached.Native.Capacity, (int)BitOperations.RoundUpToPowerOf2((uint)rows));
+        int capacity = NativeProgram.CapacityFor(cached?.Native, rows);
         cached?.Dispose();
         cached = null;
-        return cached = new GradientProgram(_network, loss, Math.Max(rows, capacity), labels);
+        return cached = new GradientProgram(_network, loss, capacity, labels);
     }
 
     private void Enter()
@@ -274,15 +274,7 @@ public sealed unsafe class InputGradient : IDisposable
             using var recorder = new Recorder(network.Device, capacity);
             var graph = new GraphRecorder(
                 network.Graph, recorder, network.Parameters, null,
-                new RecordingPurpose
-                {
-                    Backward = true,
-                    InputGradient = true,
-                    Trains = static _ => false,
-                    State = network.State,
-                    RandomStream = static _ => 0UL,
-                },
-                hpc_value_kind.HPC_VALUE_TEMPORARY);
+                RecordingPurpose.ToInput(network.State), hpc_value_kind.HPC_VALUE_TEMPORARY);
             X = recorder.RowsValue(hpc_value_kind.HPC_VALUE_INPUT, network.Inputs, "x");
             Value output = graph.Forward(X);
             Value seed;

@@ -12,7 +12,7 @@ namespace HpcNet;
 /// limit −1.758 with probability <see cref="Rate"/>, and all are scaled and shifted so that mean 0 and variance 1 stay; in
 /// evaluation and prediction it does nothing.
 /// </summary>
-public sealed record AlphaDropout : Layer
+public sealed record AlphaDropout : StochasticLayer
 {
     // lambda alpha of the SELU.
     private const double Limit = 1.0507009873554805 * 1.6732632423543772;
@@ -29,27 +29,17 @@ public sealed record AlphaDropout : Layer
 
     private double Scale => 1 / Math.Sqrt((Limit * Limit * Rate + 1) * (1 - (double)Rate));
 
-    internal override Shape OutputShape(Shape input, string name) => input;
+    private protected override float Strength => Rate;
 
-    internal override bool IsIdentity(bool training) => !training || Rate == 0f;
-
-    internal override Value RecordForward(NodeRecording node, Value x)
+    private protected override void RecordNoise(NodeRecording node, Value x, Value y)
     {
-        if (IsIdentity(node.Training))
-            return x;
-        Value y = node.Output(node.InputColumns);
         double scale = Scale;
         node.Recorder.AffineDropout(
             x, y, node.Seed, node.RandomStream, Rate, (float)scale, (float)(Limit * scale * Rate), (float)(Limit * scale * (Rate - 1.0)));
-        return y;
     }
 
-    internal override Value RecordBackward(NodeRecording node, Value dy)
+    private protected override Value RecordGradient(NodeRecording node, Value dy)
     {
-        if (!node.NeedsInputGradient)
-            return Value.None;
-        if (IsIdentity(node.Training))
-            return dy;
         Value dx = node.Temporary(node.InputColumns, "dx");
         node.Recorder.AffineDropout(dy, dx, node.Seed, node.RandomStream, Rate, (float)Scale, 0f, 0f);
         return dx;

@@ -11,7 +11,7 @@ namespace HpcNet;
 /// Inverted dropout (Srivastava et al. 2014): while training each element is set to 0 with probability <see cref="Rate"/> and
 /// otherwise divided by 1 − rate; in evaluation and prediction it does nothing.
 /// </summary>
-public sealed record Dropout : Layer
+public sealed record Dropout : StochasticLayer
 {
     /// <summary>Describes a dropout layer.</summary>
     /// <param name="rate">The share of elements that are dropped, 0 ≤ rate &lt; 1.</param>
@@ -23,25 +23,15 @@ public sealed record Dropout : Layer
 
     internal override string Kind => "dropout";
 
-    internal override Shape OutputShape(Shape input, string name) => input;
+    private protected override float Strength => Rate;
 
-    internal override bool IsIdentity(bool training) => !training || Rate == 0f;
-
-    internal override Value RecordForward(NodeRecording node, Value x)
+    private protected override void RecordNoise(NodeRecording node, Value x, Value y)
     {
-        if (IsIdentity(node.Training))
-            return x;
-        Value y = node.Output(node.InputColumns);
         node.Recorder.Dropout(x, y, node.Seed, node.RandomStream, Rate);
-        return y;
     }
 
-    internal override Value RecordBackward(NodeRecording node, Value dy)
+    private protected override Value RecordGradient(NodeRecording node, Value dy)
     {
-        if (!node.NeedsInputGradient)
-            return Value.None;
-        if (IsIdentity(node.Training))
-            return dy;
         Value dx = node.Temporary(node.InputColumns, "dx");
         node.Recorder.Dropout(dy, dx, node.Seed, node.RandomStream, Rate);
         return dx;

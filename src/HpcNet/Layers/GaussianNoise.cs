@@ -6,7 +6,7 @@ using System.Text.Json;
 namespace HpcNet;
 
 /// <summary>Adds normally distributed noise of mean 0 while training; in evaluation and prediction it does nothing.</summary>
-public sealed record GaussianNoise : Layer
+public sealed record GaussianNoise : StochasticLayer
 {
     /// <summary>Describes a noise layer.</summary>
     /// <param name="deviation">The standard deviation of the noise; finite, 0 or more.</param>
@@ -18,20 +18,14 @@ public sealed record GaussianNoise : Layer
 
     internal override string Kind => "gaussiannoise";
 
-    internal override Shape OutputShape(Shape input, string name) => input;
+    private protected override float Strength => Deviation;
 
-    internal override bool IsIdentity(bool training) => !training || Deviation == 0f;
-
-    internal override Value RecordForward(NodeRecording node, Value x)
+    private protected override void RecordNoise(NodeRecording node, Value x, Value y)
     {
-        if (IsIdentity(node.Training))
-            return x;
-        Value y = node.Output(node.InputColumns);
         node.Recorder.GaussianNoise(x, y, node.Seed, node.RandomStream, Deviation);
-        return y;
     }
 
-    internal override Value RecordBackward(NodeRecording node, Value dy) => node.NeedsInputGradient ? dy : Value.None;
+    private protected override Value RecordGradient(NodeRecording node, Value dy) => dy;
 
     internal override void Write(Utf8JsonWriter json) => json.WriteNumber("deviation", Deviation);
 

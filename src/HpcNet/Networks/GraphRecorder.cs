@@ -35,6 +35,16 @@ internal sealed record RecordingPurpose
 
     /// <summary>The stream of a random layer, by node; asked for once per node.</summary>
     public required Func<int, Counter> RandomStream { get; init; }
+
+    /// <summary>The gradient of the input, of a network that behaves as in prediction; nothing trains.</summary>
+    public static RecordingPurpose ToInput(DeviceBuffer? state) => new()
+    {
+        Backward = true,
+        InputGradient = true,
+        Trains = static _ => false,
+        State = state,
+        RandomStream = static _ => 0UL,
+    };
 }
 
 /// <summary>Records one network into one program.</summary>

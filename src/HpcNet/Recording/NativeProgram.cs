@@ -1,6 +1,7 @@
 // NativeProgram.cs: a finished program. Running it is one P/Invoke and allocates nothing. It is not re-entrant: whoever owns
 // one sees to it that one thread runs it at a time.
 
+using System.Numerics;
 using HpcNet.Interop;
 
 namespace HpcNet;
@@ -24,6 +25,13 @@ internal sealed unsafe class NativeProgram : IDisposable
         Capacity = capacity;
         Slots = slots;
     }
+
+    /// <summary>The capacity of a new program for so many rows: the first batch is most often the size of all; afterwards room grows by doubling.</summary>
+    /// <param name="before">The program that is too small, or null.</param>
+    /// <param name="rows">At least 1.</param>
+    public static int CapacityFor(NativeProgram? before, int rows) => before is null
+        ? rows
+        : Math.Max(before.Capacity, (int)Math.Min(BitOperations.RoundUpToPowerOf2((uint)rows), int.MaxValue));
 
     /// <summary>The most rows that a run can have.</summary>
     public int Capacity { get; }

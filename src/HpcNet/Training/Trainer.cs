@@ -524,11 +524,10 @@ public sealed unsafe class Trainer : IDisposable
         if (program is not null && rows <= program.Native.Capacity && labels == program.Labels
             && program.SettingsVersion == Network.SettingsVersion)
             return program;
-        // The first batch is most often the size of all; afterwards room grows by doubling.
-        int capacity = program is null ? rows : Math.Max(program.Native.Capacity, (int)Math.Min(BitOperations.RoundUpToPowerOf2((uint)rows), int.MaxValue));
+        int capacity = NativeProgram.CapacityFor(program?.Native, rows);
         _stepProgram = null;
         program?.Dispose();
-        return _stepProgram = Record(Math.Max(capacity, rows), labels, null);
+        return _stepProgram = Record(capacity, labels, null);
     }
 
     private FitSession Session(Dataset train, int batchSize)

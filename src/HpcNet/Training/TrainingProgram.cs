@@ -251,15 +251,7 @@ internal sealed unsafe class TrainingProgram : IDisposable
     {
         var graph = new GraphRecorder(
             network.Graph, recorder, network.Parameters, null,
-            new RecordingPurpose
-            {
-                Backward = true,
-                InputGradient = true,
-                Trains = static _ => false,
-                State = network.State,
-                RandomStream = static _ => 0UL,
-            },
-            hpc_value_kind.HPC_VALUE_TEMPORARY);
+            RecordingPurpose.ToInput(network.State), hpc_value_kind.HPC_VALUE_TEMPORARY);
         Value output = graph.Forward(X);
         Value gradient = recorder.RowsValue(hpc_value_kind.HPC_VALUE_TEMPORARY, network.Outputs, "attack.loss.gradient");
         loss.RecordBackward(recorder, output, Target, gradient);
