@@ -48,9 +48,11 @@ constexpr int64_t kTiles = 16;
 constexpr int64_t kMinSplitDepth = 512, kMaxSplitElements = 4096;
 // What it costs to bring an element to the kernels, in multiply-adds of one vector: copied, transposed, or read in
 // place.
-constexpr double kCopied = 0.15, kTransposed = 0.5, kInPlace = 0.05;
+constexpr double kCopied = 0.15, kTransposed = 0.5, kInPlace = 0.05, kFar = 1;
 // As in kernels/gemm.inl: B is not read in place by tall tiles, nor if its rows' length is near a multiple of a page.
-constexpr int64_t kPageFloats = 1024, kInPlaceRows = 256;  // with vectors of 16; shorter ones want it packed
+constexpr int64_t kPageFloats = 1024, kInPlaceRows = 96;  // with vectors of 16; shorter ones want it packed
+// A larger B comes from far: each row of tiles reads it again.
+constexpr double kFarBytes = 4e6;
 // Columns of a tile that a few rows stream through, in micro-tiles.
 constexpr int64_t kStreamedPanels = 4;
 // Depth from which lanes side by side over k pay for joining them, in vectors.
@@ -111,7 +113,9 @@ inline GemmPlan plan_gemm(Form form, int64_t m, int64_t n, int64_t k, const Gemm
 
     // The grid of at least so many tiles for which packing costs least, among a few widths.
     const bool crowded = n > kPageFloats / 2 && (n + 16) % kPageFloats <= 32;
-    const double a = blas ? kTransposed : kInPlace;
+    const bool far = 4.0 * static_cast<double>(n) * static_cast<double>(k) >= kFarBytes;
+    // Columns of A, as TN has them, lie as far apart as its rows are long.
+    const double a = blas || form == Form::TN ? kTransposed : kInPlace;
     double best = 0;
     int64_t previous = 0;
     for (const int64_t columns : {1, 2, 3, 4, 6, 8, 12, 16}) {
@@ -123,7 +127,7 @@ inline GemmPlan plan_gemm(Form form, int64_t m, int64_t n, int64_t k, const Gemm
         tile_m = std::min(tile_m, blocks.tile_m);
         const bool enough = divide_up(m, tile_m) * divide_up(n, tile_n) >= wanted;
         const bool in_place = lanes >= 16 && tile_m <= kInPlaceRows && !crowded;
-        const double b = blas || form == Form::NT ? kTransposed : in_place ? kInPlace : kCopied;
+        const double b = far ? kFar : blas || form != Form::NN ? kTransposed : in_place ? kInPlace : kCopied;
         double cost = a / static_cast<double>(std::min(tile_n, n)) + b / static_cast<double>(std::min(tile_m, m));
         if (!enough) cost += 1;  // only where the shape has no better grid
         if (best == 0 || cost < best) {

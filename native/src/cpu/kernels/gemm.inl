@@ -48,7 +48,8 @@ using GemmV = V;
 #if defined(_MSC_VER) && !defined(__clang__)
 #define HPC_UNROLL
 #define HPC_UNROLL_K
-#define HPC_GEMM_PREFETCH(p) _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0)
+#define HPC_GEMM_PREFETCH(p) _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_NTA)
+#define HPC_GEMM_PREFETCH_FAR(p) _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1)
 #else
 #define HPC_UNROLL _Pragma("GCC unroll 16")
 #if defined(__clang__)
@@ -57,7 +58,8 @@ using GemmV = V;
 #else
 #define HPC_UNROLL_K _Pragma("GCC unroll 2")
 #endif
-#define HPC_GEMM_PREFETCH(p) __builtin_prefetch(p)
+#define HPC_GEMM_PREFETCH(p) __builtin_prefetch(p, 0, 0)
+#define HPC_GEMM_PREFETCH_FAR(p) __builtin_prefetch(p, 0, 2)
 #endif
 
 // ---- Sizes (data) ------------------------------------------------------------------------------------------------
@@ -69,7 +71,7 @@ constexpr int kGemmRows4 = 6;  // at most this many rows for the kernel of 4 vec
 constexpr int kGemmRows8 = 3;  // and for that of 8
 // B is read where it lies if at most so many rows would use its packed copy. (The shorter a vector, the less time there
 // is to wait for memory in.)
-constexpr int64_t kGemmDirectRows = 256;
+constexpr int64_t kGemmDirectRows = 96;
 constexpr GemmBlocks gemm_blocks = {kGemmRows, 2 * kGemmLanes, 256, 1024, 512};
 #elif defined(HPC_ISA_AVX2)
 constexpr int kGemmRows = 6;
@@ -97,6 +99,8 @@ constexpr int64_t kGemmCrowdedPanel = kGemmRows < 7 ? kGemmRows : 7;
 constexpr int64_t kGemmCrowdedRows = 4 * kGemmRows;
 // How far ahead B is asked for, in rows of B: by the kernels of up to 2 vectors, and by the wider ones.
 constexpr int64_t kGemmAhead = 8, kGemmAheadWide = 4;
+// The same by kernels that pack, into the first and the second level.
+constexpr int64_t kGemmAheadPacking = 6, kGemmAheadFar = 24;
 // Rows of a piece that meets its epilogue at once where pieces have no natural size.
 constexpr int64_t kGemmEpilogueRows = 32;
 
@@ -129,12 +133,13 @@ struct GemmPiece {
     int64_t b_stride;  // element (k, j) is b[k b_stride + j]
     float* c;
     int64_t ldc;
+    float* packed;  // where a kernel that packs leaves B, rows kGemmPanel apart
     int64_t last;  // columns of the last vector, if it is a partial one
     bool add;      // to what C holds: all blocks of k but the first
 };
 using GemmMicro = void (*)(const GemmPiece&);
 
-template <int MR, int NV, bool ByRows, bool Partial>
+template <int MR, int NV, bool ByRows, bool Partial, bool Packs>
 static void gemm_micro(const GemmPiece& piece) {
     GemmV sum[MR][NV];
     HPC_UNROLL
@@ -144,7 +149,9 @@ static void gemm_micro(const GemmPiece& piece) {
     }
     const int64_t last = piece.last;
     const int64_t a_stride = piece.a_stride, b_stride = piece.b_stride;
-    const int64_t ahead = (NV > 2 ? kGemmAheadWide : kGemmAhead) * b_stride;
+    const int64_t ahead = (Packs ? kGemmAheadPacking : NV > 2 ? kGemmAheadWide : kGemmAhead) * b_stride;
+    const int64_t far = kGemmAheadFar * b_stride;
+    float* packed = piece.packed;
     const float* b = piece.b;
     // One pointer for four rows, and multiples of the stride that x86 addressing has: few registers.
     const float* a[(MR + 3) / 4];
@@ -152,13 +159,16 @@ static void gemm_micro(const GemmPiece& piece) {
     for (int g = 0; g < (MR + 3) / 4; g++) a[g] = ByRows ? piece.a + 4 * g * a_stride : piece.a + 4 * g;
     HPC_UNROLL_K
     for (int64_t k = piece.k; k > 0; k--) {
-        if constexpr (NV > 1) {
+        if constexpr (NV > 1 || Packs) {
             // Not by the processor itself: it sees rows of B too far apart. A line for each vector of 64 bytes.
             HPC_UNROLL
-            for (int v = 0; v < NV; v += 16 / kGemmLanes) HPC_GEMM_PREFETCH(b + ahead + v * kGemmLanes);
+            for (int v = 0; v < NV; v += 16 / kGemmLanes) {
+                HPC_GEMM_PREFETCH(b + ahead + v * kGemmLanes);
+                if constexpr (Packs) HPC_GEMM_PREFETCH_FAR(b + far + v * kGemmLanes);
+            }
         }
         // The longer side in the outer loop: fewer registers hold what the inner one uses again.
-        if constexpr (NV > MR) {
+        if constexpr (NV > MR && !Packs) {
             GemmV x[MR];
             HPC_UNROLL
             for (int i = 0; i < MR; i++) x[i] = GemmV::broadcast(a[i / 4][ByRows ? i % 4 * a_stride : i % 4]);
@@ -175,6 +185,7 @@ static void gemm_micro(const GemmPiece& piece) {
             for (int v = 0; v < NV; v++) {
                 const float* p = b + v * kGemmLanes;
                 row[v] = Partial && v == NV - 1 ? GemmV::load_partial(p, last) : GemmV::load(p);
+                if constexpr (Packs) row[v].store(packed + v * kGemmLanes);
             }
             HPC_UNROLL
             for (int i = 0; i < MR; i++) {
@@ -186,6 +197,7 @@ static void gemm_micro(const GemmPiece& piece) {
         HPC_UNROLL
         for (int g = 0; g < (MR + 3) / 4; g++) a[g] += ByRows ? 1 : a_stride;
         b += b_stride;
+        if constexpr (Packs) packed += kGemmPanel;
     }
     float* c = piece.c;
     const bool add = piece.add;
@@ -210,15 +222,15 @@ template <int Rows>
 struct GemmRow {
     GemmMicro of[Rows];
 };
-template <int MR, int NV, bool ByRows, bool Partial, int Rows>
+template <int MR, int NV, bool ByRows, bool Partial, bool Packs, int Rows>
 constexpr void gemm_fill(GemmRow<Rows>& row) {
-    row.of[MR - 1] = gemm_micro<MR, NV, ByRows, Partial>;
-    if constexpr (MR > 1) gemm_fill<MR - 1, NV, ByRows, Partial>(row);
+    row.of[MR - 1] = gemm_micro<MR, NV, ByRows, Partial, Packs>;
+    if constexpr (MR > 1) gemm_fill<MR - 1, NV, ByRows, Partial, Packs>(row);
 }
-template <int NV, bool ByRows, bool Partial, int Rows>
+template <int NV, bool ByRows, bool Partial, int Rows, bool Packs = false>
 constexpr GemmRow<Rows> gemm_row() {
     GemmRow<Rows> row{};
-    gemm_fill<Rows, NV, ByRows, Partial>(row);
+    gemm_fill<Rows, NV, ByRows, Partial, Packs>(row);
     return row;
 }
 // [by rows][...][rows - 1]
@@ -232,6 +244,12 @@ constexpr GemmRow<kGemmRows4> kGemmMicro4[2] = {gemm_row<4, false, false, kGemmR
                                                 gemm_row<4, true, false, kGemmRows4>()};
 constexpr GemmRow<kGemmRows8> kGemmMicro8[2] = {gemm_row<8, false, false, kGemmRows8>(),
                                                 gemm_row<8, true, false, kGemmRows8>()};
+// Those that pack; the narrower ones always load a partial vector.
+constexpr GemmRow<kGemmRows> kGemmPacking1[2] = {gemm_row<1, false, true, kGemmRows, true>(),
+                                                 gemm_row<1, true, true, kGemmRows, true>()};
+constexpr GemmRow<kGemmRows> kGemmPacking2[2][2] = {
+    {gemm_row<2, false, false, kGemmRows, true>(), gemm_row<2, false, true, kGemmRows, true>()},
+    {gemm_row<2, true, false, kGemmRows, true>(), gemm_row<2, true, true, kGemmRows, true>()}};
 
 // ---- Packing -----------------------------------------------------------------------------------------------------
 
@@ -290,26 +308,7 @@ static void gemm_pack_transposed(const float* from, int64_t ld, int64_t rows, in
     }
 }
 
-// The block of B in NN and TN: panels of kGemmPanel columns, zeros where the last one has none.
-static void gemm_pack_b(const float* from, int64_t ld, int64_t columns, int64_t depth, float* to) {
-    const int64_t whole = columns / kGemmPanel * kGemmPanel, rest = columns - whole;
-    for (int64_t k = 0; k < depth; k++) {
-        const float* row = from + k * ld;
-        float* panel = to + k * kGemmPanel;
-        for (int64_t j = 0; j < whole; j += kGemmPanel) {
-            GemmV::load(row + j).store(panel);
-            GemmV::load(row + j + kGemmLanes).store(panel + kGemmLanes);
-            panel += depth * kGemmPanel;
-        }
-        if (rest) {
-            GemmV::load_partial(row + whole, gemm_min(rest, kGemmLanes)).store(panel);
-            const int64_t second = rest > kGemmLanes ? rest - kGemmLanes : 0;
-            GemmV::load_partial(row + whole + (second ? kGemmLanes : 0), second).store(panel + kGemmLanes);
-        }
-    }
-}
-
-// The same in NT, where a row of B is a column of the panel.
+// The block of B in NT, where a row of B is a column of the panel.
 static void gemm_pack_b_transposed(const float* from, int64_t ld, int64_t columns, int64_t depth, float* to) {
     for (int64_t j = 0; j < columns; j += kGemmPanel) {
         float* panel = to + j * depth;
@@ -343,7 +342,6 @@ static void gemm_sequential(const GemmTile& tile, float* packed) {
     GemmPiece piece;
     piece.ldc = tile.ldc;
     piece.a_stride = tile.lda;
-    piece.b_stride = pack_b ? kGemmPanel : tile.ldb;
     for (int64_t n0 = 0; n0 < n; n0 += width) {
         const int64_t columns = gemm_min(width, n - n0);
         for (int64_t k0 = 0; k0 < k; k0 += depth) {
@@ -353,17 +351,18 @@ static void gemm_sequential(const GemmTile& tile, float* packed) {
             const float* b = tile.b + k0 * tile.ldb + n0;
             if (transposed_b) {
                 gemm_pack_b_transposed(tile.b + n0 * tile.ldb + k0, tile.ldb, columns, piece.k, packed);
-            } else if (pack_b) {
-                gemm_pack_b(b, tile.ldb, columns, piece.k, packed);
             }
             int64_t rows = 0;
             for (int64_t i = 0, p = 0; p < panels; i += rows, p++) {
                 rows = base + (p < larger);
+                const bool packs = p == 0 && pack_b && !transposed_b;
+                piece.b_stride = pack_b && !packs ? kGemmPanel : tile.ldb;
                 piece.a = by_rows ? tile.a + i * tile.lda + k0 : tile.a + k0 * tile.lda + i;
                 int64_t taken = 0;
                 for (int64_t j = 0; j < columns; j += taken) {
                     const int64_t left = columns - j;
-                    piece.b = pack_b ? packed + j * piece.k : b + j;
+                    piece.packed = packed + j * piece.k;
+                    piece.b = pack_b && !packs ? piece.packed : b + j;
                     piece.c = tile.c + i * tile.ldc + n0 + j;
                     if (!pack_b && left >= 8 * kGemmLanes && rows <= kGemmRows8) {
                         taken = 8 * kGemmLanes;
@@ -374,10 +373,10 @@ static void gemm_sequential(const GemmTile& tile, float* packed) {
                     } else if (left > kGemmLanes) {
                         taken = gemm_min(left, 2 * kGemmLanes);
                         piece.last = taken - kGemmLanes;
-                        kGemmMicro2[by_rows][piece.last < kGemmLanes].of[rows - 1](piece);
+                        (packs ? kGemmPacking2 : kGemmMicro2)[by_rows][piece.last < kGemmLanes].of[rows - 1](piece);
                     } else {
                         taken = piece.last = left;
-                        kGemmMicro1[by_rows][left < kGemmLanes].of[rows - 1](piece);
+                        (packs ? kGemmPacking1[by_rows] : kGemmMicro1[by_rows][left < kGemmLanes]).of[rows - 1](piece);
                     }
                     if (done) gemm_epilogue(tile, i, n0 + j, rows, taken);
                 }
