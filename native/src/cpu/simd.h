@@ -526,3 +526,92 @@ HPC_INLINE V round(V a) {
     const V shifter = V::broadcast(12582912.0f);
     return (a + shifter) - shifter;
 }
+
+// Two vectors (or two pairs of them) side by side, for the formulas: every operation is done to both, one right behind the
+// other. A formula is a chain of dozens of operations that wait for one another, and a processor looks only so far ahead: a
+// second chain woven into the first gives it something to do. The bits are those of each vector by itself.
+template <class T>
+struct Pair;
+template <class T>
+struct IntegersOf {
+    using Type = T;
+};
+template <>
+struct IntegersOf<V> {
+    using Type = I;
+};
+template <class T>
+struct IntegersOf<Pair<T>> {
+    using Type = Pair<typename IntegersOf<T>::Type>;
+};
+template <class T>
+struct LanesOf {
+    static constexpr int value = V::lanes;
+};
+template <class T>
+struct LanesOf<Pair<T>> {
+    static constexpr int value = 2 * LanesOf<T>::value;
+};
+
+template <class T>
+struct Pair {
+    T a, b;
+    using Int = Pair<typename IntegersOf<T>::Type>;
+    static constexpr int lanes = 2 * LanesOf<T>::value;
+    static HPC_INLINE Pair load(const float* p) { return {T::load(p), T::load(p + lanes / 2)}; }
+    template <class Number>
+    static HPC_INLINE Pair broadcast(Number x) {
+        return {T::broadcast(x), T::broadcast(x)};
+    }
+    static HPC_INLINE Pair zero() { return {T::zero(), T::zero()}; }
+    HPC_INLINE void store(float* p) const { a.store(p), b.store(p + lanes / 2); }
+};
+
+#define HPC_PAIR_OF_ONE(name)                        \
+    template <class T>                               \
+    HPC_INLINE auto name(Pair<T> x) {                \
+        return Pair<decltype(name(x.a))>{name(x.a), name(x.b)}; \
+    }
+#define HPC_PAIR_OF_TWO(name)                        \
+    template <class T>                               \
+    HPC_INLINE auto name(Pair<T> x, Pair<T> y) {     \
+        return Pair<decltype(name(x.a, y.a))>{name(x.a, y.a), name(x.b, y.b)}; \
+    }
+HPC_PAIR_OF_TWO(operator+)
+HPC_PAIR_OF_TWO(operator-)
+HPC_PAIR_OF_TWO(operator*)
+HPC_PAIR_OF_TWO(operator/)
+HPC_PAIR_OF_TWO(operator&)
+HPC_PAIR_OF_TWO(operator^)
+HPC_PAIR_OF_TWO(copysign)
+HPC_PAIR_OF_TWO(less)
+HPC_PAIR_OF_TWO(less_equal)
+HPC_PAIR_OF_TWO(equal)
+HPC_PAIR_OF_TWO(min_keep)
+HPC_PAIR_OF_TWO(max_keep)
+HPC_PAIR_OF_TWO(ldexp)
+HPC_PAIR_OF_ONE(operator-)
+HPC_PAIR_OF_ONE(abs)
+HPC_PAIR_OF_ONE(sqrt)
+HPC_PAIR_OF_ONE(bits)
+HPC_PAIR_OF_ONE(from_bits)
+HPC_PAIR_OF_ONE(to_float)
+HPC_PAIR_OF_ONE(round)
+#undef HPC_PAIR_OF_ONE
+#undef HPC_PAIR_OF_TWO
+template <class T>
+HPC_INLINE Pair<T> fma(Pair<T> x, Pair<T> y, Pair<T> z) {
+    return {fma(x.a, y.a, z.a), fma(x.b, y.b, z.b)};
+}
+template <class N, class T>
+HPC_INLINE Pair<T> select(Pair<N> m, Pair<T> x, Pair<T> y) {
+    return {select(m.a, x.a, y.a), select(m.b, x.b, y.b)};
+}
+template <int N, class T>
+HPC_INLINE Pair<T> shift_left(Pair<T> x) {
+    return {shift_left<N>(x.a), shift_left<N>(x.b)};
+}
+template <int N, class T>
+HPC_INLINE Pair<T> shift_right_signed(Pair<T> x) {
+    return {shift_right_signed<N>(x.a), shift_right_signed<N>(x.b)};
+}

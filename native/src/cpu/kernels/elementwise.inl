@@ -8,36 +8,53 @@
 #define HPC_ROW(enumerator, name, keeps_, parameters_)                                                     \
     struct name##_activation {                                                                             \
         static constexpr int keeps = HPC_KEEPS_##keeps_;                                                   \
-        static HPC_INLINE V value(V x, V alpha, V beta) { return name##_value(x, alpha, beta); }           \
-        static HPC_INLINE V derivative(V k, V alpha, V beta) { return name##_derivative(k, alpha, beta); } \
+        template <class F>                                                                                \
+        static HPC_INLINE F value(F x, F alpha, F beta) {                                                 \
+            return name##_value(x, alpha, beta);                                                           \
+        }                                                                                                  \
+        template <class F>                                                                                \
+        static HPC_INLINE F derivative(F k, F alpha, F beta) {                                            \
+            return name##_derivative(k, alpha, beta);                                                      \
+        }                                                                                                  \
     };
 HPC_ACTIVATIONS(HPC_ROW)
 #undef HPC_ROW
 
 #define HPC_ROW(enumerator, name, parameters_)                                                                     \
     struct name##_loss {                                                                                           \
-        static HPC_INLINE V value(V p, V t, V alpha, V beta) { return name##_value(p, t, alpha, beta); }           \
-        static HPC_INLINE V derivative(V p, V t, V alpha, V beta) { return name##_derivative(p, t, alpha, beta); } \
+        template <class F>                                                                                         \
+        static HPC_INLINE F value(F p, F t, F alpha, F beta) {                                                     \
+            return name##_value(p, t, alpha, beta);                                                                \
+        }                                                                                                          \
+        template <class F>                                                                                         \
+        static HPC_INLINE F derivative(F p, F t, F alpha, F beta) {                                                \
+            return name##_derivative(p, t, alpha, beta);                                                           \
+        }                                                                                                          \
     };
 HPC_LOSSES(HPC_ROW)
 #undef HPC_ROW
 
 // ---- Activations ----------------------------------------------------------------------------------------------------
 
+// One vector, or several side by side, of y = f(x + bias), d = f'(x + bias)
+template <class F, class A, bool has_bias, bool has_derivative>
+static HPC_INLINE void forward_step(const float* x, const float* bias, float* y, float* d, float alpha, float beta) {
+    const F a = F::broadcast(alpha), b = F::broadcast(beta);
+    F v = F::load(x);
+    if constexpr (has_bias) v = v + F::load(bias);
+    const F value = A::value(v, a, b);
+    value.store(y);
+    if constexpr (has_derivative) A::derivative(A::keeps == HPC_KEEPS_OUTPUT ? value : v, a, b).store(d);
+}
+
 // y = f(x + bias), d = f'(x + bias), over one row
 template <class A, bool has_bias, bool has_derivative>
 static HPC_INLINE void forward_row(const float* x, const float* bias, float* y, float* d, int64_t count, V alpha,
                                    V beta) {
+    const float a = alpha.lane0(), b = beta.lane0();
     int64_t i = 0;
-    for (; i + V::lanes <= count; i += V::lanes) {
-        V v = V::load(x + i);
-        if constexpr (has_bias) v = v + V::load(bias + i);
-        const V value = A::value(v, alpha, beta);
-        value.store(y + i);
-        if constexpr (has_derivative) {
-            A::derivative(A::keeps == HPC_KEEPS_OUTPUT ? value : v, alpha, beta).store(d + i);
-        }
-    }
+    for (; i + Pair<V>::lanes <= count; i += Pair<V>::lanes) forward_step<Pair<V>, A, has_bias, has_derivative>(x + i, bias + i, y + i, d + i, a, b);
+    for (; i + V::lanes <= count; i += V::lanes) forward_step<V, A, has_bias, has_derivative>(x + i, bias + i, y + i, d + i, a, b);
     if (i < count) {
         const int64_t rest = count - i;
         V v = V::load_partial(x + i, rest);
@@ -290,48 +307,53 @@ static void sum_parts(const float* partials, int64_t parts, int64_t ldp, float* 
 
 // ---- Losses ---------------------------------------------------------------------------------------------------------
 
+// What a loss adds for one vector, or several side by side, whose first element is i: the values; its gradient is written.
+template <class F, class L, bool has_gradient, bool has_columns, class Load, class Store>
+static HPC_INLINE F loss_step(const LossElements& e, int64_t i, const float* weights, const float* alphas, Load load, Store store) {
+    const F p = load(e.prediction + i), t = load(e.target + i), beta = F::broadcast(e.beta);
+    F a = F::broadcast(e.alpha);
+    if constexpr (has_columns) a = load(alphas);
+    if constexpr (has_gradient) {
+        F g = L::derivative(p, t, a, beta) * F::broadcast(e.scale);
+        if constexpr (has_columns) g = g * load(weights);
+        store(g, e.gradient + i);
+    }
+    F v = L::value(p, t, a, beta);
+    if constexpr (has_columns) v = v * load(weights);
+    return v;
+}
+
 // Elements [first, end) of one run of columns, or of all where there are none: weights and alphas lie side by side with
 // the elements from `first` on.
 template <class L, bool has_gradient, bool has_columns>
-static HPC_INLINE void loss_run(LossElements& e, int64_t first, int64_t end, const float* weights, const float* alphas) {
-    const V alpha = V::broadcast(e.alpha), beta = V::broadcast(e.beta), scale = V::broadcast(e.scale);
+static HPC_INLINE void loss_run(LossElements& elements, int64_t first, int64_t end, const float* weights, const float* alphas) {
+    // A copy that no store can change, so that the loop keeps it in registers.
+    const LossElements e = elements;
     // Two chains of additions, by turns.
     DoubleSum even, odd;
     int64_t i = first;
-    const auto load = [](const float* x, int64_t width) HPC_INLINE_LAMBDA {
-        return width == V::lanes ? V::load(x) : V::load_partial(x, width);
+    const auto whole = [&](auto vector) HPC_INLINE_LAMBDA {
+        using F = decltype(vector);
+        return loss_step<F, L, has_gradient, has_columns>(
+            e, i, weights + (i - first), alphas + (i - first), [](const float* x) HPC_INLINE_LAMBDA { return F::load(x); },
+            [](F g, float* x) HPC_INLINE_LAMBDA { g.store(x); });
     };
-    const auto value = [&](int64_t width) HPC_INLINE_LAMBDA {
-        const V p = load(e.prediction + i, width), t = load(e.target + i, width);
-        V a = alpha;
-        if constexpr (has_columns) a = load(alphas + (i - first), width);
-        if constexpr (has_gradient) {
-            V g = L::derivative(p, t, a, beta) * scale;
-            if constexpr (has_columns) g = g * load(weights + (i - first), width);
-            if (width == V::lanes) {
-                g.store(e.gradient + i);
-            } else {
-                g.store_partial(e.gradient + i, width);
-            }
-        }
-        V v = L::value(p, t, a, beta);
-        if constexpr (has_columns) v = v * load(weights + (i - first), width);
-        return v;
-    };
-    const auto step = [&](DoubleSum& sum) HPC_INLINE_LAMBDA {
-        sum.add(value(V::lanes));
-        i += V::lanes;
-    };
-    while (i + 2 * V::lanes <= end) {
-        step(even);
-        step(odd);
+    for (; i + 2 * V::lanes <= end; i += 2 * V::lanes) {
+        const Pair<V> v = whole(Pair<V>{});
+        even.add(v.a), odd.add(v.b);
     }
-    if (i + V::lanes <= end) step(even);
+    if (i + V::lanes <= end) {
+        even.add(whole(V{}));
+        i += V::lanes;
+    }
     if (i < end) {
         const int64_t rest = end - i;
-        odd.add(first_lanes(value(rest), rest, V::zero()));
+        const V v = loss_step<V, L, has_gradient, has_columns>(
+            e, i, weights + (i - first), alphas + (i - first), [=](const float* x) HPC_INLINE_LAMBDA { return V::load_partial(x, rest); },
+            [=](V g, float* x) HPC_INLINE_LAMBDA { g.store_partial(x, rest); });
+        odd.add(first_lanes(v, rest, V::zero()));
     }
-    e.loss += even.total() + odd.total();
+    elements.loss += even.total() + odd.total();
 }
 
 // Narrow rows go together: their weights and alphas are written side by side, once, for up to kRun elements.
