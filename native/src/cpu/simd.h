@@ -513,12 +513,6 @@ HPC_INLINE V multiply_add(V a, V b, V c) {
 #endif
 }
 
-// Nearest integer, ties to even, |a| < 2^22.
-HPC_INLINE V round(V a) {
-    const V shifter = V::broadcast(12582912.0f);
-    return (a + shifter) - shifter;
-}
-
 // Two vectors (or two pairs of them) side by side, for the formulas: every operation is done to both, one right behind the
 // other. A formula is a chain of dozens of operations that wait for one another, and a processor looks only so far ahead: a
 // second chain woven into the first gives it something to do. The bits are those of each vector by itself.
@@ -588,7 +582,6 @@ HPC_PAIR_OF_ONE(sqrt)
 HPC_PAIR_OF_ONE(bits)
 HPC_PAIR_OF_ONE(from_bits)
 HPC_PAIR_OF_ONE(to_float)
-HPC_PAIR_OF_ONE(round)
 #undef HPC_PAIR_OF_ONE
 #undef HPC_PAIR_OF_TWO
 #if !defined(HPC_ISA_SCALAR)

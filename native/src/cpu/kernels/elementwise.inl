@@ -36,46 +36,41 @@ HPC_LOSSES(HPC_ROW)
 
 // ---- Activations ----------------------------------------------------------------------------------------------------
 
-// One vector, or several side by side, of y = f(x + bias), d = f'(x + bias)
-template <class F, class A, bool has_bias, bool has_derivative>
-static HPC_INLINE void forward_step(const float* x, const float* bias, float* y, float* d, float alpha, float beta) {
-    const F a = F::broadcast(alpha), b = F::broadcast(beta);
-    F v = F::load(x);
-    if constexpr (has_bias) v = v + F::load(bias);
-    const F value = A::value(v, a, b);
-    value.store(y);
-    if constexpr (has_derivative) A::derivative(A::keeps == HPC_KEEPS_OUTPUT ? value : v, a, b).store(d);
-}
-
 // y = f(x + bias), d = f'(x + bias), over one row
 template <class A, bool has_bias, bool has_derivative>
-static HPC_INLINE void forward_row(const float* x, const float* bias, float* y, float* d, int64_t count, V alpha,
-                                   V beta) {
-    const float a = alpha.lane0(), b = beta.lane0();
+static HPC_INLINE void forward_row(const float* x, const float* bias, float* y, float* d, int64_t count, float alpha, float beta) {
     int64_t i = 0;
-    for (; i + Pair<V>::lanes <= count; i += Pair<V>::lanes) forward_step<Pair<V>, A, has_bias, has_derivative>(x + i, bias + i, y + i, d + i, a, b);
-    for (; i + V::lanes <= count; i += V::lanes) forward_step<V, A, has_bias, has_derivative>(x + i, bias + i, y + i, d + i, a, b);
+    // One vector, or two side by side
+    const auto whole = [&](auto vector) HPC_INLINE_LAMBDA {
+        using F = decltype(vector);
+        const F a = F::broadcast(alpha), b = F::broadcast(beta);
+        F v = F::load(x + i);
+        if constexpr (has_bias) v = v + F::load(bias + i);
+        const F value = A::value(v, a, b);
+        value.store(y + i);
+        if constexpr (has_derivative) A::derivative(A::keeps == HPC_KEEPS_OUTPUT ? value : v, a, b).store(d + i);
+    };
+    for (; i + Pair<V>::lanes <= count; i += Pair<V>::lanes) whole(Pair<V>{});
+    for (; i + V::lanes <= count; i += V::lanes) whole(V{});
     if (i < count) {
         const int64_t rest = count - i;
+        const V a = V::broadcast(alpha), b = V::broadcast(beta);
         V v = V::load_partial(x + i, rest);
         if constexpr (has_bias) v = v + V::load_partial(bias + i, rest);
-        const V value = A::value(v, alpha, beta);
+        const V value = A::value(v, a, b);
         value.store_exact(y + i, rest);
-        if constexpr (has_derivative) {
-            A::derivative(A::keeps == HPC_KEEPS_OUTPUT ? value : v, alpha, beta).store_exact(d + i, rest);
-        }
+        if constexpr (has_derivative) A::derivative(A::keeps == HPC_KEEPS_OUTPUT ? value : v, a, b).store_exact(d + i, rest);
     }
 }
 
 template <class A, bool has_bias, bool has_derivative>
 static void forward_rows(const Epilogue& self, float* c, int64_t ldc, int64_t row, int64_t col, int64_t rows,
                          int64_t cols) {
-    const V alpha = V::broadcast(self.alpha), beta = V::broadcast(self.beta);
     const float* bias = has_bias ? self.bias + col : nullptr;
     for (int64_t r = 0; r < rows; ++r) {
         float* y = c + r * ldc;
         float* d = has_derivative ? self.kept + (row + r) * self.ldkept + col : nullptr;
-        forward_row<A, has_bias, has_derivative>(y, bias, y, d, cols, alpha, beta);
+        forward_row<A, has_bias, has_derivative>(y, bias, y, d, cols, self.alpha, self.beta);
     }
 }
 
@@ -95,11 +90,10 @@ static void epilogue_forward(const Epilogue& self, float* c, int64_t ldc, int64_
 
 template <class A>
 static void activation_forward(const float* x, float* y, float* derivative, int64_t count, float alpha, float beta) {
-    const V a = V::broadcast(alpha), b = V::broadcast(beta);
     if (derivative != nullptr) {
-        forward_row<A, false, true>(x, nullptr, y, derivative, count, a, b);
+        forward_row<A, false, true>(x, nullptr, y, derivative, count, alpha, beta);
     } else {
-        forward_row<A, false, false>(x, nullptr, y, nullptr, count, a, b);
+        forward_row<A, false, false>(x, nullptr, y, nullptr, count, alpha, beta);
     }
 }
 
@@ -307,22 +301,6 @@ static void sum_parts(const float* partials, int64_t parts, int64_t ldp, float* 
 
 // ---- Losses ---------------------------------------------------------------------------------------------------------
 
-// What a loss adds for one vector, or several side by side, whose first element is i: the values; its gradient is written.
-template <class F, class L, bool has_gradient, bool has_columns, class Load, class Store>
-static HPC_INLINE F loss_step(const LossElements& e, int64_t i, const float* weights, const float* alphas, Load load, Store store) {
-    const F p = load(e.prediction + i), t = load(e.target + i), beta = F::broadcast(e.beta);
-    F a = F::broadcast(e.alpha);
-    if constexpr (has_columns) a = load(alphas);
-    if constexpr (has_gradient) {
-        F g = L::derivative(p, t, a, beta) * F::broadcast(e.scale);
-        if constexpr (has_columns) g = g * load(weights);
-        store(g, e.gradient + i);
-    }
-    F v = L::value(p, t, a, beta);
-    if constexpr (has_columns) v = v * load(weights);
-    return v;
-}
-
 // Elements [first, end) of one run of columns, or of all where there are none: weights and alphas lie side by side with
 // the elements from `first` on.
 template <class L, bool has_gradient, bool has_columns>
@@ -332,13 +310,27 @@ static HPC_INLINE void loss_run(LossElements& elements, int64_t first, int64_t e
     // Two chains of additions, by turns.
     DoubleSum even, odd;
     int64_t i = first;
+    // The values of one vector, or of two side by side; their gradient is written.
+    const auto values = [&](auto vector, auto load, auto store) HPC_INLINE_LAMBDA {
+        using F = decltype(vector);
+        const F p = load(e.prediction + i), t = load(e.target + i), beta = F::broadcast(e.beta);
+        F alpha = F::broadcast(e.alpha);
+        if constexpr (has_columns) alpha = load(alphas + (i - first));
+        if constexpr (has_gradient) {
+            F g = L::derivative(p, t, alpha, beta) * F::broadcast(e.scale);
+            if constexpr (has_columns) g = g * load(weights + (i - first));
+            store(g, e.gradient + i);
+        }
+        F v = L::value(p, t, alpha, beta);
+        if constexpr (has_columns) v = v * load(weights + (i - first));
+        return v;
+    };
     const auto whole = [&](auto vector) HPC_INLINE_LAMBDA {
         using F = decltype(vector);
-        return loss_step<F, L, has_gradient, has_columns>(
-            e, i, weights + (i - first), alphas + (i - first), [](const float* x) HPC_INLINE_LAMBDA { return F::load(x); },
-            [](F g, float* x) HPC_INLINE_LAMBDA { g.store(x); });
+        return values(
+            vector, [](const float* x) HPC_INLINE_LAMBDA { return F::load(x); }, [](F g, float* x) HPC_INLINE_LAMBDA { g.store(x); });
     };
-    for (; i + 2 * V::lanes <= end; i += 2 * V::lanes) {
+    for (; i + Pair<V>::lanes <= end; i += Pair<V>::lanes) {
         const Pair<V> v = whole(Pair<V>{});
         even.add(v.a), odd.add(v.b);
     }
@@ -348,8 +340,8 @@ static HPC_INLINE void loss_run(LossElements& elements, int64_t first, int64_t e
     }
     if (i < end) {
         const int64_t rest = end - i;
-        const V v = loss_step<V, L, has_gradient, has_columns>(
-            e, i, weights + (i - first), alphas + (i - first), [=](const float* x) HPC_INLINE_LAMBDA { return V::load_partial(x, rest); },
+        const V v = values(
+            V{}, [=](const float* x) HPC_INLINE_LAMBDA { return V::load_partial(x, rest); },
             [=](V g, float* x) HPC_INLINE_LAMBDA { g.store_partial(x, rest); });
         odd.add(first_lanes(v, rest, V::zero()));
     }
