@@ -107,7 +107,7 @@ HPC_FORMULA F leaky_relu_derivative(F y, F alpha, F beta) {
 // x above 0, alpha (e^x - 1) below, alpha >= 0 (Clevert et al. 2016).
 HPC_FORMULA F elu_value(F x, F alpha, F beta) {
     (void)beta;
-    return hpc_where_positive(x, x, alpha * hpc_expm1(MINK(x, K(0.0f))));
+    return SEL(LT(x, K(0.0f)), alpha * expm1_falling(x), x);
 }
 HPC_FORMULA F elu_derivative(F y, F alpha, F beta) {
     (void)beta;
@@ -117,11 +117,11 @@ HPC_FORMULA F elu_derivative(F y, F alpha, F beta) {
 // x above 0, alpha (e^(x / alpha) - 1) below, alpha > 0 (Barron 2017).
 HPC_FORMULA F celu_value(F x, F alpha, F beta) {
     (void)beta;
-    return hpc_where_positive(x, x, alpha * hpc_expm1(MINK(x, K(0.0f)) / alpha));
+    return SEL(LT(x, K(0.0f)), alpha * expm1_falling(x * (K(1.0f) / alpha)), x);
 }
 HPC_FORMULA F celu_derivative(F y, F alpha, F beta) {
     (void)beta;
-    return hpc_where_positive(y, K(1.0f), y / alpha + K(1.0f));
+    return hpc_where_positive(y, K(1.0f), FMA(y, K(1.0f) / alpha, K(1.0f)));
 }
 
 // ELU times 1.0507 with alpha = 1.6733, which keep mean 0 and variance 1 (Klambauer et al. 2017). A positive number whose
@@ -129,7 +129,7 @@ HPC_FORMULA F celu_derivative(F y, F alpha, F beta) {
 HPC_FORMULA F selu_value(F x, F alpha, F beta) {
     (void)alpha, (void)beta;
     F y = K(1.05070102f) * x;
-    return hpc_where_positive(x, SEL(LT(K(0.0f), y), y, x), K(1.75809932f) * hpc_expm1(MINK(x, K(0.0f))));
+    return SEL(LT(x, K(0.0f)), K(1.75809932f) * expm1_falling(x), SEL(LT(K(0.0f), y), y, x));
 }
 HPC_FORMULA F selu_derivative(F y, F alpha, F beta) {
     (void)alpha, (void)beta;
@@ -140,14 +140,14 @@ HPC_FORMULA F selu_derivative(F y, F alpha, F beta) {
 // What the product loses counts |alpha x| times below 0: it comes back with the derivative.
 HPC_FORMULA F softplus_value(F x, F alpha, F beta) {
     F z = alpha * x;
-    F e = hpc_exp(K(0.0f) - ABS(z));
+    F e = exp_falling(K(0.0f) - ABS(z));
     F low = FMA(alpha, x, K(0.0f) - z);
     F y = FMA(SEL(LT(ABS(low), K(1.0f)), low, K(0.0f)), sigmoid_of(z, e, K(1.0f) / (K(1.0f) + e)), hpc_softplus(z));
-    return SEL(LT(beta, z), x, y / alpha);
+    return SEL(LT(beta, z), x, y * (K(1.0f) / alpha));
 }
 HPC_FORMULA F softplus_derivative(F x, F alpha, F beta) {
     F z = alpha * x;
-    F e = hpc_exp(K(0.0f) - ABS(z));
+    F e = exp_falling(K(0.0f) - ABS(z));
     return SEL(LT(beta, z), K(1.0f), sigmoid_of(z, e, K(1.0f) / (K(1.0f) + e)));
 }
 
@@ -195,7 +195,7 @@ HPC_FORMULA F gelu_tanh_exponential(F c) {
     w_low = w_low + (t_low + FMA(K(0.0713548139f), s_low, FMA(K(2.3988324e-09f), s, K(-4.53406803e-08f))));
     F v = a * w;
     F v_low = FMA(a, w_low, FMA(a, w, K(0.0f) - v));
-    F e = hpc_exp(K(0.0f) - v);
+    F e = exp_bounded(K(0.0f) - v);
     return FMA(K(0.0f) - e, v_low, e);
 }
 
@@ -221,14 +221,14 @@ HPC_FORMULA F gelu_tanh_derivative(F x, F alpha, F beta) {
 HPC_FORMULA F silu_value(F x, F alpha, F beta) {
     (void)alpha, (void)beta;
     F a = MINK(ABS(x), K(105.0f));
-    F e = hpc_exp(K(0.0f) - a);
+    F e = exp_bounded(K(0.0f) - a);
     F d = K(1.0f) / (K(1.0f) + e);
     return SEL(LT(x, K(0.0f)), (K(0.0f) - a) * (e * d), x * d);
 }
 HPC_FORMULA F silu_derivative(F x, F alpha, F beta) {
     (void)alpha, (void)beta;
     F a = MINK(ABS(x), K(105.0f));
-    F e = hpc_exp(K(0.0f) - a);
+    F e = exp_bounded(K(0.0f) - a);
     F d = K(1.0f) / (K(1.0f) + e);
     return FMA(COPYSIGN(a, x), (e * d) * d, sigmoid_of(x, e, d));
 }
@@ -238,7 +238,7 @@ HPC_FORMULA F silu_derivative(F x, F alpha, F beta) {
 HPC_FORMULA F mish_value(F x, F alpha, F beta) {
     (void)alpha, (void)beta;
     F a = MINK(ABS(x), K(105.0f));
-    F e = hpc_exp(K(0.0f) - a);
+    F e = exp_bounded(K(0.0f) - a);
     F m = SEL(LT(x, K(0.0f)), e * (e + K(2.0f)), FMA(K(2.0f), e, K(1.0f)));
     F n = SEL(LT(x, K(0.0f)), m + K(2.0f), FMA(e + e, e, m));
     F r = K(1.0f) / n;
@@ -247,7 +247,7 @@ HPC_FORMULA F mish_value(F x, F alpha, F beta) {
 HPC_FORMULA F mish_derivative(F x, F alpha, F beta) {
     (void)alpha, (void)beta;
     F a = MINK(ABS(x), K(105.0f));
-    F e = hpc_exp(K(0.0f) - a);
+    F e = exp_bounded(K(0.0f) - a);
     F m = SEL(LT(x, K(0.0f)), e * (e + K(2.0f)), FMA(K(2.0f), e, K(1.0f)));
     F n = SEL(LT(x, K(0.0f)), m + K(2.0f), FMA(e + e, e, m));
     F r = K(1.0f) / n;
@@ -297,7 +297,7 @@ HPC_FORMULA F log_sigmoid_value(F x, F alpha, F beta) {
 }
 HPC_FORMULA F log_sigmoid_derivative(F y, F alpha, F beta) {
     (void)alpha, (void)beta;
-    return K(0.0f) - hpc_expm1(y);
+    return K(0.0f) - expm1_falling(y);
 }
 
 // x - tanh x; the derivative is the square of tanh x.

@@ -1,16 +1,29 @@
 // Elementary functions over float32, without branches. Largest errors over all 2^32 inputs, as measured by
-// tests/exhaustive/ulp_all.cpp in units of the last place: exp 0.99, log 0.80, log1p 1.39, tanh 1.31, sigmoid 2.49; the
+// tests/exhaustive/ulp_all.cpp in units of the last place: exp 0.89, log 0.80, log1p 1.39, tanh 1.31, sigmoid 2.40; the
 // tests hold 1.5 for the first four and 2.5 for the sigmoid, and what formula_isas.h says for the rest. Zeros, infinities
 // and NaN give what the C library gives; denormal results may be flushed.
 //
 // The polynomials are minimax fits (Lawson iteration, coefficients rounded one after the other and the rest fitted
 // again). To add a function: its formula here, a row of HPC_ELEMENTARY and two cases in tests/formula_isas.h.
 
+// 1.5 * 2^23: adding it leaves no bits behind the point, and the whole number in the sum's low bits.
+#define HPC_WHOLE 12582912.0f
+
 // What is left of x after its nearest multiple n of ln 2, |r| <= ln(2) / 2. ln 2 is the difference of a float and a
 // small float, and both products are exact inside the FMA.
 HPC_FORMULA F reduce_ln2(F x, F n) { return FMA(n, K(1.904654299957681e-9f), FMA(n, K(-0.693147182464599609f), x)); }
 
-// e^r - 1 for |r| <= ln(2) / 2: r + r^2 q(r).
+// e^r = 1 + r + r^2 q(r) for |r| <= ln(2) / 2, to 2^-28
+HPC_FORMULA F exp_square_part(F r) {
+    F q = K(0.0013820136f);
+    q = FMA(q, r, K(0.008368686f));
+    q = FMA(q, r, K(0.041668274f));
+    q = FMA(q, r, K(0.16666521f));
+    return FMA(q, r, K(0.49999994f));
+}
+HPC_FORMULA F exp_reduced(F r) { return FMA(FMA(exp_square_part(r), r, K(1.0f)), r, K(1.0f)); }
+
+// e^r - 1 for |r| <= ln(2) / 2: r + r^2 q(r), with its own relative accuracy.
 HPC_FORMULA F expm1_reduced(F r) {
     F q = K(0.00019760783f);
     q = FMA(q, r, K(0.001393232f));
@@ -21,12 +34,20 @@ HPC_FORMULA F expm1_reduced(F r) {
     return FMA(r * r, q, r);
 }
 
-// The bounds keep n small; e^-104 rounds to zero and e^89 to infinity.
-HPC_FORMULA F hpc_exp(F x) {
-    F c = MINK(MAXK(x, K(-104.0f)), K(89.0f));
-    F n = ROUND(c * K(1.44269504f));
-    return LDEXP(K(1.0f) + expm1_reduced(reduce_ln2(c, n)), n);
+// 2^n from n + HPC_WHOLE, -126 <= n <= 127
+HPC_FORMULA F power_of_two(F whole) { return FROM_BITS(SHL(BITS(whole) + KI(127), 23)); }
+
+// e^x for |x| <= 170
+HPC_FORMULA F exp_bounded(F x) {
+    F n = FMA(x, K(1.44269504f), K(HPC_WHOLE)) - K(HPC_WHOLE);
+    return LDEXP(exp_reduced(reduce_ln2(x, n)), n);
 }
+
+// The bounds keep n small; e^-104 rounds to zero and e^89 to infinity.
+HPC_FORMULA F hpc_exp(F x) { return exp_bounded(MINK(MAXK(x, K(-104.0f)), K(89.0f))); }
+
+// e^x where x is not above 0
+HPC_FORMULA F exp_falling(F x) { return exp_bounded(MAXK(x, K(-104.0f))); }
 
 // log(1 + f) + e ln 2 for sqrt(1/2) - 1 <= f <= sqrt(2) - 1 and integral e: f - f^2 / 2 + f^3 p(f).
 HPC_FORMULA F log_reduced(F f, F e) {
@@ -47,8 +68,8 @@ HPC_FORMULA F log_reduced(F f, F e) {
 
 // -infinity at 0, NaN below; infinity and NaN stay.
 HPC_FORMULA F log_special(F x, F y) {
-    F special = SEL(EQ(x, K(0.0f)), K(-HUGE_VALF), SEL(LT(x, K(0.0f)), K(NAN), x));
-    return SEL(LT(K(0.0f), x), SEL(LT(x, K(HUGE_VALF)), y, x), special);
+    F above = SEL(LT(x, K(HUGE_VALF)), y, x);
+    return SEL(LE(x, K(0.0f)), SEL(EQ(x, K(0.0f)), K(-HUGE_VALF), K(NAN)), above);
 }
 
 HPC_FORMULA F hpc_log(F x) {
@@ -59,6 +80,20 @@ HPC_FORMULA F hpc_log(F x) {
     INTS exponent = SAR(BITS(u) - KI(0x3f3504f3), 23);
     F m = FROM_BITS(BITS(u) - SHL(exponent, 23));
     return log_special(x, log_reduced(m - K(1.0f), TO_FLOAT(exponent) - tiny));
+}
+
+// log x where x is a normal number above 0, anything elsewhere
+HPC_FORMULA F log_of_normal(F x) {
+    INTS exponent = SAR(BITS(x) - KI(0x3f3504f3), 23);
+    F m = FROM_BITS(BITS(x) - SHL(exponent, 23));
+    return log_reduced(m - K(1.0f), TO_FLOAT(exponent));
+}
+
+// log(1 - x) for 0 <= x < 1, anything elsewhere, with u = 1 - x: as hpc_log1p, but 2^-e needs no second factor.
+HPC_FORMULA F log_of_rest(F x, F u) {
+    INTS exponent = SAR(BITS(u) - KI(0x3f3504f3), 23);
+    F s = FROM_BITS(SHL(KI(127) - exponent, 23));
+    return log_reduced(FMA(K(0.0f) - x, s, s - K(1.0f)), TO_FLOAT(exponent));
 }
 
 // 1 + x = 2^e (1 + f), so f = x 2^-e + (2^-e - 1), which is exact enough without knowing what 1 + x lost.
@@ -80,9 +115,10 @@ HPC_FORMULA F hpc_log1p(F x) {
 HPC_FORMULA F hpc_tanh(F x) {
     F a = MINK(ABS(x), K(10.0f));
     F c = a + a;
-    F n = ROUND(c * K(1.44269504f));
-    F scale = LDEXP(K(1.0f), n);
-    F large = K(1.0f) - K(2.0f) / FMA(scale, expm1_reduced(reduce_ln2(c, n)), scale + K(1.0f));
+    F whole = FMA(c, K(1.44269504f), K(HPC_WHOLE));
+    F scale = power_of_two(whole);
+    F r = reduce_ln2(c, whole - K(HPC_WHOLE));
+    F large = K(1.0f) - K(2.0f) / FMA(scale, FMA(r * r, exp_square_part(r), r), scale + K(1.0f));
     F z = a * a;
     F q = K(-0.00654254202f);
     q = FMA(q, z, K(0.0212727487f));
@@ -91,7 +127,6 @@ HPC_FORMULA F hpc_tanh(F x) {
     q = FMA(q, z, K(-0.333333313f));
     return COPYSIGN(SEL(LT(a, K(0.56f)), FMA(q * z, a, a), large), x);
 }
-
 HPC_FORMULA F hpc_sigmoid(F x) { return K(1.0f) / (K(1.0f) + hpc_exp(K(0.0f) - x)); }
 
 // The standard normal quantile of the middle of a 24-bit uniform number's interval, u + 2^-25: sqrt(2) erfinv(x) with
@@ -99,7 +134,7 @@ HPC_FORMULA F hpc_sigmoid(F x) { return K(1.0f) / (K(1.0f) + hpc_exp(K(0.0f) - x
 // Computing Gems 2, 2011). x is exact and never 0 or 1, so that the result stays within +-5.5. Relative error below 1e-6.
 HPC_FORMULA F hpc_normal_of_uniform(F u) {
     F x = FMA(K(2.0f), u, K(-1.0f)) + K(5.9604644775390625e-8f);
-    F w = K(0.0f) - hpc_log((K(1.0f) - x) * (K(1.0f) + x));
+    F w = K(0.0f) - log_of_normal((K(1.0f) - x) * (K(1.0f) + x));
     F a = w - K(2.5f);
     F p = K(2.81022636e-08f);
     p = FMA(p, a, K(3.43273939e-07f));
@@ -134,21 +169,37 @@ HPC_FORMULA F hpc_where_positive(F x, F s, F t) {
 // e^x - 1 without cancellation. Half of it is what is computed: 2^n itself would overflow before the result does.
 HPC_FORMULA F hpc_expm1(F x) {
     F c = MINK(MAXK(x, K(-104.0f)), K(89.0f));
-    F n = ROUND(c * K(1.44269504f));
+    F n = FMA(c, K(1.44269504f), K(HPC_WHOLE)) - K(HPC_WHOLE);
     F s = LDEXP(K(0.5f), n);
     F y = FMA(s, expm1_reduced(reduce_ln2(c, n)), s - K(0.5f));
     // Keeps the sign of zero.
     return SEL(LT(ABS(x), K(1e-8f)), x, y + y);
 }
 
-// log(1 + e) for 0 <= e <= 1: 1 + e is 1 + f, or above sqrt(2) - 1 it is 2 (1 + f) with f = (e - 1) / 2.
+// e^x - 1 where x is below 0, anything above. From -20 down the result is -1.
+HPC_FORMULA F expm1_falling(F x) {
+    F c = MAXK(x, K(-20.0f));
+    F whole = FMA(c, K(1.44269504f), K(HPC_WHOLE));
+    F s = power_of_two(whole);
+    return FMA(s, expm1_reduced(reduce_ln2(c, whole - K(HPC_WHOLE))), s - K(1.0f));
+}
+
+// log(1 + e) for 0 <= e <= 1: e + e^2 q(e).
 HPC_FORMULA F log1p_unit(F e) {
-    F f = SEL(LT(K(0.414213562f), e), FMA(K(0.5f), e, K(-0.5f)), e);
-    return log_reduced(f, SEL(LT(K(0.414213562f), e), K(1.0f), K(0.0f)));
+    F q = K(-0.0033065376f);
+    q = FMA(q, e, K(0.020150332f));
+    q = FMA(q, e, K(-0.057561528f));
+    q = FMA(q, e, K(0.10670013f));
+    q = FMA(q, e, K(-0.15349098f));
+    q = FMA(q, e, K(0.19693193f));
+    q = FMA(q, e, K(-0.24958156f));
+    q = FMA(q, e, K(0.3333047f));
+    q = FMA(q, e, K(-0.4999993f));
+    return FMA(e * e, q, e);
 }
 
 // log(1 + e^x)
-HPC_FORMULA F hpc_softplus(F x) { return MAXK(x, K(0.0f)) + log1p_unit(hpc_exp(K(0.0f) - ABS(x))); }
+HPC_FORMULA F hpc_softplus(F x) { return MAXK(x, K(0.0f)) + log1p_unit(exp_falling(K(0.0f) - ABS(x))); }
 
 // 1 / (1 + e^-x) from e = e^-|x| and d = 1 / (1 + e): neither side cancels or overflows.
 HPC_FORMULA F sigmoid_of(F x, F e, F d) { return SEL(LT(x, K(0.0f)), e * d, d); }
@@ -156,7 +207,7 @@ HPC_FORMULA F sigmoid_of(F x, F e, F d) { return SEL(LT(x, K(0.0f)), e * d, d); 
 // e^(-x^2 / 2), |x| <= 15, with what the square loses: the exponent would make 50 times as much of it.
 HPC_FORMULA F hpc_gauss(F x) {
     F s = x * x;
-    F e = hpc_exp(K(-0.5f) * s);
+    F e = exp_bounded(K(-0.5f) * s);
     return FMA(e * K(-0.5f), FMA(x, x, K(0.0f) - s), e);
 }
 

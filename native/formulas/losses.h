@@ -71,20 +71,17 @@ HPC_FORMULA F smooth_l1_derivative(F p, F t, F alpha, F beta) {
     return SEL(LT(ABS(d), alpha), d / alpha, sign_of(d));
 }
 
-// log(1 + e^x); e^-|x| never overflows.
-HPC_FORMULA F loss_softplus(F x) { return MAXK(x, K(0.0f)) + hpc_log1p(hpc_exp(K(0.0f) - ABS(x))); }
-
 // -alpha t log s(p) - (1 - t) log(1 - s(p)) with the sigmoid s. The derivative is (1 - t) s(p) - alpha t s(-p).
 HPC_FORMULA F sigmoid_cross_entropy_value(F p, F t, F alpha, F beta) {
     (void)beta;
-    F rest = hpc_log1p(hpc_exp(K(0.0f) - ABS(p)));
+    F rest = log1p_unit(exp_falling(K(0.0f) - ABS(p)));
     F positive = MAXK(K(0.0f) - p, K(0.0f)) + rest;
     F negative = MAXK(p, K(0.0f)) + rest;
     return FMA(alpha * t, positive, (K(1.0f) - t) * negative);
 }
 HPC_FORMULA F sigmoid_cross_entropy_derivative(F p, F t, F alpha, F beta) {
     (void)beta;
-    F e = hpc_exp(K(0.0f) - ABS(p));
+    F e = exp_falling(K(0.0f) - ABS(p));
     F near_one = K(1.0f) / (K(1.0f) + e);
     F near_zero = e * near_one;
     F positive = SEL(LT(p, K(0.0f)), near_zero, near_one);
@@ -92,22 +89,26 @@ HPC_FORMULA F sigmoid_cross_entropy_derivative(F p, F t, F alpha, F beta) {
     return FMA(K(0.0f) - alpha * t, negative, (K(1.0f) - t) * positive);
 }
 
-// -t log p - (1 - t) log(1 - p). As PyTorch has it, logarithms end at -100, and the derivative's divisor at 1e-12.
+// -t log p - (1 - t) log(1 - p). As PyTorch has it, logarithms end at -100, and the derivative's divisor at 1e-12. A denormal
+// probability counts as 0.
 HPC_FORMULA F binary_cross_entropy_value(F p, F t, F alpha, F beta) {
     (void)alpha, (void)beta;
-    F log_p = MAXK(hpc_log(p), K(-100.0f));
-    F log_rest = MAXK(hpc_log1p(K(0.0f) - p), K(-100.0f));
-    return FMA(t - K(1.0f), log_rest, (K(0.0f) - t) * log_p);
+    F u = K(1.0f) - p;
+    F log_p = SEL(LT(p, K(1.17549435e-38f)), K(-100.0f), log_of_normal(p));
+    F log_rest = SEL(LE(u, K(0.0f)), K(-100.0f), log_of_rest(p, u));
+    // u p is below 0 where p is no probability.
+    return SEL(LE(K(0.0f), u * p), FMA(t - K(1.0f), log_rest, (K(0.0f) - t) * log_p), K(NAN));
 }
 HPC_FORMULA F binary_cross_entropy_derivative(F p, F t, F alpha, F beta) {
     (void)alpha, (void)beta;
     return (p - t) / MAXK((K(1.0f) - p) * p, K(1e-12f));
 }
 
-// t (log t - p), 0 where t is 0.
+// t (log t - p), 0 where t is 0 or denormal.
 HPC_FORMULA F kl_divergence_value(F p, F t, F alpha, F beta) {
     (void)alpha, (void)beta;
-    return SEL(EQ(t, K(0.0f)), K(0.0f), t * (hpc_log(t) - p));
+    F log_t = SEL(LT(t, K(HUGE_VALF)), log_of_normal(t), t);
+    return SEL(LT(t, K(1.17549435e-38f)), SEL(LE(K(0.0f), t), K(0.0f), K(NAN)), t * (log_t - p));
 }
 HPC_FORMULA F kl_divergence_derivative(F p, F t, F alpha, F beta) {
     (void)p, (void)alpha, (void)beta;
@@ -127,7 +128,7 @@ HPC_FORMULA F kl_divergence_log_derivative(F p, F t, F alpha, F beta) {
 
 // Stirling's approximation of log t!, t log t - t + log(2 pi t) / 2, from above 1 on; else 0.
 HPC_FORMULA F stirling(F t) {
-    F log_t = hpc_log(t);
+    F log_t = SEL(LT(t, K(HUGE_VALF)), log_of_normal(t), t);
     F root = FMA(K(0.5f), log_t, K(0.918938533204672742f));
     return SEL(LE(t, K(1.0f)), K(0.0f), FMA(t, log_t - K(1.0f), root));
 }
@@ -164,12 +165,12 @@ HPC_FORMULA F hinge_derivative(F p, F t, F alpha, F beta) {
 // log(1 + e^(-t p))
 HPC_FORMULA F soft_margin_value(F p, F t, F alpha, F beta) {
     (void)alpha, (void)beta;
-    return loss_softplus(K(0.0f) - t * p);
+    return hpc_softplus(K(0.0f) - t * p);
 }
 HPC_FORMULA F soft_margin_derivative(F p, F t, F alpha, F beta) {
     (void)alpha, (void)beta;
     F z = t * p;
-    F e = hpc_exp(K(0.0f) - ABS(z));
+    F e = exp_falling(K(0.0f) - ABS(z));
     return K(0.0f) - t * (SEL(LT(z, K(0.0f)), K(1.0f), e) / (K(1.0f) + e));
 }
 

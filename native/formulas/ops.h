@@ -9,7 +9,6 @@
 //   LT LE EQ (a, b)          comparisons; false where an operand is NaN
 //   MINK(a, k), MAXK(a, k)   min and max that return a where a is NaN
 //   ABS, COPYSIGN(a, s), SQRT
-//   ROUND(a)                 nearest integer, ties to even, |a| < 2^22
 //   LDEXP(a, n)              a 2^n, n integral, |n| < 250, as two powers of two
 //   BITS, FROM_BITS, TO_FLOAT, SHL(i, n), SAR(i, n)   float <-> integer bits, integer -> float, shifts
 //   HYPER, H(i)              a rule's prepared hyperparameters: the parameter's type, the i-th one
@@ -33,7 +32,6 @@
 #define ABS(a) abs(a)
 #define COPYSIGN(a, s) copysign(a, s)
 #define SQRT(a) sqrt(a)
-#define ROUND(a) round(a)
 #define LDEXP(a, n) ldexp(a, n)
 #define BITS(a) bits(a)
 #define FROM_BITS(i) from_bits(i)

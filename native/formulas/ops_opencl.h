@@ -20,7 +20,6 @@ typedef uint INTS;  // shifts and comparisons that want a sign say so; unsigned 
 #define ABS(a) fabs(a)
 #define COPYSIGN(a, s) copysign(a, s)
 #define SQRT(a) sqrt(a)
-#define ROUND(a) hpc_round(a)
 #define LDEXP(a, n) hpc_ldexp(a, n)
 #define BITS(a) as_uint(a)
 #define FROM_BITS(i) as_float(i)
@@ -34,10 +33,8 @@ typedef uint INTS;  // shifts and comparisons that want a sign say so; unsigned 
 HPC_FORMULA F hpc_min_keep(F a, F k) { return k < a ? k : a; }
 HPC_FORMULA F hpc_max_keep(F a, F k) { return k > a ? k : a; }
 
-// 1.5 * 2^23: adding it leaves no bits behind the point, and the whole number in the sum's low bits.
-HPC_FORMULA F hpc_round(F a) { return (a + 12582912.0f) - 12582912.0f; }
-
-// Two factors, each a normal number, of which only the second can round.
+// Two factors, each a normal number, of which only the second can round. 1.5 * 2^23: adding it leaves no bits behind the point, and
+// the whole number in the sum's low bits.
 HPC_FORMULA F hpc_ldexp(F x, F n) {
     uint whole = as_uint(n + 12582912.0f) - as_uint(12582912.0f);
     uint half_of = (uint)((int)whole >> 1);

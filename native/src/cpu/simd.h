@@ -173,14 +173,10 @@ struct DoubleSum {
     }
 };
 
-// The 64-bit products of unsigned lanes with one factor, in two halves.
-HPC_INLINE void multiply_wide(I a, uint32_t factor, I& high, I& low) {
-    const __m512i f = _mm512_set1_epi32(static_cast<int32_t>(factor));
-    const __m512i even = _mm512_mul_epu32(a.r, f);
-    const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a.r, 32), f);
-    high.r = _mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB);
-    low.r = _mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CCAA);
-}
+// In each 64 bits: the product of their lower half with a factor; their upper half; two vectors' lower halves, the second above.
+HPC_INLINE I multiply_halves(I a, uint32_t factor) { return {_mm512_mul_epu32(a.r, _mm512_set1_epi32(static_cast<int32_t>(factor)))}; }
+HPC_INLINE I upper_halves(I a) { return {_mm512_srli_epi64(a.r, 32)}; }
+HPC_INLINE I join_halves(I even, I odd) { return {_mm512_mask_shuffle_epi32(even.r, 0xaaaa, odd.r, _MM_PERM_CCAA)}; }
 // carry + 1 in the lanes where the unsigned sum wrapped around, that is, where sum < addend.
 HPC_INLINE I add_carry(I carry, I sum, I addend) {
     return {_mm512_mask_add_epi32(carry.r, _mm512_cmplt_epu32_mask(sum.r, addend.r), carry.r, _mm512_set1_epi32(1))};
@@ -339,14 +335,10 @@ struct DoubleSum {
     }
 };
 
-// The 64-bit products of unsigned lanes with one factor, in two halves.
-HPC_INLINE void multiply_wide(I a, uint32_t factor, I& high, I& low) {
-    const __m256i f = _mm256_set1_epi32(static_cast<int32_t>(factor));
-    const __m256i even = _mm256_mul_epu32(a.r, f);
-    const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a.r, 32), f);
-    high.r = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
-    low.r = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
-}
+// In each 64 bits: the product of their lower half with a factor; their upper half; two vectors' lower halves, the second above.
+HPC_INLINE I multiply_halves(I a, uint32_t factor) { return {_mm256_mul_epu32(a.r, _mm256_set1_epi32(static_cast<int32_t>(factor)))}; }
+HPC_INLINE I upper_halves(I a) { return {_mm256_srli_epi64(a.r, 32)}; }
+HPC_INLINE I join_halves(I even, I odd) { return {_mm256_blend_epi32(even.r, _mm256_slli_epi64(odd.r, 32), 0xaa)}; }
 // carry + 1 in the lanes where the unsigned sum wrapped around, that is, where sum < addend.
 HPC_INLINE I add_carry(I carry, I sum, I addend) {
     const __m256i flip = _mm256_set1_epi32(static_cast<int32_t>(0x80000000u));
@@ -521,8 +513,110 @@ HPC_INLINE V multiply_add(V a, V b, V c) {
 #endif
 }
 
-// Nearest integer, ties to even, |a| < 2^22.
-HPC_INLINE V round(V a) {
-    const V shifter = V::broadcast(12582912.0f);
-    return (a + shifter) - shifter;
+// Two vectors (or two pairs of them) side by side, for the formulas: every operation is done to both, one right behind the
+// other. A formula is a chain of dozens of operations that wait for one another, and a processor looks only so far ahead: a
+// second chain woven into the first gives it something to do. The bits are those of each vector by itself.
+template <class T>
+struct Pair;
+template <class T>
+struct IntegersOf {
+    using Type = T;
+};
+template <>
+struct IntegersOf<V> {
+    using Type = I;
+};
+template <class T>
+struct IntegersOf<Pair<T>> {
+    using Type = Pair<typename IntegersOf<T>::Type>;
+};
+template <class T>
+struct LanesOf {
+    static constexpr int value = V::lanes;
+};
+template <class T>
+struct LanesOf<Pair<T>> {
+    static constexpr int value = 2 * LanesOf<T>::value;
+};
+
+template <class T>
+struct Pair {
+    T a, b;
+    using Int = Pair<typename IntegersOf<T>::Type>;
+    static constexpr int lanes = 2 * LanesOf<T>::value;
+    static HPC_INLINE Pair load(const float* p) { return {T::load(p), T::load(p + lanes / 2)}; }
+    template <class Number>
+    static HPC_INLINE Pair broadcast(Number x) {
+        return {T::broadcast(x), T::broadcast(x)};
+    }
+    static HPC_INLINE Pair zero() { return {T::zero(), T::zero()}; }
+    HPC_INLINE void store(float* p) const { a.store(p), b.store(p + lanes / 2); }
+};
+
+#define HPC_PAIR_OF_ONE(name)                        \
+    template <class T>                               \
+    HPC_INLINE auto name(Pair<T> x) {                \
+        return Pair<decltype(name(x.a))>{name(x.a), name(x.b)}; \
+    }
+#define HPC_PAIR_OF_TWO(name)                        \
+    template <class T>                               \
+    HPC_INLINE auto name(Pair<T> x, Pair<T> y) {     \
+        return Pair<decltype(name(x.a, y.a))>{name(x.a, y.a), name(x.b, y.b)}; \
+    }
+HPC_PAIR_OF_TWO(operator+)
+HPC_PAIR_OF_TWO(operator-)
+HPC_PAIR_OF_TWO(operator*)
+HPC_PAIR_OF_TWO(operator/)
+HPC_PAIR_OF_TWO(operator&)
+HPC_PAIR_OF_TWO(operator^)
+HPC_PAIR_OF_TWO(copysign)
+HPC_PAIR_OF_TWO(less)
+HPC_PAIR_OF_TWO(less_equal)
+HPC_PAIR_OF_TWO(equal)
+HPC_PAIR_OF_TWO(min_keep)
+HPC_PAIR_OF_TWO(max_keep)
+HPC_PAIR_OF_TWO(ldexp)
+HPC_PAIR_OF_ONE(operator-)
+HPC_PAIR_OF_ONE(abs)
+HPC_PAIR_OF_ONE(sqrt)
+HPC_PAIR_OF_ONE(bits)
+HPC_PAIR_OF_ONE(from_bits)
+HPC_PAIR_OF_ONE(to_float)
+#undef HPC_PAIR_OF_ONE
+#undef HPC_PAIR_OF_TWO
+#if !defined(HPC_ISA_SCALAR)
+template <class T>
+HPC_INLINE Pair<T> multiply_halves(Pair<T> x, uint32_t factor) {
+    return {multiply_halves(x.a, factor), multiply_halves(x.b, factor)};
+}
+template <class T>
+HPC_INLINE Pair<T> upper_halves(Pair<T> x) {
+    return {upper_halves(x.a), upper_halves(x.b)};
+}
+template <class T>
+HPC_INLINE Pair<T> join_halves(Pair<T> x, Pair<T> y) {
+    return {join_halves(x.a, y.a), join_halves(x.b, y.b)};
+}
+#else
+template <class T>
+HPC_INLINE void multiply_wide(Pair<T> x, uint32_t factor, Pair<T>& high, Pair<T>& low) {
+    multiply_wide(x.a, factor, high.a, low.a);
+    multiply_wide(x.b, factor, high.b, low.b);
+}
+#endif
+template <class T>
+HPC_INLINE Pair<T> fma(Pair<T> x, Pair<T> y, Pair<T> z) {
+    return {fma(x.a, y.a, z.a), fma(x.b, y.b, z.b)};
+}
+template <class N, class T>
+HPC_INLINE Pair<T> select(Pair<N> m, Pair<T> x, Pair<T> y) {
+    return {select(m.a, x.a, y.a), select(m.b, x.b, y.b)};
+}
+template <int N, class T>
+HPC_INLINE Pair<T> shift_left(Pair<T> x) {
+    return {shift_left<N>(x.a), shift_left<N>(x.b)};
+}
+template <int N, class T>
+HPC_INLINE Pair<T> shift_right_signed(Pair<T> x) {
+    return {shift_right_signed<N>(x.a), shift_right_signed<N>(x.b)};
 }

@@ -8,16 +8,28 @@
 #define HPC_ROW(enumerator, name, keeps_, parameters_)                                                     \
     struct name##_activation {                                                                             \
         static constexpr int keeps = HPC_KEEPS_##keeps_;                                                   \
-        static HPC_INLINE V value(V x, V alpha, V beta) { return name##_value(x, alpha, beta); }           \
-        static HPC_INLINE V derivative(V k, V alpha, V beta) { return name##_derivative(k, alpha, beta); } \
+        template <class F>                                                                                \
+        static HPC_INLINE F value(F x, F alpha, F beta) {                                                 \
+            return name##_value(x, alpha, beta);                                                           \
+        }                                                                                                  \
+        template <class F>                                                                                \
+        static HPC_INLINE F derivative(F k, F alpha, F beta) {                                            \
+            return name##_derivative(k, alpha, beta);                                                      \
+        }                                                                                                  \
     };
 HPC_ACTIVATIONS(HPC_ROW)
 #undef HPC_ROW
 
 #define HPC_ROW(enumerator, name, parameters_)                                                                     \
     struct name##_loss {                                                                                           \
-        static HPC_INLINE V value(V p, V t, V alpha, V beta) { return name##_value(p, t, alpha, beta); }           \
-        static HPC_INLINE V derivative(V p, V t, V alpha, V beta) { return name##_derivative(p, t, alpha, beta); } \
+        template <class F>                                                                                         \
+        static HPC_INLINE F value(F p, F t, F alpha, F beta) {                                                     \
+            return name##_value(p, t, alpha, beta);                                                                \
+        }                                                                                                          \
+        template <class F>                                                                                         \
+        static HPC_INLINE F derivative(F p, F t, F alpha, F beta) {                                                \
+            return name##_derivative(p, t, alpha, beta);                                                           \
+        }                                                                                                          \
     };
 HPC_LOSSES(HPC_ROW)
 #undef HPC_ROW
@@ -26,39 +38,39 @@ HPC_LOSSES(HPC_ROW)
 
 // y = f(x + bias), d = f'(x + bias), over one row
 template <class A, bool has_bias, bool has_derivative>
-static HPC_INLINE void forward_row(const float* x, const float* bias, float* y, float* d, int64_t count, V alpha,
-                                   V beta) {
+static HPC_INLINE void forward_row(const float* x, const float* bias, float* y, float* d, int64_t count, float alpha, float beta) {
     int64_t i = 0;
-    for (; i + V::lanes <= count; i += V::lanes) {
-        V v = V::load(x + i);
-        if constexpr (has_bias) v = v + V::load(bias + i);
-        const V value = A::value(v, alpha, beta);
+    // One vector, or two side by side
+    const auto whole = [&](auto vector) HPC_INLINE_LAMBDA {
+        using F = decltype(vector);
+        const F a = F::broadcast(alpha), b = F::broadcast(beta);
+        F v = F::load(x + i);
+        if constexpr (has_bias) v = v + F::load(bias + i);
+        const F value = A::value(v, a, b);
         value.store(y + i);
-        if constexpr (has_derivative) {
-            A::derivative(A::keeps == HPC_KEEPS_OUTPUT ? value : v, alpha, beta).store(d + i);
-        }
-    }
+        if constexpr (has_derivative) A::derivative(A::keeps == HPC_KEEPS_OUTPUT ? value : v, a, b).store(d + i);
+    };
+    for (; i + Pair<V>::lanes <= count; i += Pair<V>::lanes) whole(Pair<V>{});
+    for (; i + V::lanes <= count; i += V::lanes) whole(V{});
     if (i < count) {
         const int64_t rest = count - i;
+        const V a = V::broadcast(alpha), b = V::broadcast(beta);
         V v = V::load_partial(x + i, rest);
         if constexpr (has_bias) v = v + V::load_partial(bias + i, rest);
-        const V value = A::value(v, alpha, beta);
+        const V value = A::value(v, a, b);
         value.store_exact(y + i, rest);
-        if constexpr (has_derivative) {
-            A::derivative(A::keeps == HPC_KEEPS_OUTPUT ? value : v, alpha, beta).store_exact(d + i, rest);
-        }
+        if constexpr (has_derivative) A::derivative(A::keeps == HPC_KEEPS_OUTPUT ? value : v, a, b).store_exact(d + i, rest);
     }
 }
 
 template <class A, bool has_bias, bool has_derivative>
 static void forward_rows(const Epilogue& self, float* c, int64_t ldc, int64_t row, int64_t col, int64_t rows,
                          int64_t cols) {
-    const V alpha = V::broadcast(self.alpha), beta = V::broadcast(self.beta);
     const float* bias = has_bias ? self.bias + col : nullptr;
     for (int64_t r = 0; r < rows; ++r) {
         float* y = c + r * ldc;
         float* d = has_derivative ? self.kept + (row + r) * self.ldkept + col : nullptr;
-        forward_row<A, has_bias, has_derivative>(y, bias, y, d, cols, alpha, beta);
+        forward_row<A, has_bias, has_derivative>(y, bias, y, d, cols, self.alpha, self.beta);
     }
 }
 
@@ -78,11 +90,10 @@ static void epilogue_forward(const Epilogue& self, float* c, int64_t ldc, int64_
 
 template <class A>
 static void activation_forward(const float* x, float* y, float* derivative, int64_t count, float alpha, float beta) {
-    const V a = V::broadcast(alpha), b = V::broadcast(beta);
     if (derivative != nullptr) {
-        forward_row<A, false, true>(x, nullptr, y, derivative, count, a, b);
+        forward_row<A, false, true>(x, nullptr, y, derivative, count, alpha, beta);
     } else {
-        forward_row<A, false, false>(x, nullptr, y, nullptr, count, a, b);
+        forward_row<A, false, false>(x, nullptr, y, nullptr, count, alpha, beta);
     }
 }
 
@@ -293,45 +304,48 @@ static void sum_parts(const float* partials, int64_t parts, int64_t ldp, float* 
 // Elements [first, end) of one run of columns, or of all where there are none: weights and alphas lie side by side with
 // the elements from `first` on.
 template <class L, bool has_gradient, bool has_columns>
-static HPC_INLINE void loss_run(LossElements& e, int64_t first, int64_t end, const float* weights, const float* alphas) {
-    const V alpha = V::broadcast(e.alpha), beta = V::broadcast(e.beta), scale = V::broadcast(e.scale);
+static HPC_INLINE void loss_run(LossElements& elements, int64_t first, int64_t end, const float* weights, const float* alphas) {
+    // A copy that no store can change, so that the loop keeps it in registers.
+    const LossElements e = elements;
     // Two chains of additions, by turns.
     DoubleSum even, odd;
     int64_t i = first;
-    const auto load = [](const float* x, int64_t width) HPC_INLINE_LAMBDA {
-        return width == V::lanes ? V::load(x) : V::load_partial(x, width);
-    };
-    const auto value = [&](int64_t width) HPC_INLINE_LAMBDA {
-        const V p = load(e.prediction + i, width), t = load(e.target + i, width);
-        V a = alpha;
-        if constexpr (has_columns) a = load(alphas + (i - first), width);
+    // The values of one vector, or of two side by side; their gradient is written.
+    const auto values = [&](auto vector, auto load, auto store) HPC_INLINE_LAMBDA {
+        using F = decltype(vector);
+        const F p = load(e.prediction + i), t = load(e.target + i), beta = F::broadcast(e.beta);
+        F alpha = F::broadcast(e.alpha);
+        if constexpr (has_columns) alpha = load(alphas + (i - first));
         if constexpr (has_gradient) {
-            V g = L::derivative(p, t, a, beta) * scale;
-            if constexpr (has_columns) g = g * load(weights + (i - first), width);
-            if (width == V::lanes) {
-                g.store(e.gradient + i);
-            } else {
-                g.store_partial(e.gradient + i, width);
-            }
+            F g = L::derivative(p, t, alpha, beta) * F::broadcast(e.scale);
+            if constexpr (has_columns) g = g * load(weights + (i - first));
+            store(g, e.gradient + i);
         }
-        V v = L::value(p, t, a, beta);
-        if constexpr (has_columns) v = v * load(weights + (i - first), width);
+        F v = L::value(p, t, alpha, beta);
+        if constexpr (has_columns) v = v * load(weights + (i - first));
         return v;
     };
-    const auto step = [&](DoubleSum& sum) HPC_INLINE_LAMBDA {
-        sum.add(value(V::lanes));
-        i += V::lanes;
+    const auto whole = [&](auto vector) HPC_INLINE_LAMBDA {
+        using F = decltype(vector);
+        return values(
+            vector, [](const float* x) HPC_INLINE_LAMBDA { return F::load(x); }, [](F g, float* x) HPC_INLINE_LAMBDA { g.store(x); });
     };
-    while (i + 2 * V::lanes <= end) {
-        step(even);
-        step(odd);
+    for (; i + Pair<V>::lanes <= end; i += Pair<V>::lanes) {
+        const Pair<V> v = whole(Pair<V>{});
+        even.add(v.a), odd.add(v.b);
     }
-    if (i + V::lanes <= end) step(even);
+    if (i + V::lanes <= end) {
+        even.add(whole(V{}));
+        i += V::lanes;
+    }
     if (i < end) {
         const int64_t rest = end - i;
-        odd.add(first_lanes(value(rest), rest, V::zero()));
+        const V v = values(
+            V{}, [=](const float* x) HPC_INLINE_LAMBDA { return V::load_partial(x, rest); },
+            [=](V g, float* x) HPC_INLINE_LAMBDA { g.store_partial(x, rest); });
+        odd.add(first_lanes(v, rest, V::zero()));
     }
-    e.loss += even.total() + odd.total();
+    elements.loss += even.total() + odd.total();
 }
 
 // Narrow rows go together: their weights and alphas are written side by side, once, for up to kRun elements.

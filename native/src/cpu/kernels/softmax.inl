@@ -12,6 +12,13 @@ static HPC_INLINE V minus_infinity() { return V::broadcast(-HUGE_VALF); }
 static HPC_INLINE float row_maximum(const float* x, int64_t count) {
     V m = minus_infinity();
     int64_t j = 0;
+    if (count >= 4 * V::lanes) {
+        // Each comparison waits for the one before: four at a time do not.
+        using Four = Pair<Pair<V>>;
+        Four four = Four::broadcast(-HUGE_VALF);
+        for (; j + Four::lanes <= count; j += Four::lanes) four = max_keep(Four::load(x + j), four);
+        m = max_keep(max_keep(four.a.a, four.a.b), max_keep(four.b.a, four.b.b));
+    }
     for (; j + V::lanes <= count; j += V::lanes) m = max_keep(V::load(x + j), m);
     if (j < count) m = max_keep(first_lanes(V::load_partial(x + j, count - j), count - j, minus_infinity()), m);
     return reduce_max(m);
@@ -31,7 +38,7 @@ static HPC_INLINE int64_t first_index(const float* x, int64_t count, float value
 // e^(x - maximum) in the row's lanes, 0 behind them. Those are taken out before as well: e^-infinity underflows, which
 // stops the pipeline for a hundred cycles on processors that do not flush.
 static HPC_INLINE V narrow_exponentials(V x, V maximum, int64_t classes) {
-    return first_lanes(hpc_exp(first_lanes(x - maximum, classes, V::zero())), classes, V::zero());
+    return first_lanes(exp_falling(first_lanes(x - maximum, classes, V::zero())), classes, V::zero());
 }
 
 // y = softmax(x); x may equal y
@@ -46,14 +53,20 @@ static HPC_INLINE void softmax_row(const float* x, float* y, int64_t classes) {
     const V m = V::broadcast(row_maximum(x, classes));
     V sum = V::zero();
     int64_t j = 0;
+    for (; j + Pair<V>::lanes <= classes; j += Pair<V>::lanes) {
+        const Pair<V> e = exp_falling(Pair<V>::load(x + j) - Pair<V>{m, m});
+        sum = sum + e.a;
+        sum = sum + e.b;
+        e.store(y + j);
+    }
     for (; j + V::lanes <= classes; j += V::lanes) {
-        const V e = hpc_exp(V::load(x + j) - m);
+        const V e = exp_falling(V::load(x + j) - m);
         sum = sum + e;
         e.store(y + j);
     }
     if (j < classes) {
         const int64_t rest = classes - j;
-        const V e = hpc_exp(V::load_partial(x + j, rest) - m);
+        const V e = exp_falling(V::load_partial(x + j, rest) - m);
         sum = sum + first_lanes(e, rest, V::zero());
         e.store_partial(y + j, rest);
     }
@@ -88,7 +101,12 @@ static void log_softmax(const float* x, float* y, int64_t rows, int64_t classes)
         const V m = V::broadcast(row_maximum(x, classes));
         V sum = V::zero();
         int64_t j = 0;
-        for (; j + V::lanes <= classes; j += V::lanes) sum = sum + hpc_exp(V::load(x + j) - m);
+        for (; j + Pair<V>::lanes <= classes; j += Pair<V>::lanes) {
+            const Pair<V> e = exp_falling(Pair<V>::load(x + j) - Pair<V>{m, m});
+            sum = sum + e.a;
+            sum = sum + e.b;
+        }
+        for (; j + V::lanes <= classes; j += V::lanes) sum = sum + exp_falling(V::load(x + j) - m);
         if (j < classes) sum = sum + narrow_exponentials(V::load_partial(x + j, classes - j), m, classes - j);
         const V l = hpc_log(V::broadcast(reduce_add(sum)));
         for (j = 0; j + V::lanes <= classes; j += V::lanes) (V::load(x + j) - m - l).store(y + j);
@@ -104,7 +122,10 @@ static void log_softmax_backward(const float* y, const float* dy, float* dx, int
         for (; j + V::lanes <= classes; j += V::lanes) sum.add(V::load(dy + j));
         if (j < classes) sum.add(V::load_partial(dy + j, classes - j));
         const V s = V::broadcast(-static_cast<float>(sum.total()));
-        for (j = 0; j + V::lanes <= classes; j += V::lanes) fma(hpc_exp(V::load(y + j)), s, V::load(dy + j)).store(dx + j);
+        j = 0;
+        for (; j + Pair<V>::lanes <= classes; j += Pair<V>::lanes)
+            fma(hpc_exp(Pair<V>::load(y + j)), Pair<V>{s, s}, Pair<V>::load(dy + j)).store(dx + j);
+        for (; j + V::lanes <= classes; j += V::lanes) fma(hpc_exp(V::load(y + j)), s, V::load(dy + j)).store(dx + j);
         if (j < classes) {
             const int64_t rest = classes - j;
             fma(hpc_exp(V::load_partial(y + j, rest)), s, V::load_partial(dy + j, rest)).store_exact(dx + j, rest);
@@ -216,9 +237,7 @@ static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* p
         return target;
     };
     V sum = V::zero(), mass_sum = V::zero(), rest_sum = V::zero();
-    const auto exponentials = [&](int64_t j, int64_t width) HPC_INLINE_LAMBDA {
-        const V v = V::load_partial(x + j, width);
-        const V e = first_lanes(hpc_exp(v - m), width, V::zero());
+    const auto take = [&](int64_t j, int64_t width, V v, V e) HPC_INLINE_LAMBDA {
         sum = sum + e;
         if constexpr (!has_labels || mixed) {
             const V target = target_of(j, width);
@@ -228,8 +247,17 @@ static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* p
         if constexpr (has_gradient) e.store_partial(gradient + j, width);
     };
     int64_t j = 0;
-    for (; j + n <= classes; j += n) exponentials(j, n);
-    if (j < classes) exponentials(j, classes - j);
+    for (; j + 2 * n <= classes; j += 2 * n) {
+        const Pair<V> v = Pair<V>::load(x + j);
+        const Pair<V> e = exp_falling(v - Pair<V>{m, m});
+        take(j, n, v.a, e.a);
+        take(j + n, n, v.b, e.b);
+    }
+    for (; j < classes; j += n) {
+        const int64_t width = classes - j < n ? classes - j : n;
+        const V v = V::load_partial(x + j, width);
+        take(j, width, v, first_lanes(exp_falling(v - m), width, V::zero()));
+    }
     row.sum = reduce_add(sum);
     V mass = one;
     if constexpr (!has_labels || mixed) {
@@ -239,10 +267,18 @@ static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* p
     }
     if constexpr (has_gradient) {
         const V factor = one / V::broadcast(row.sum);
-        const auto gradients = [&](int64_t i, int64_t width) HPC_INLINE_LAMBDA {
-            const V g = gradient_of(V::load_partial(gradient + i, width), target_of(i, width), factor, mass, scale);
+        const auto put = [&](V g, int64_t i, int64_t width) HPC_INLINE_LAMBDA {
             g.store_partial(gradient + i, width);
             if constexpr (has_sums) (V::load_partial(column_sums + i, width) + g).store_partial(column_sums + i, width);
+        };
+        const auto gradients = [&](int64_t i, int64_t width) HPC_INLINE_LAMBDA {
+            // Away from the label's vector the target is 0, and one factor and its subtraction change nothing.
+            const V e = V::load_partial(gradient + i, width);
+            if (has_labels && !mixed && (label < i || label >= i + n)) {
+                put(e * factor * scale, i, width);
+            } else {
+                put(gradient_of(e, target_of(i, width), factor, mass, scale), i, width);
+            }
         };
         for (j = 0; j + n <= classes; j += n) gradients(j, n);
         if (j < classes) gradients(j, classes - j);
