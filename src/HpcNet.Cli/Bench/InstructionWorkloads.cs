@@ -143,6 +143,12 @@ internal sealed record UpdateWorkload(int Parameters) : Workload($"adam-{Paramet
 
     public override Traffic Traffic => Traffic.Update;
 
+    /// <summary>The rate of the update.</summary>
+    public const float LearningRate = 1e-3f;
+
+    /// <summary>Which of many updates it is, for the correction of the moments' bias.</summary>
+    public const ulong StepNumber = 1000;
+
     /// <summary>The update of a name; null: the name is none.</summary>
     public static Workload? Parse(string name) =>
         name.Split('-') is ["adam", var count] && Extents(count, 1) is [var parameters] && parameters <= int.MaxValue / 8
@@ -152,13 +158,13 @@ internal sealed record UpdateWorkload(int Parameters) : Workload($"adam-{Paramet
     public override WorkloadRun Start(Device device)
     {
         var run = new InstructionRun(device, 1);
-        var adam = new Adam(1e-3f);
+        var adam = new Adam(LearningRate);
         Scalar[] hyperparameters = [adam.LearningRate, adam.Beta1, adam.Beta2, adam.Epsilon];
         run.Recorder.Update(
             (int)hpc_rule.HPC_RULE_ADAM, run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, 1, Parameters),
             run.Fixed(hpc_value_kind.HPC_VALUE_GRADIENT, 1, Parameters, WorkloadData.Normal(Parameters, 1)),
             [run.Fixed(hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, Parameters), run.Fixed(hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, Parameters)],
-            hyperparameters, step: 1000);
+            hyperparameters, step: StepNumber);
         return run.Finish();
     }
 }
@@ -246,23 +252,49 @@ internal sealed class RecurrentRun : WorkloadRun
 /// <param name="rows">Rows of a run.</param>
 internal sealed class InstructionRun(Device device, int rows) : WorkloadRun
 {
+    private readonly List<DeviceBuffer> _results = [];
     private NativeProgram? _program;
 
     /// <summary>Where instructions are recorded.</summary>
     public Recorder Recorder { get; } = new(device, rows);
 
+    /// <summary>What stands after a step in all values that began as zeros, in the order in which they were made.</summary>
+    public float[] ReadResults()
+    {
+        var results = new float[_results.Sum(b => b.Elements)];
+        int offset = 0;
+        foreach (DeviceBuffer buffer in _results)
+        {
+            buffer.Read(results.AsSpan(offset, (int)buffer.Elements));
+            offset += (int)buffer.Elements;
+        }
+        return results;
+    }
+
+    /// <summary>The class of each row of a run.</summary>
+    public Value Labels(int[] labels)
+    {
+        using var buffer = new DeviceBuffer(device, labels.Length);
+        buffer.Write<int>(labels);
+        return Recorder.RowsValue(hpc_value_kind.HPC_VALUE_PERSISTENT, 1, "labels", hpc_dtype.HPC_INT32, buffer);
+    }
+
     /// <summary>A value with as many rows as a run; without numbers it is zeros.</summary>
     public Value Rows(hpc_value_kind kind, int columns, float[]? numbers = null)
     {
-        using DeviceBuffer buffer = Filled((long)rows * columns, numbers);
-        return Recorder.RowsValue(kind, columns, "matrix", buffer: buffer);
+        DeviceBuffer buffer = Filled((long)rows * columns, numbers);
+        Value value = Recorder.RowsValue(kind, columns, "matrix", buffer: buffer);
+        Release(buffer, numbers);
+        return value;
     }
 
     /// <summary>A value with rows of its own; without numbers it is zeros.</summary>
     public Value Fixed(hpc_value_kind kind, int count, int columns, float[]? numbers = null)
     {
-        using DeviceBuffer buffer = Filled((long)count * columns, numbers);
-        return Recorder.FixedValue(kind, count, columns, buffer, 0, "matrix");
+        DeviceBuffer buffer = Filled((long)count * columns, numbers);
+        Value value = Recorder.FixedValue(kind, count, columns, buffer, 0, "matrix");
+        Release(buffer, numbers);
+        return value;
     }
 
     /// <summary>Ends the recording.</summary>
@@ -282,9 +314,19 @@ internal sealed class InstructionRun(Device device, int rows) : WorkloadRun
     {
         _program?.Dispose();
         Recorder.Dispose();
+        foreach (DeviceBuffer buffer in _results)
+            buffer.Dispose();
     }
 
-    // The program keeps the memory that its values are bound to.
+    // The program keeps the memory that its values are bound to; results are also read from here.
+    private void Release(DeviceBuffer buffer, float[]? numbers)
+    {
+        if (numbers is null)
+            _results.Add(buffer);
+        else
+            buffer.Dispose();
+    }
+
     private DeviceBuffer Filled(long elements, float[]? numbers)
     {
         var buffer = new DeviceBuffer(device, elements);
