@@ -99,13 +99,13 @@ internal static class Check
         double microseconds = timing.Median;
         text.Append(microseconds < 1000 ? Text(microseconds, "µs") : Text(microseconds / 1000, "ms"));
         if (ratio is { } r)
-            text.Append(CultureInfo.InvariantCulture, $" ({(r < 9.95 ? r.ToString("F1", CultureInfo.InvariantCulture) : r.ToString("F0", CultureInfo.InvariantCulture))}×)");
+            text.Append(CultureInfo.InvariantCulture, $" ({r.ToString(r < 9.95 ? "F1" : "F0", CultureInfo.InvariantCulture)}×)");
         if (timing.AllocatedPerStep > 0)
             text.Append(CultureInfo.InvariantCulture, $", {timing.AllocatedPerStep} B");
         return text.ToString();
     }
 
-    // Three digits.
+    // Three digits, or all that stand before the point.
     private static string Text(double value, string unit) =>
         $"{value.ToString(value < 10 ? "F2" : value < 100 ? "F1" : "F0", CultureInfo.InvariantCulture)} {unit}";
 
@@ -146,10 +146,10 @@ internal static class Check
         {
             // Of the whole process: other threads allocate, too.
             long before = GC.GetTotalAllocatedBytes(precise: true);
-            var clock = Stopwatch.StartNew();
+            long start = Stopwatch.GetTimestamp();
             for (int i = 0; i < _steps; i++)
                 entry.Step();
-            TimeSpan elapsed = clock.Elapsed;
+            TimeSpan elapsed = Stopwatch.GetElapsedTime(start);
             _allocated += GC.GetTotalAllocatedBytes(precise: true) - before;
             _counted += _steps;
             _times.Add(elapsed.TotalMicroseconds / _steps);

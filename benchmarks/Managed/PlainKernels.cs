@@ -16,7 +16,7 @@ internal class PlainKernels(IMatrixProduct product, int threads) : ManagedKernel
                 break;
             case hpc_activation.HPC_ACTIVATION_RELU:
                 for (int i = 0; i < y.Length; i++)
-                    y[i] = x[i] > 0f ? x[i] : 0f;
+                    y[i] = MathF.Max(x[i], 0f);
                 break;
             case hpc_activation.HPC_ACTIVATION_TANH:
                 for (int i = 0; i < y.Length; i++)
