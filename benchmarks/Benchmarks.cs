@@ -12,48 +12,22 @@ using BenchmarkDotNet.Running;
 namespace HpcNet.Benchmarks;
 
 /// <summary>Matrix products.</summary>
-public class Products : OperationBenchmark
-{
-    /// <inheritdoc/>
-    public override IEnumerable<string> Operations => HpcNet.Benchmarks.Operation.Names<Product>();
-}
+public class Products() : OperationBenchmark(Names<Product>());
 
 /// <summary>A dense layer, forward and backward.</summary>
-public class DenseLayers : OperationBenchmark
-{
-    /// <inheritdoc/>
-    public override IEnumerable<string> Operations =>
-        HpcNet.Benchmarks.Operation.Names<DenseForward>().Concat(HpcNet.Benchmarks.Operation.Names<DenseBackward>());
-}
+public class DenseLayers() : OperationBenchmark([.. Names<DenseForward>(), .. Names<DenseBackward>()]);
 
 /// <summary>Softmax cross-entropy and its gradient.</summary>
-public class Losses : OperationBenchmark
-{
-    /// <inheritdoc/>
-    public override IEnumerable<string> Operations => HpcNet.Benchmarks.Operation.Names<SoftmaxCrossEntropy>();
-}
+public class Losses() : OperationBenchmark(Names<SoftmaxCrossEntropy>());
 
 /// <summary>Activations and their derivatives.</summary>
-public class Activations : OperationBenchmark
-{
-    /// <inheritdoc/>
-    public override IEnumerable<string> Operations =>
-        HpcNet.Benchmarks.Operation.Names<Activate>().Concat(HpcNet.Benchmarks.Operation.Names<ActivateBackward>());
-}
+public class Activations() : OperationBenchmark([.. Names<Activate>(), .. Names<ActivateBackward>()]);
 
 /// <summary>Updates.</summary>
-public class Updates : OperationBenchmark
-{
-    /// <inheritdoc/>
-    public override IEnumerable<string> Operations => HpcNet.Benchmarks.Operation.Names<AdamUpdate>();
-}
+public class Updates() : OperationBenchmark(Names<AdamUpdate>());
 
 /// <summary>Whole training steps.</summary>
-public class TrainingSteps : OperationBenchmark
-{
-    /// <inheritdoc/>
-    public override IEnumerable<string> Operations => HpcNet.Benchmarks.Operation.Names<TrainingStep>();
-}
+public class TrainingSteps() : OperationBenchmark(Names<TrainingStep>());
 
 /// <summary>Some operations, by every contestant that has them.</summary>
 [MemoryDiagnoser]
@@ -62,8 +36,10 @@ public abstract class OperationBenchmark
 {
     private Entry? _entry;
 
+    private protected OperationBenchmark(IReadOnlyList<string> operations) => Operations = operations;
+
     /// <summary>Names of the operations.</summary>
-    public abstract IEnumerable<string> Operations { get; }
+    public IReadOnlyList<string> Operations { get; }
 
     /// <summary>Names of the contestants.</summary>
     public static IEnumerable<string> Contestants => Benchmarks.Contestant.All.Select(c => c.Name);
@@ -103,6 +79,8 @@ public abstract class OperationBenchmark
     /// <summary>The operation, once.</summary>
     [Benchmark]
     public void Once() => _entry!.Step();
+
+    private protected static string[] Names<T>() where T : Operation => [.. Benchmarks.Operation.All.OfType<T>().Select(o => o.Name)];
 
     private sealed class Settings : ManualConfig
     {

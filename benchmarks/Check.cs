@@ -13,8 +13,9 @@ internal static class Check
 {
     private const int Rounds = 7;
 
-    // So long is a contestant's turn, if a step is shorter, and the warm-up of a contestant that has not computed before.
-    private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(8), WarmUp = TimeSpan.FromMilliseconds(120);
+    // So long is a contestant's turn, if a step is shorter; before it the threads of the contestant before fall asleep. The last is for
+    // the compiler.
+    private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(8), Pause = TimeSpan.FromMilliseconds(2), WarmUp = TimeSpan.FromMilliseconds(120);
 
     // After so much time an operation gets no further round.
     private static readonly TimeSpan Enough = TimeSpan.FromSeconds(1.5);
@@ -144,6 +145,8 @@ internal static class Check
 
         public void Measure(TimeSpan time)
         {
+            Thread.Sleep(Pause);
+            entry.Step();
             // Of the whole process: other threads allocate, too.
             long before = GC.GetTotalAllocatedBytes(precise: true);
             long start = Stopwatch.GetTimestamp();

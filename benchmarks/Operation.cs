@@ -35,9 +35,6 @@ internal abstract record Operation(string Name)
         new TrainingStep("mnist"),
     ];
 
-    /// <summary>Those of one record.</summary>
-    public static IEnumerable<string> Names<T>() where T : Operation => All.OfType<T>().Select(o => o.Name);
-
     /// <summary>The one of a name.</summary>
     public static Operation Find(string name) => All.Single(o => o.Name == name);
 
