@@ -90,6 +90,9 @@ public abstract class OperationBenchmark
                 Benchmarks.Operation.Find((string)c.Parameters[nameof(Operation)]))));
             AddColumn(new TimesFirst());
             HideColumns("Method");
+            SummaryStyle = SummaryStyle.Default.WithMaxParameterColumnWidth(40);
+            // The native core may have to be built first.
+            BuildTimeout = TimeSpan.FromMinutes(15);
             Orderer = new DefaultOrderer(SummaryOrderPolicy.Declared);
         }
     }
