@@ -11,11 +11,11 @@ namespace HpcNet.Benchmarks;
 /// <summary>The quick look.</summary>
 internal static class Check
 {
-    private const int Rounds = 7;
+    private const int Rounds = 12;
 
     // So long is a contestant's turn, if a step is shorter; before it the threads of the contestant before fall asleep. The last is for
     // the compiler.
-    private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(8), Pause = TimeSpan.FromMilliseconds(2), WarmUp = TimeSpan.FromMilliseconds(120);
+    private static readonly TimeSpan Turn = TimeSpan.FromMilliseconds(5), Pause = TimeSpan.FromMilliseconds(2), WarmUp = TimeSpan.FromMilliseconds(120);
 
     // After so much time an operation gets no further round.
     private static readonly TimeSpan Enough = TimeSpan.FromSeconds(1.5);
@@ -82,9 +82,9 @@ internal static class Check
                 foreach (Timing timing in timings)
                     timing.Measure(Turn);
             }
-            double first = timings[0].Median;
+            double first = timings[0].Fastest;
             for (int i = 0; i < entries.Length; i++)
-                cells[entries[i].Contestant] = Cell(timings[i], i == 0 ? null : timings[i].Median / first);
+                cells[entries[i].Contestant] = Cell(timings[i], i == 0 ? null : timings[i].Fastest / first);
         }
         finally
         {
@@ -97,7 +97,7 @@ internal static class Check
     private static string Cell(Timing timing, double? ratio)
     {
         var text = new StringBuilder();
-        double microseconds = timing.Median;
+        double microseconds = timing.Fastest;
         text.Append(microseconds < 1000 ? Text(microseconds, "µs") : Text(microseconds / 1000, "ms"));
         if (ratio is { } r)
             text.Append(CultureInfo.InvariantCulture, $" ({r.ToString(r < 9.95 ? "F1" : "F0", CultureInfo.InvariantCulture)}×)");
@@ -113,20 +113,12 @@ internal static class Check
     /// <summary>The times of one contestant.</summary>
     private sealed class Timing(Entry entry)
     {
-        private readonly List<double> _times = [];
         private int _steps = 1;
         private long _allocated;
         private long _counted;
 
-        /// <summary>Microseconds of a step: the median over the rounds.</summary>
-        public double Median
-        {
-            get
-            {
-                double[] sorted = [.. _times.Order()];
-                return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
-            }
-        }
+        /// <summary>Microseconds of a step in the fastest round: neighbours on the machine can only slow it down.</summary>
+        public double Fastest { get; private set; } = double.PositiveInfinity;
 
         public long AllocatedPerStep => _allocated / _counted;
 
@@ -155,7 +147,7 @@ internal static class Check
             TimeSpan elapsed = Stopwatch.GetElapsedTime(start);
             _allocated += GC.GetTotalAllocatedBytes(precise: true) - before;
             _counted += _steps;
-            _times.Add(elapsed.TotalMicroseconds / _steps);
+            Fastest = Math.Min(Fastest, elapsed.TotalMicroseconds / _steps);
             _steps = Math.Max(1, (int)Math.Min(_steps * 2.0, _steps * (time / elapsed)));
         }
     }
