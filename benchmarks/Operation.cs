@@ -77,7 +77,7 @@ internal abstract record Operation(string Name)
 /// <param name="Name">Of the workload.</param>
 internal sealed record Product(string Name) : Operation(Name)
 {
-    public override Entry Enter(Device device) => Enter((InstructionRun)Workload<ProductWorkload>(Name).Start(device), device);
+    public override Entry Enter(Device device) => Enter(Workload<ProductWorkload>(Name).Start(device, repeats: 1), device);
 
     public override Entry Enter(ManagedKernels kernels)
     {
@@ -95,7 +95,7 @@ internal sealed record Product(string Name) : Operation(Name)
 /// <param name="Name">Of the workload.</param>
 internal sealed record DenseForward(string Name) : Operation(Name)
 {
-    public override Entry Enter(Device device) => Enter((InstructionRun)Workload<DenseWorkload>(Name).Start(device), device);
+    public override Entry Enter(Device device) => Enter(Workload<DenseWorkload>(Name).Start(device, repeats: 1), device);
 
     public override Entry Enter(ManagedKernels kernels)
     {
@@ -124,15 +124,19 @@ internal sealed record DenseBackward(int Rows, int Units, int Inputs) : Operatio
     public override Entry Enter(Device device)
     {
         (float[] x, float[] w, float[] y, float[] dy) = Operands();
-        var run = new InstructionRun(device, Rows);
+        var run = new InstructionRun(device, Rows, repeats: 1, fuse: true);
         Value input = run.Rows(Data, Inputs, x), weight = run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, Inputs, Units, w);
-        Value dz = run.Rows(Data, Units);
-        run.Recorder.ActivationBackward(
-            (int)hpc_activation.HPC_ACTIVATION_RELU, run.Rows(Data, Units, y), run.Rows(Data, Units, dy), dz, 0f, 0f);
-        run.Recorder.DenseBackwardWeight(input, dz, run.Fixed(hpc_value_kind.HPC_VALUE_GRADIENT, Inputs, Units));
-        run.Recorder.ColumnSums(dz, run.Fixed(hpc_value_kind.HPC_VALUE_GRADIENT, 1, Units));
-        run.Recorder.DenseBackwardInput(dz, weight, run.Rows(Data, Inputs));
-        return Enter(run.Finish(), device);
+        Value output = run.Rows(Data, Units, y), outputGradient = run.Rows(Data, Units, dy), dz = run.Rows(Data, Units);
+        Value dw = run.Fixed(hpc_value_kind.HPC_VALUE_GRADIENT, Inputs, Units), db = run.Fixed(hpc_value_kind.HPC_VALUE_GRADIENT, 1, Units);
+        Value dx = run.Rows(Data, Inputs);
+        run.Finish(recorder =>
+        {
+            recorder.ActivationBackward((int)hpc_activation.HPC_ACTIVATION_RELU, output, outputGradient, dz, 0f, 0f);
+            recorder.DenseBackwardWeight(input, dz, dw);
+            recorder.ColumnSums(dz, db);
+            recorder.DenseBackwardInput(dz, weight, dx);
+        });
+        return Enter(run, device);
     }
 
     public override Entry Enter(ManagedKernels kernels)
@@ -166,12 +170,15 @@ internal sealed record SoftmaxCrossEntropy(int Rows, int Classes) : Operation($"
 
     public override Entry Enter(Device device)
     {
-        var run = new InstructionRun(device, Rows);
-        Value scores = run.Rows(Data, Classes, Normal(Rows * Classes, 1)), labels = run.Labels(Labels);
+        var run = new InstructionRun(device, Rows, repeats: 1, fuse: true);
+        Value scores = run.Rows(Data, Classes, Normal(Rows * Classes, 1)), labels = run.Labels(Labels), gradient = run.Rows(Data, Classes);
         var terms = new ClassLossTerms(hpc_class_loss_kind.HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY);
-        run.Recorder.ClassLossForward(terms, Reduction.Mean, scores, labels, 1f);
-        run.Recorder.ClassLossBackward(terms, Reduction.Mean, scores, labels, run.Rows(Data, Classes), 1f);
-        return Enter(run.Finish(), device);
+        run.Finish(recorder =>
+        {
+            recorder.ClassLossForward(terms, Reduction.Mean, scores, labels, 1f);
+            recorder.ClassLossBackward(terms, Reduction.Mean, scores, labels, gradient, 1f);
+        });
+        return Enter(run, device);
     }
 
     public override Entry Enter(ManagedKernels kernels)
@@ -195,10 +202,10 @@ internal sealed record Activate(Activation Function, int Count) : Operation($"{F
 
     public override Entry Enter(Device device)
     {
-        var run = new InstructionRun(device, 1);
-        run.Recorder.ActivationForward(
-            (int)Native, run.Rows(Data, Count, Normal(Count, 1)), run.Rows(Data, Count), KeepsDerivative ? run.Rows(Data, Count) : Value.None, 0f, 0f);
-        return Enter(run.Finish(), device);
+        var run = new InstructionRun(device, 1, repeats: 1);
+        Value x = run.Rows(Data, Count, Normal(Count, 1)), y = run.Rows(Data, Count), derivative = KeepsDerivative ? run.Rows(Data, Count) : Value.None;
+        run.Finish(recorder => recorder.ActivationForward((int)Native, x, y, derivative, 0f, 0f));
+        return Enter(run, device);
     }
 
     public override Entry Enter(ManagedKernels kernels)
@@ -223,10 +230,10 @@ internal sealed record ActivateBackward(Activation Function, int Count) : Operat
 
     public override Entry Enter(Device device)
     {
-        var run = new InstructionRun(device, 1);
-        run.Recorder.ActivationBackward(
-            (int)Native, run.Rows(Data, Count, Kept), run.Rows(Data, Count, Normal(Count, 2)), run.Rows(Data, Count), 0f, 0f);
-        return Enter(run.Finish(), device);
+        var run = new InstructionRun(device, 1, repeats: 1);
+        Value kept = run.Rows(Data, Count, Kept), dy = run.Rows(Data, Count, Normal(Count, 2)), dx = run.Rows(Data, Count);
+        run.Finish(recorder => recorder.ActivationBackward((int)Native, kept, dy, dx, 0f, 0f));
+        return Enter(run, device);
     }
 
     public override Entry Enter(ManagedKernels kernels)
@@ -240,7 +247,7 @@ internal sealed record ActivateBackward(Activation Function, int Count) : Operat
 /// <param name="Name">Of the workload.</param>
 internal sealed record AdamUpdate(string Name) : Operation(Name)
 {
-    public override Entry Enter(Device device) => Enter((InstructionRun)Workload<UpdateWorkload>(Name).Start(device), device);
+    public override Entry Enter(Device device) => Enter(Workload<UpdateWorkload>(Name).Start(device, repeats: 1), device);
 
     public override Entry Enter(ManagedKernels kernels)
     {
