@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
         {"64-64-32-3, batch 32, Adam", {{64, 64, 32, 3}, {relu, relu, linear}, true, 0, false, HPC_RULE_ADAM}, 32, 20000},
         {"784-512-256-10, batch 128, Adam", {{784, 512, 256, 10}, {relu, relu, linear}, true, 0, false, HPC_RULE_ADAM}, 128, 300},
         {"1024x4-10, batch 256, Adam", {{1024, 1024, 1024, 1024, 10}, {relu, relu, relu, linear}, true, 0, false, HPC_RULE_ADAM}, 256, 40},
-        {"4096x3-1000, batch 256, Adam", {{4096, 4096, 4096, 1000}, {relu, relu, linear}, true, 0, false, HPC_RULE_ADAM}, 256, 6},
+        {"4096x3-1000, batch 256, Adam", {{4096, 4096, 4096, 1000}, {relu, relu, linear}, true, 0, false, HPC_RULE_ADAM}, 256, 3},
     };
     for (const Workload& workload : workloads) {
         TrainingStep step(device, workload.shape, workload.rows, HPC_PROGRAM_DEFAULT);

@@ -26,6 +26,7 @@ constexpr int64_t kNormBlock = 32768;     // one partial sum of squares each
 constexpr int64_t kRowBlockBytes = 65536; // passes over whole rows: rows for about this many bytes, at least 8
 constexpr int64_t kMinRowBlock = 8;
 constexpr int64_t kAlign = 16;
+constexpr int64_t kShortRow = 8;         // a row to gather that is shorter is not worth a call
 constexpr int64_t kTransposeBlock = 16;  // a square of this side at a time: a line of the target, few lines of the source
 // Rows of a batch that a tile of a recurrent layer takes through all steps: the more, the fewer times the recurrent weights
 // come from the second-level cache; the fewer, the more tiles for the team.
@@ -224,15 +225,21 @@ public:
                    &indices](int64_t tile, const Worker& w) {
                       const int64_t available = static_cast<int64_t>(indices.rows(w.run.extents));
                       const uint64_t offset = w.run.counter(n.offset);
+                      const int64_t given = offset < static_cast<uint64_t>(available) ? available - static_cast<int64_t>(offset) : 0;
+                      const int32_t* rows = given ? index + offset : nullptr;
                       for (int64_t i = pass->first(tile), end = i + pass->count(tile); i < end; i++) {
-                          int64_t row = -1;
-                          if (offset < static_cast<uint64_t>(available) && i < available - static_cast<int64_t>(offset))
-                              row = index[static_cast<int64_t>(offset) + i];
+                          int64_t row = i < given ? rows[i] : -1;
                           if (row < 0 || row >= source_rows) {
                               raise(*this_metrics, HPC_FLAG_INDEX);
                               row = 0;
                           }
-                          std::memcpy(to + i * columns, from + row * columns, static_cast<size_t>(columns) * 4);
+                          const float* source = from + row * columns;
+                          float* target = to + i * columns;
+                          if (columns <= kShortRow) {
+                              for (int64_t j = 0; j < columns; j++) target[j] = source[j];
+                          } else {
+                              std::memcpy(target, source, static_cast<size_t>(columns) * 4);
+                          }
                       }
                   }}},
                 ""};

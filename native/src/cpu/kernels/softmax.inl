@@ -307,6 +307,8 @@ static HPC_INLINE RowLabel row_label(ClassLossRows& rows, int64_t row) {
     return {label, weight, false};
 }
 
+constexpr int64_t kShortClasses = 8;  // data, found by measurement
+
 template <bool has_gradient, bool has_sums, bool has_labels, bool mixed>
 static void cross_entropy_rows(ClassLossRows& rows) {
     constexpr int64_t group = 16;
@@ -363,8 +365,84 @@ static void cross_entropy_rows(ClassLossRows& rows) {
     }
 }
 
+// Rows of a few classes, as many side by side as a vector has lanes: each lane is a row, and nothing goes across lanes.
+// (One row in a vector spends most of its time on its maximum and its sum.) Only with labels that are taken as they are.
+template <bool has_gradient, bool has_sums>
+static void short_rows(ClassLossRows& rows) {
+    constexpr int64_t lanes = V::lanes;
+    alignas(64) float of_class[kShortClasses][lanes] = {};
+    alignas(64) float labels[lanes] = {}, largest[lanes], logarithms[lanes], first[lanes];
+    float at_label[lanes], sums[kShortClasses] = {};
+    const int64_t classes = rows.classes, count = rows.rows;
+    const V one = V::broadcast(1.0f), scale = V::broadcast(rows.scale);
+    uint64_t correct = 0;
+    double loss = rows.loss;
+    for (int64_t j = 0; has_sums && j < classes; ++j) sums[j] = rows.sums[j];
+    for (int64_t start = 0; start < count; start += lanes) {
+        const int64_t here = count - start < lanes ? count - start : lanes;
+        const float* x = rows.logits + start * classes;
+        for (int64_t r = 0; r < here; ++r, x += classes) {
+            const int64_t label = row_label(rows, start + r).label;
+            labels[r] = static_cast<float>(label);
+            at_label[r] = x[label];
+            for (int64_t j = 0; j < classes; ++j) of_class[j][r] = x[j];
+        }
+        V m = V::load(of_class[0]), place = V::zero();
+        for (int64_t j = 1; j < classes; ++j) {
+            const V v = V::load(of_class[j]);
+            place = select(less(m, v), V::broadcast(static_cast<float>(j)), place);
+            m = max_keep(v, m);
+        }
+        V sum = V::zero();
+        for (int64_t j = 0; j < classes; ++j) {
+            const V e = exp_falling(V::load(of_class[j]) - m);
+            sum = sum + e;
+            if constexpr (has_gradient) e.store(of_class[j]);
+        }
+        m.store(largest);
+        place.store(first);
+        hpc_log(sum).store(logarithms);
+        for (int64_t r = 0; r < here; ++r) {
+            const double row_loss = static_cast<double>(logarithms[r]) + (static_cast<double>(largest[r]) - static_cast<double>(at_label[r]));
+            if (!(row_loss - row_loss == 0)) rows.flags |= HPC_FLAG_NONFINITE;
+            loss += row_loss;
+            correct += first[r] == labels[r];
+        }
+        if constexpr (has_gradient) {
+            const V factor = one / sum, label = V::load(labels);
+            for (int64_t j = 0; j < classes; ++j) {
+                const V target = select(equal(label, V::broadcast(static_cast<float>(j))), one, V::zero());
+                gradient_of(V::load(of_class[j]), target, factor, one, scale).store(of_class[j]);
+            }
+            float* gradient = rows.gradient + start * classes;
+            for (int64_t j = 0; j < classes; ++j) {
+                float sum_of_class = sums[j];
+                for (int64_t r = 0; r < here; ++r) {
+                    const float g = of_class[j][r];
+                    gradient[r * classes + j] = g;
+                    if constexpr (has_sums) sum_of_class += g;
+                }
+                sums[j] = sum_of_class;
+            }
+        }
+    }
+    for (int64_t j = 0; has_sums && j < classes; ++j) rows.sums[j] = sums[j];
+    rows.loss = loss;
+    rows.correct += correct;
+}
+
 template <bool has_labels, bool mixed>
 static HPC_INLINE void cross_entropy(ClassLossRows& rows) {
+    if (has_labels && !mixed && rows.classes <= kShortClasses) {
+        if (rows.gradient == nullptr) {
+            short_rows<false, false>(rows);
+        } else if (rows.sums == nullptr) {
+            short_rows<true, false>(rows);
+        } else {
+            short_rows<true, true>(rows);
+        }
+        return;
+    }
     if (rows.gradient == nullptr) {
         cross_entropy_rows<false, false, has_labels, mixed>(rows);
     } else if (rows.sums == nullptr) {
