@@ -50,6 +50,17 @@ internal sealed unsafe class NativeProgram : IDisposable
         }
     }
 
+    /// <summary>One run of a program without slots, on data that is on the device already.</summary>
+    public void Run(int rows) => Run(rows, [], null);
+
+    /// <summary>The same; fetches the loss, divided by its weight.</summary>
+    public double RunForLoss(int rows)
+    {
+        hpc_metrics metrics;
+        Run(rows, [], &metrics);
+        return metrics.loss / metrics.weight;
+    }
+
     /// <summary>One run with data copied in and out; the caller has pinned it.</summary>
     public void RunWith(int rows, ReadOnlySpan<ulong> slots, ReadOnlySpan<hpc_transfer> transfers, hpc_metrics* metrics)
     {

@@ -398,6 +398,23 @@ public sealed unsafe class Trainer : IDisposable
         }
     }
 
+    /// <summary>What training holds on the device, by the program of the last fit or step.</summary>
+    internal TrainingMemory Memory()
+    {
+        Enter();
+        try
+        {
+            hpc_program_info info = Current().Native.Info();
+            return new TrainingMemory(
+                4 * Network.Parameters.Elements, 4 * _state.Gradients.Elements, 4 * _state.Moments.Sum(m => m.Elements),
+                (long)info.workspace_bytes, (long)info.owned_bytes + 4 * (_fit?.Data.Elements ?? 0));
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
     /// <summary>Frees programs, the optimizer's state and the data on the device. The network stays.</summary>
     /// <exception cref="InvalidOperationException">The trainer is working on another thread.</exception>
     public void Dispose()

@@ -57,6 +57,9 @@ internal sealed class ResidentData : IDisposable
     /// <summary>int32 [rows × 1]: the order of the epoch.</summary>
     public DeviceBuffer Indices { get; }
 
+    /// <summary>Elements of 4 bytes in all.</summary>
+    public long Elements => Features.Elements + Targets.Elements + Indices.Elements + (TeacherLogits?.Elements ?? 0);
+
     public void Dispose()
     {
         Features.Dispose();
@@ -71,10 +74,8 @@ internal sealed unsafe class OptimizerState : IDisposable
 {
     public OptimizerState(Network network, Optimizer optimizer)
     {
-        hpc_rule_info info;
-        Status.Check(Native.hpc_get_rule_info((int)optimizer.Rule, &info));
         Gradients = new DeviceBuffer(network.Device, network.Graph.Elements);
-        Moments = new DeviceBuffer[info.state_count];
+        Moments = new DeviceBuffer[MomentsOf(optimizer)];
         for (int i = 0; i < Moments.Length; i++)
             Moments[i] = new DeviceBuffer(network.Device, network.Graph.Elements);
     }
@@ -82,6 +83,14 @@ internal sealed unsafe class OptimizerState : IDisposable
     public DeviceBuffer Gradients { get; }
 
     public DeviceBuffer[] Moments { get; }
+
+    /// <summary>How many moments an optimizer keeps of each parameter.</summary>
+    public static int MomentsOf(Optimizer optimizer)
+    {
+        hpc_rule_info info;
+        Status.Check(Native.hpc_get_rule_info((int)optimizer.Rule, &info));
+        return info.state_count;
+    }
 
     public void Clear()
     {
@@ -426,3 +435,11 @@ internal sealed unsafe class TrainingProgram : IDisposable
         return rule.Source is SlotSource.LearningRate or SlotSource.DecayFactor or SlotSource.Momentum ? recorder.FloatSlot(name) : recorder.CounterSlot(name);
     }
 }
+
+/// <summary>What training holds on the device, in bytes.</summary>
+/// <param name="Parameters">The network's parameters.</param>
+/// <param name="Gradient">Their gradients.</param>
+/// <param name="Moments">What the optimizer keeps of them.</param>
+/// <param name="Workspace">Temporaries and scratch of the program.</param>
+/// <param name="Data">Data sets, and inputs and targets of the program.</param>
+internal readonly record struct TrainingMemory(long Parameters, long Gradient, long Moments, long Workspace, long Data);
