@@ -8,6 +8,10 @@ using System.Globalization;
 using BenchmarkDotNet.Running;
 using HpcNet.Benchmarks;
 
+// HpcNet's side of peers/compare.py.
+if (PeersHost.TryRun(args) is { } exitCode)
+    return exitCode;
+
 if (args is ["--check"])
 {
     foreach (int threads in TrainingStepBenchmark.ThreadCounts)
