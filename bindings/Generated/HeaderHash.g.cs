@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "143a0b23b8ba7217b8b1fc0274b404ecff9ac175ae95fdaae8ec4c2ba3e72c77";
+    public const string Sha256 = "832fe1b19024f928c40a486c4d51c7eaa5fc66d188605f22d14514a34e9c0ce9";
 }

@@ -251,6 +251,36 @@ internal partial struct hpc_measurement
     public double copy_gigabytes_per_second;
 }
 
+internal partial struct hpc_memory_bandwidth
+{
+    public double read;
+
+    public double copy;
+
+    public double update;
+
+    [NativeTypeName("uint64_t")]
+    public ulong bytes;
+}
+
+internal partial struct hpc_cache_info
+{
+    [NativeTypeName("uint64_t")]
+    public ulong level1_bytes;
+
+    [NativeTypeName("uint64_t")]
+    public ulong level2_bytes;
+
+    [NativeTypeName("uint64_t")]
+    public ulong level3_bytes;
+
+    [NativeTypeName("int32_t")]
+    public int level3_threads;
+
+    [NativeTypeName("int32_t")]
+    public int guessed;
+}
+
 internal partial struct hpc_buffer
 {
 }
@@ -1396,6 +1426,15 @@ internal static unsafe partial class Native
     public static extern hpc_status hpc_device_measure(hpc_device* device, [NativeTypeName("int32_t")] int milliseconds, hpc_measurement* measurement);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_device_measure_peak(hpc_device* device, [NativeTypeName("int32_t")] int milliseconds, double* peak_gflops);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_device_measure_memory(hpc_device* device, [NativeTypeName("uint64_t")] ulong bytes, [NativeTypeName("int32_t")] int milliseconds, hpc_memory_bandwidth* bandwidth);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_device_get_caches([NativeTypeName("const hpc_device *")] hpc_device* device, hpc_cache_info* info);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_buffer_create(hpc_device* device, [NativeTypeName("uint64_t")] ulong bytes, hpc_buffer** buffer);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -1578,8 +1617,8 @@ internal static unsafe partial class Native
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_profile(hpc_program* program, [NativeTypeName("uint64_t")] ulong rows, [NativeTypeName("uint64_t")] ulong steps, [NativeTypeName("const uint64_t *")] ulong* slots, [NativeTypeName("uint32_t")] uint slot_count, [NativeTypeName("uint32_t")] uint repetitions, hpc_profile_entry* entries, [NativeTypeName("uint32_t")] uint capacity, [NativeTypeName("uint32_t *")] uint* count);
 
-    [NativeTypeName("#define HPC_ABI_VERSION 3")]
-    public const int HPC_ABI_VERSION = 3;
+    [NativeTypeName("#define HPC_ABI_VERSION 4")]
+    public const int HPC_ABI_VERSION = 4;
 
     [NativeTypeName("#define HPC_MAX_HYPERPARAMETERS 8")]
     public const int HPC_MAX_HYPERPARAMETERS = 8;

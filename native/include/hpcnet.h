@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 /* Changes whenever a struct, an enum value or a signature changes. */
-#define HPC_ABI_VERSION 3
+#define HPC_ABI_VERSION 4
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -246,6 +246,35 @@ HPC_API hpc_status hpc_opencl_device_count(int32_t* count);
 
 /* Measures for about `milliseconds` (1 to 10,000) in all. */
 HPC_API hpc_status hpc_device_measure(hpc_device* device, int32_t milliseconds, hpc_measurement* measurement);
+
+/* The peak of hpc_measurement alone, for ratios that are to be taken close to what they are of. */
+HPC_API hpc_status hpc_device_measure_peak(hpc_device* device, int32_t milliseconds, double* peak_gflops);
+
+/* How fast memory comes and goes when the device goes over so many bytes again and again, in 10^9 bytes a second, reads and writes
+   counted alike. Which of them is the fastest depends on the processor and on which cache the bytes fit into. */
+typedef struct hpc_memory_bandwidth {
+    double read;    /* four streams */
+    double copy;    /* two streams to two others, with or without going past the caches */
+    double update;  /* four streams read, three of them written: what an optimizer with two moments does */
+    uint64_t bytes; /* that were gone over, in all */
+} hpc_memory_bandwidth;
+
+/* The bytes are shared out evenly: every thread of the team has its own and touches them first. bytes: 4,096 to 2^36, rounded up to
+   whole vectors and streams of each thread. Measures for about `milliseconds` (1 to 10,000) in all. */
+HPC_API hpc_status hpc_device_measure_memory(hpc_device* device, uint64_t bytes, int32_t milliseconds,
+                                             hpc_memory_bandwidth* bandwidth);
+
+/* Data caches. Levels 1 and 2 belong to one core, level 3 to several. 0: there is none, or it is not known. */
+typedef struct hpc_cache_info {
+    uint64_t level1_bytes;
+    uint64_t level2_bytes;
+    uint64_t level3_bytes;
+    int32_t level3_threads; /* hardware threads that share one of level 3 */
+    int32_t guessed;        /* 1: the processor did not say; these are usual sizes */
+} hpc_cache_info;
+
+/* OpenCL tells one cache, that of the global memory: it is level 2. */
+HPC_API hpc_status hpc_device_get_caches(const hpc_device* device, hpc_cache_info* info);
 
 /* ---- Buffers ----------------------------------------------------------------------------------------------------- */
 

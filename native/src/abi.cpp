@@ -47,6 +47,11 @@ T& need(T* pointer, const char* name) {
     return *pointer;
 }
 
+void check_milliseconds(int32_t milliseconds) {
+    if (milliseconds < 1 || milliseconds > 10000)
+        fail(HPC_INVALID_ARGUMENT, "milliseconds is %d: expected 1 to 10000", milliseconds);
+}
+
 template <class H, class T>
 void give(H** out, std::shared_ptr<T> object) {
     auto handle = std::make_unique<H>();
@@ -129,6 +134,8 @@ std::string struct_layouts() {
            cache_directory)
     LAYOUT(hpc_device_info, 8, kind, threads, memory_bytes, allocated_bytes, name, isa, blas, blas_path)
     LAYOUT(hpc_measurement, 2, peak_gflops, copy_gigabytes_per_second)
+    LAYOUT(hpc_memory_bandwidth, 4, read, copy, update, bytes)
+    LAYOUT(hpc_cache_info, 5, level1_bytes, level2_bytes, level3_bytes, level3_threads, guessed)
     LAYOUT(hpc_program_options, 4, rows, steps, flags, reserved)
     LAYOUT(hpc_value_desc, 9, kind, dtype, lead, reserved, count, columns, buffer, offset, name)
     LAYOUT(hpc_scalar, 2, constant, slot)
@@ -260,9 +267,36 @@ HPC_API hpc_status hpc_device_measure(hpc_device* device, int32_t milliseconds, 
     return guarded([&] {
         const auto& object = open(device, "device");
         need(measurement, "measurement");
-        if (milliseconds < 1 || milliseconds > 10000)
-            fail(HPC_INVALID_ARGUMENT, "milliseconds is %d: expected 1 to 10000", milliseconds);
+        check_milliseconds(milliseconds);
         *measurement = object->measure(milliseconds);
+    });
+}
+
+HPC_API hpc_status hpc_device_measure_peak(hpc_device* device, int32_t milliseconds, double* peak_gflops) {
+    return guarded([&] {
+        const auto& object = open(device, "device");
+        need(peak_gflops, "peak_gflops");
+        check_milliseconds(milliseconds);
+        *peak_gflops = object->measure_peak(milliseconds);
+    });
+}
+
+HPC_API hpc_status hpc_device_measure_memory(hpc_device* device, uint64_t bytes, int32_t milliseconds,
+                                             hpc_memory_bandwidth* bandwidth) {
+    return guarded([&] {
+        const auto& object = open(device, "device");
+        need(bandwidth, "bandwidth");
+        check_milliseconds(milliseconds);
+        if (bytes < 4096 || bytes > uint64_t{1} << 36)
+            fail(HPC_INVALID_ARGUMENT, "bytes is %llu: expected 4096 to 2^36", static_cast<unsigned long long>(bytes));
+        *bandwidth = object->measure_memory(bytes, milliseconds);
+    });
+}
+
+HPC_API hpc_status hpc_device_get_caches(const hpc_device* device, hpc_cache_info* info) {
+    return guarded([&] {
+        const auto& object = open(device, "device");
+        need(info, "info") = object->caches();
     });
 }
 

@@ -87,6 +87,9 @@ public:
     virtual void info(hpc_device_info& info) const = 0;
     virtual std::string describe() const = 0;
     virtual hpc_measurement measure(int milliseconds) = 0;
+    virtual double measure_peak(int milliseconds) = 0;
+    virtual hpc_memory_bandwidth measure_memory(uint64_t bytes, int milliseconds) = 0;
+    virtual hpc_cache_info caches() const = 0;
     virtual std::shared_ptr<Buffer> create_buffer(uint64_t bytes) = 0;
 
     // Scratch memory that a node needs at capacity, beside its values.

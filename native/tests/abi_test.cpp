@@ -442,6 +442,32 @@ std::vector<Row> rows() {
              hpc_measurement measurement;
              return hpc_device_measure(d.handle, 1 << 30, &measurement);
          }},
+        {"peak for no time", HPC_INVALID_ARGUMENT, "milliseconds",
+         [](Device& d, Program&) {
+             double peak;
+             return hpc_device_measure_peak(d.handle, 0, &peak);
+         }},
+        {"peak to nowhere", HPC_INVALID_ARGUMENT, "peak_gflops is null",
+         [](Device& d, Program&) { return hpc_device_measure_peak(d.handle, 1, nullptr); }},
+        {"memory for no time", HPC_INVALID_ARGUMENT, "milliseconds",
+         [](Device& d, Program&) {
+             hpc_memory_bandwidth bandwidth;
+             return hpc_device_measure_memory(d.handle, 1 << 20, 0, &bandwidth);
+         }},
+        {"hardly any memory", HPC_INVALID_ARGUMENT, "bytes is 4095",
+         [](Device& d, Program&) {
+             hpc_memory_bandwidth bandwidth;
+             return hpc_device_measure_memory(d.handle, 4095, 1, &bandwidth);
+         }},
+        {"far too much memory", HPC_INVALID_ARGUMENT, "bytes is 68719476737",
+         [](Device& d, Program&) {
+             hpc_memory_bandwidth bandwidth;
+             return hpc_device_measure_memory(d.handle, (uint64_t{1} << 36) + 1, 1, &bandwidth);
+         }},
+        {"memory to nowhere", HPC_INVALID_ARGUMENT, "bandwidth is null",
+         [](Device& d, Program&) { return hpc_device_measure_memory(d.handle, 1 << 20, 1, nullptr); }},
+        {"caches to nowhere", HPC_INVALID_ARGUMENT, "info is null",
+         [](Device& d, Program&) { return hpc_device_get_caches(d.handle, nullptr); }},
     };
 }
 

@@ -506,6 +506,20 @@ TEST(OpenClRun, MeasuresItself) {
     HPC_CHECK(hpc_device_measure(device.handle, 20, &measurement));
     EXPECT_GT(measurement.peak_gflops, 0.1);
     EXPECT_GT(measurement.copy_gigabytes_per_second, 0.05);
+    double peak = 0;
+    HPC_CHECK(hpc_device_measure_peak(device.handle, 10, &peak));
+    EXPECT_GT(peak, 0.1);
+    for (uint64_t bytes : {uint64_t{4096}, uint64_t{1000001}, uint64_t{16} << 20}) {
+        hpc_memory_bandwidth bandwidth{};
+        HPC_CHECK(hpc_device_measure_memory(device.handle, bytes, 10, &bandwidth));
+        EXPECT_GE(bandwidth.bytes, bytes);
+        EXPECT_LT(bandwidth.bytes, bytes + 64);
+        for (double rate : {bandwidth.read, bandwidth.copy, bandwidth.update}) EXPECT_GT(rate, 0.05) << bytes;
+    }
+    hpc_cache_info caches{};
+    HPC_CHECK(hpc_device_get_caches(device.handle, &caches));
+    EXPECT_EQ(caches.level1_bytes, 0u);
+    EXPECT_EQ(caches.guessed, 0);
 }
 
 // ---- Failing calls ---------------------------------------------------------------------------------------------------

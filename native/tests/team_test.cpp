@@ -6,13 +6,16 @@
 #include <gtest/gtest.h>
 #include <xmmintrin.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <thread>
 #include <vector>
 
@@ -592,6 +595,84 @@ TEST(Measure, GivesPlausibleNumbersInTheTimeItWasGiven) {
     EXPECT_LT(result.copy_gigabytes_per_second, 2000.0);
     std::printf("%s, 2 threads: %.1f GFLOP/s, copy %.1f GB/s\n", kernels.isa, result.peak_gflops,
                 result.copy_gigabytes_per_second);
+    const double peak = hpc::cpu::measure_peak(team, kernels, 50);
+    EXPECT_GT(peak, 0.01);
+    EXPECT_LT(peak, 2000.0);
+}
+
+TEST(Measure, MemoryOfEverySizeAndThreadCount) {
+    for (const hpc::cpu::IsaEntry& isa : hpc::cpu::known_isas()) {
+        if (!isa.supported) continue;
+        for (int threads : {1, 2, 3}) {
+            Team team(threads);
+            for (uint64_t bytes : {uint64_t{4096}, uint64_t{100001}, uint64_t{9} << 20}) {
+                const auto start = Clock::now();
+                const hpc_memory_bandwidth result = hpc::cpu::measure_memory(team, *isa.kernels, bytes, 20);
+                EXPECT_LT(Clock::now() - start, 20s);
+                EXPECT_GE(result.bytes, bytes);
+                EXPECT_LT(result.bytes, bytes + static_cast<uint64_t>(threads) * 512);
+                for (double rate : {result.read, result.copy, result.update}) {
+                    EXPECT_GT(rate, 0.01) << isa.name << ", " << threads << " threads, " << bytes << " bytes";
+                    EXPECT_LT(rate, 20000.0) << isa.name << ", " << threads << " threads, " << bytes << " bytes";
+                }
+            }
+        }
+    }
+}
+
+// Every float of every stream comes into the sum, goes into its copy, is updated; nothing beyond is touched.
+TEST(Measure, StreamsGoOverAllOfTheirMemory) {
+    constexpr int64_t kCount = 3 * hpc::cpu::kStreamStep, kRoom = kCount + 16;
+    for (const hpc::cpu::IsaEntry& isa : hpc::cpu::known_isas()) {
+        if (!isa.supported) continue;
+        struct alignas(64) Room {
+            float values[kRoom];
+        };
+        std::vector<Room> rooms(4);
+        float sink[16];
+        hpc::cpu::StreamPass pass{{}, kCount, 2, sink};
+        const auto begin = [&] {
+            for (int s = 0; s < 4; s++) {
+                pass.streams[s] = rooms[static_cast<size_t>(s)].values;
+                for (int64_t i = 0; i < kRoom; i++) pass.streams[s][i] = i < kCount ? static_cast<float>(s + 1) : 100.0f;
+            }
+        };
+        const auto stream = [&](hpc::cpu::Stream kind) {
+            begin();
+            isa.kernels->stream[static_cast<int>(kind)](pass);
+            for (int s = 0; s < 4; s++)
+                for (int64_t i = kCount; i < kRoom; i++) EXPECT_EQ(pass.streams[s][i], 100.0f);
+        };
+        std::fill(std::begin(sink), std::end(sink), 0.0f);
+        stream(hpc::cpu::Stream::Read);
+        // Two repetitions over 1, 2, 3 and 4.
+        EXPECT_EQ(std::accumulate(std::begin(sink), std::end(sink), 0.0f), 2.0f * 10 * kCount) << isa.name;
+        for (hpc::cpu::Stream kind : {hpc::cpu::Stream::Copy, hpc::cpu::Stream::CopyPast}) {
+            stream(kind);
+            for (int64_t i = 0; i < kCount; i++) {
+                EXPECT_EQ(pass.streams[2][i], 1.0f) << isa.name;
+                EXPECT_EQ(pass.streams[3][i], 2.0f) << isa.name;
+            }
+        }
+        stream(hpc::cpu::Stream::Update);
+        for (int64_t i = 0; i < kCount; i++) {
+            // m: 2, 5, 6.5; v: 3, 5.5, 6.75; p: 1, 2.25, 3.875
+            EXPECT_EQ(pass.streams[1][i], 6.5f) << isa.name;
+            EXPECT_EQ(pass.streams[2][i], 6.75f) << isa.name;
+            EXPECT_EQ(pass.streams[0][i], 3.875f) << isa.name;
+            EXPECT_EQ(pass.streams[3][i], 4.0f) << isa.name;
+        }
+    }
+}
+
+TEST(Measure, CachesGrowWithTheirLevel) {
+    const hpc_cache_info caches = hpc::cpu::processor_caches();
+    EXPECT_GE(caches.level1_bytes, 4096u);
+    EXPECT_GT(caches.level2_bytes, caches.level1_bytes);
+    if (caches.level3_bytes != 0) {
+        EXPECT_GT(caches.level3_bytes, caches.level2_bytes);
+        EXPECT_GE(caches.level3_threads, 1);
+    }
 }
 
 }  // namespace

@@ -156,6 +156,14 @@ std::string CpuDevice::describe() const {
 
 hpc_measurement CpuDevice::measure(int milliseconds) { return cpu::measure(team_, kernels_, milliseconds); }
 
+double CpuDevice::measure_peak(int milliseconds) { return cpu::measure_peak(team_, kernels_, milliseconds); }
+
+hpc_memory_bandwidth CpuDevice::measure_memory(uint64_t bytes, int milliseconds) {
+    return cpu::measure_memory(team_, kernels_, bytes, milliseconds);
+}
+
+hpc_cache_info CpuDevice::caches() const { return processor_caches(); }
+
 std::shared_ptr<Buffer> CpuDevice::create_buffer(uint64_t bytes) { return std::make_shared<CpuBuffer>(shared_from_this(), bytes); }
 
 std::shared_ptr<Device> create_device(const hpc_device_options& options) { return std::make_shared<CpuDevice>(options); }

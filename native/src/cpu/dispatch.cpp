@@ -335,6 +335,38 @@ const Kernels& choose_kernels(const char* name, const std::vector<IsaEntry>& isa
 
 std::string processor_name() { return processor().name[0] != '\0' ? processor().name : "unknown x86-64 processor"; }
 
+hpc_cache_info processor_caches() noexcept {
+    hpc_cache_info caches{};
+    // Intel describes its caches at leaf 4, AMD in the same words at 0x8000001d where it has topology extensions.
+    const bool amd = cpuid(0x80000000u, 0).a >= 0x8000001du && ((cpuid(0x80000001u, 0).c >> 22) & 1u) != 0;
+    const uint32_t leaf = amd ? 0x8000001du : 4u;
+    if (amd || cpuid(0, 0).a >= 4) {
+        for (uint32_t i = 0; i < 16; ++i) {
+            const Registers r = cpuid(leaf, i);
+            const uint32_t type = r.a & 31u, level = (r.a >> 5) & 7u;
+            if (type == 0) break;
+            if (type == 2) continue;  // of instructions
+            const uint64_t ways = (r.b >> 22) + 1u, partitions = ((r.b >> 12) & 1023u) + 1u, line = (r.b & 4095u) + 1u;
+            const uint64_t bytes = ways * partitions * line * (uint64_t{r.c} + 1u);
+            if (level == 1) caches.level1_bytes = bytes;
+            if (level == 2) caches.level2_bytes = bytes;
+            if (level == 3) {
+                caches.level3_bytes = bytes;
+                caches.level3_threads = static_cast<int32_t>(((r.a >> 14) & 4095u) + 1u);
+            }
+        }
+    }
+    if (caches.level1_bytes == 0 || caches.level2_bytes == 0) {
+        caches = {};
+        caches.level1_bytes = 32u << 10;
+        caches.level2_bytes = 512u << 10;
+        caches.level3_bytes = 16u << 20;
+        caches.level3_threads = 8;
+        caches.guessed = 1;
+    }
+    return caches;
+}
+
 double cgroup_quota(const std::string& root) {
     double lowest = 0;
     // "hierarchy:controllers:path" for each hierarchy this process is in; version 2 is the one numbered 0.

@@ -29,6 +29,9 @@ const Kernels& choose_kernels(const char* name, const std::vector<IsaEntry>& isa
 // The processor's own name, e.g. "AMD EPYC 9354 32-Core Processor".
 std::string processor_name();
 
+// The data caches that the processor speaks of, or usual sizes.
+hpc_cache_info processor_caches() noexcept;
+
 // What limits the number of useful threads, as it is now.
 struct Cores {
     int logical = 1;          // processors that are on line

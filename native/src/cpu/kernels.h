@@ -200,6 +200,17 @@ struct GroupRows {
     int64_t groups, size;
 };
 
+// Four streams of `count` floats, gone over `repetitions` times; see kernels/stream.inl.
+enum class Stream { Read, Copy, CopyPast, Update };  // CopyPast: with stores that go past the caches
+constexpr int kStreamKinds = 4;
+constexpr int64_t kStreamStep = 32;  // two of the widest vectors
+struct StreamPass {
+    float* streams[4];
+    int64_t count;
+    int64_t repetitions;
+    float* sink;  // as wide as the widest vector
+};
+
 struct Kernels {
     const char* isa;  // "avx512", "avx2", "scalar"
     int lanes;
@@ -274,6 +285,8 @@ struct Kernels {
 
     // Runs fused multiply-adds in registers: returns the floating-point operations done (2 per FMA and lane).
     double (*fma_loop)(int64_t iterations, float* sink);
+    // Goes over memory; what is read ends in the sink.
+    void (*stream[kStreamKinds])(const StreamPass& pass);
 
     // first = sum of x - shift, second = of its square
     void (*batch_moments)(const ChannelSums& sums);

@@ -1,4 +1,4 @@
-// Measuring the peak and the bandwidth (see measure.h). Both take the best of many short rounds: what disturbs a round
+// Measuring the peak and the bandwidth (see measure.h). All take the best of many short rounds: what disturbs a round
 // on a shared machine only makes it slower.
 #include "cpu/measure.h"
 
@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "cpu/device.h"
 #include "error.h"
 
 namespace hpc::cpu {
@@ -31,7 +32,7 @@ struct alignas(kFalseSharing) Slot {
     double flops = 0;
 };
 
-double measure_peak(Team::Lease& lease, int threads, const Kernels& kernels, Clock::time_point start, double seconds) {
+double peak_of(Team::Lease& lease, int threads, const Kernels& kernels, Clock::time_point start, double seconds) {
     std::vector<Slot> slots(static_cast<std::size_t>(threads));
 
     // How many iterations make a round: doubled until one thread is busy for half of it.
@@ -64,7 +65,7 @@ double measure_peak(Team::Lease& lease, int threads, const Kernels& kernels, Clo
     return best * 1e-9;
 }
 
-double measure_copy(Team::Lease& lease, Clock::time_point start, double seconds) {
+double copy_of(Team::Lease& lease, Clock::time_point start, double seconds) {
     struct Free {
         void operator()(void* memory) const { std::free(memory); }
     };
@@ -96,26 +97,122 @@ double measure_copy(Team::Lease& lease, Clock::time_point start, double seconds)
     return best * 1e-9;
 }
 
-}  // namespace
+// ---- Memory ----------------------------------------------------------------------------------------------------------
 
-hpc_measurement measure(Team& team, const Kernels& kernels, int milliseconds) {
+// Streams do not begin at the same place of a page: loads would wait for stores of other streams that look like theirs.
+constexpr int64_t kStagger = 80;
+
+struct alignas(kFalseSharing) Share {
+    std::unique_ptr<Memory> memory;
+    float sink[16] = {};  // as wide as the widest register
+    bool touched = false;
+
+    StreamPass pass(int64_t count, int64_t repetitions) {
+        StreamPass result{};
+        for (int i = 0; i < 4; ++i) result.streams[i] = reinterpret_cast<float*>(memory->data()) + i * (count + kStagger);
+        result.count = count;
+        result.repetitions = repetitions;
+        result.sink = sink;
+        return result;
+    }
+
+    void touch(int64_t count) {
+        const StreamPass all = pass(count, 1);
+        for (float* stream : all.streams) std::fill(stream, stream + count, 1.0f);
+        touched = true;
+    }
+};
+
+// What one repetition moves, in floats for each float of a stream.
+constexpr double kMoved[kStreamKinds] = {4, 4, 4, 7};
+
+double stream_of(Team::Lease& lease, std::vector<Share>& shares, const Kernels& kernels, int kind, int64_t count, double seconds) {
+    const auto stream = kernels.stream[kind];
+    int64_t repetitions = 1;
+    for (;;) {
+        const Clock::time_point begin = Clock::now();
+        stream(shares[0].pass(count, repetitions));
+        if (seconds_since(begin) >= kRoundSeconds / 2 || repetitions > (int64_t{1} << 40)) break;
+        repetitions *= 2;
+    }
+    const double bytes = kMoved[kind] * 4.0 * static_cast<double>(count) * static_cast<double>(repetitions) *
+                         static_cast<double>(shares.size());
+    double best = 0;
+    const Clock::time_point start = Clock::now();
+    do {
+        const Clock::time_point begin = Clock::now();
+        // A member goes over its own memory, which is in its own caches. One that comes too late leaves its turn to
+        // another, who takes two, and the round does not win.
+        lease.run([&](Member& member) {
+            member.tiles(static_cast<int64_t>(shares.size()),
+                         [&](int64_t) { stream(shares[static_cast<size_t>(member.index())].pass(count, repetitions)); });
+        });
+        const double taken = seconds_since(begin);
+        if (taken > 0) best = std::max(best, bytes / taken);
+    } while (seconds_since(start) < seconds);
+    return best * 1e-9;
+}
+
+// Waits for the team, for as long as the measurement was to take, and calls measure(lease).
+template <class Measure>
+auto with_team(Team& team, int milliseconds, const Measure& measure) {
     const double seconds = milliseconds * 1e-3;
     const Clock::time_point start = Clock::now();
     for (;;) {
         Team::Lease lease(team);
-        if (lease) {
-            const Clock::time_point first = Clock::now();
-            hpc_measurement result{};
-            result.peak_gflops = measure_peak(lease, team.threads(), kernels, first, seconds / 2);
-            result.copy_gigabytes_per_second = measure_copy(lease, first, seconds);
-            return result;
-        }
+        if (lease) return measure(lease, seconds);
         if (seconds_since(start) > seconds) {
-            fail(HPC_BUSY, "the device was running programs for all of %d milliseconds; nothing was measured",
-                 milliseconds);
+            fail(HPC_BUSY, "the device was running programs for all of %d milliseconds; nothing was measured", milliseconds);
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
+}
+
+}  // namespace
+
+hpc_measurement measure(Team& team, const Kernels& kernels, int milliseconds) {
+    return with_team(team, milliseconds, [&](Team::Lease& lease, double seconds) {
+        const Clock::time_point first = Clock::now();
+        hpc_measurement result{};
+        result.peak_gflops = peak_of(lease, team.threads(), kernels, first, seconds / 2);
+        result.copy_gigabytes_per_second = copy_of(lease, first, seconds);
+        return result;
+    });
+}
+
+double measure_peak(Team& team, const Kernels& kernels, int milliseconds) {
+    return with_team(team, milliseconds, [&](Team::Lease& lease, double seconds) {
+        return peak_of(lease, team.threads(), kernels, Clock::now(), seconds);
+    });
+}
+
+hpc_memory_bandwidth measure_memory(Team& team, const Kernels& kernels, uint64_t bytes, int milliseconds) {
+    return with_team(team, milliseconds, [&](Team::Lease& lease, double seconds) {
+        const FlushDenormals flush;
+        const uint64_t threads = static_cast<uint64_t>(team.threads()), step = 4 * sizeof(float) * kStreamStep;
+        const uint64_t each = (bytes + threads * step - 1) / (threads * step) * step;
+        const int64_t count = static_cast<int64_t>(each / (4 * sizeof(float)));
+        std::vector<Share> shares(threads);
+        for (Share& share : shares)
+            share.memory = std::make_unique<Memory>(each + 4 * sizeof(float) * static_cast<uint64_t>(kStagger));
+        // Touched first by who will use it; a member that does not come in time is helped.
+        for (int round = 0; round < 3; ++round) {
+            lease.run([&](Member& member) {
+                member.tiles(static_cast<int64_t>(threads), [&](int64_t) {
+                    Share& share = shares[static_cast<size_t>(member.index())];
+                    if (!share.touched) share.touch(count);
+                });
+            });
+        }
+        for (Share& share : shares)
+            if (!share.touched) share.touch(count);
+        double rates[kStreamKinds];
+        for (int kind = 0; kind < kStreamKinds; ++kind)
+            rates[kind] = stream_of(lease, shares, kernels, kind, count, seconds / kStreamKinds);
+        return hpc_memory_bandwidth{rates[static_cast<int>(Stream::Read)],
+                                    std::max(rates[static_cast<int>(Stream::Copy)], rates[static_cast<int>(Stream::CopyPast)]),
+                                    rates[static_cast<int>(Stream::Update)], each * threads};
+    });
 }
 
 }  // namespace hpc::cpu

@@ -11,4 +11,10 @@ namespace hpc::cpu {
 // the team stays taken for as long, HPC_OUT_OF_MEMORY.
 hpc_measurement measure(Team& team, const Kernels& kernels, int milliseconds);
 
+// The peak alone. As above.
+double measure_peak(Team& team, const Kernels& kernels, int milliseconds);
+
+// Memory of `bytes` in all, shared out to the members. As above, and as hpc_device_measure_memory says.
+hpc_memory_bandwidth measure_memory(Team& team, const Kernels& kernels, uint64_t bytes, int milliseconds);
+
 }  // namespace hpc::cpu

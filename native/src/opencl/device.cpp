@@ -209,12 +209,11 @@ double nanoseconds(const Api& api, const Ref<cl_event>& event) {
 
 }  // namespace
 
-hpc_measurement OpenClDevice::measure(int milliseconds) {
+double OpenClDevice::measure_peak(int milliseconds) {
     using Clock = std::chrono::steady_clock;
-    hpc_measurement result{};
     Queue& timed = timed_queue();
     const uint64_t local = limits_.group;
-    const Ref<cl_kernel> fma = kernel({&kMeasureSource, define("HPC_ROUNDS", kMeasureRounds), "multiply_add"}, local);
+    const Ref<cl_kernel> fma = kernel({&kMeasureSource, define("HPC_ROUNDS", kMeasureRounds) + define("HPC_STREAM", 0), "multiply_add"}, local);
     OpenClBuffer out(std::static_pointer_cast<OpenClDevice>(shared_from_this()), 4);
     const cl_mem out_memory = out.memory();
     const cl_float start_value = 1.0f;
@@ -227,13 +226,70 @@ hpc_measurement OpenClDevice::measure(int milliseconds) {
     geometry.local[0] = local;
     geometry.global[0] = local * kMeasureGroupsPerUnit * limits_.compute_units;
     const double flops = static_cast<double>(geometry.global[0] * kMeasureRounds * kMeasureFlopsPerRound);
-    const auto half = Clock::now() + std::chrono::microseconds(500 * milliseconds);
+    double best = 0;
+    const auto end = Clock::now() + std::chrono::milliseconds(milliseconds);
     do {
         const Ref<cl_event> event = timed.launch_timed(fma.get(), geometry);
         timed.finish();
-        result.peak_gflops = std::max(result.peak_gflops, flops / nanoseconds(api(), event));
-    } while (Clock::now() < half);
+        best = std::max(best, flops / nanoseconds(api(), event));
+    } while (Clock::now() < end);
+    return best;
+}
 
+hpc_memory_bandwidth OpenClDevice::measure_memory(uint64_t bytes, int milliseconds) {
+    using Clock = std::chrono::steady_clock;
+    const uint64_t local = limits_.group, step = 4 * 4 * sizeof(cl_float);
+    const uint64_t count = (bytes + step - 1) / step;
+    if (count > UINT32_MAX / 4)
+        fail(HPC_OUT_OF_MEMORY, "out of memory: %llu bytes asked for at once", static_cast<unsigned long long>(bytes));
+    OpenClBuffer out(std::static_pointer_cast<OpenClDevice>(shared_from_this()), 4),
+        streams(std::static_pointer_cast<OpenClDevice>(shared_from_this()), count * step);
+    const cl_mem memory = streams.memory(), out_memory = out.memory();
+    queue_.finish();
+    Queue& timed = timed_queue();
+
+    Geometry geometry;
+    geometry.dimensions = 1;
+    geometry.local[0] = local;
+    geometry.global[0] = std::min((count + local - 1) / local, kMeasureGroupsPerUnit * limits_.compute_units) * local;
+    constexpr double kMoved[] = {4, 4, 7};  // float4 for each of a stream's
+    double rates[3] = {};
+    for (uint64_t kind = 0; kind < 3; kind++) {
+        const Ref<cl_kernel> object = kernel({&kMeasureSource, define("HPC_ROUNDS", kMeasureRounds) + define("HPC_STREAM", kind), "stream"}, local);
+        const auto pass = [&](uint64_t repetitions) {
+            const cl_uint elements = static_cast<cl_uint>(count), times = static_cast<cl_uint>(repetitions);
+            HPC_CL(api(), clSetKernelArg, object.get(), 0u, sizeof memory, static_cast<const void*>(&memory));
+            HPC_CL(api(), clSetKernelArg, object.get(), 1u, sizeof elements, static_cast<const void*>(&elements));
+            HPC_CL(api(), clSetKernelArg, object.get(), 2u, sizeof times, static_cast<const void*>(&times));
+            HPC_CL(api(), clSetKernelArg, object.get(), 3u, sizeof out_memory, static_cast<const void*>(&out_memory));
+            const Ref<cl_event> event = timed.launch_timed(object.get(), geometry);
+            timed.finish();
+            return nanoseconds(api(), event);
+        };
+        // As often as makes half a millisecond: a launch costs something, too.
+        uint64_t repetitions = 1;
+        while (pass(repetitions) < 5e5 && repetitions < (uint64_t{1} << 30)) repetitions *= 2;
+        const double moved = kMoved[kind] * 16 * static_cast<double>(count * repetitions);
+        const auto end = Clock::now() + std::chrono::microseconds(1000 * milliseconds / 3);
+        do rates[kind] = std::max(rates[kind], moved / pass(repetitions));
+        while (Clock::now() < end);
+    }
+    return {rates[0], rates[1], rates[2], count * step};
+}
+
+hpc_cache_info OpenClDevice::caches() const {
+    hpc_cache_info info{};
+    cl_ulong bytes = 0;
+    HPC_CL(*device_.api, clGetDeviceInfo, device_.id, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE, sizeof bytes, static_cast<void*>(&bytes), nullptr);
+    info.level2_bytes = bytes;
+    return info;
+}
+
+hpc_measurement OpenClDevice::measure(int milliseconds) {
+    using Clock = std::chrono::steady_clock;
+    hpc_measurement result{};
+    result.peak_gflops = measure_peak((milliseconds + 1) / 2);
+    Queue& timed = timed_queue();
     const uint64_t bytes = std::min(kMeasureCopyBytes, device_.memory / 16);
     OpenClBuffer from(std::static_pointer_cast<OpenClDevice>(shared_from_this()), bytes),
         to(std::static_pointer_cast<OpenClDevice>(shared_from_this()), bytes);

@@ -26,6 +26,9 @@ public:
     void info(hpc_device_info& info) const override;
     std::string describe() const override;
     hpc_measurement measure(int milliseconds) override;
+    double measure_peak(int milliseconds) override;
+    hpc_memory_bandwidth measure_memory(uint64_t bytes, int milliseconds) override;
+    hpc_cache_info caches() const override;
     std::shared_ptr<Buffer> create_buffer(uint64_t bytes) override;
     uint64_t scratch_bytes(const Node& node, const std::vector<Value>& values, const Extents& capacity) const override;
     std::unique_ptr<Executor> lower(const Plan& plan) override;

@@ -11,6 +11,28 @@ namespace HpcNet;
 /// <param name="CopyGigabytesPerSecond">Memory copy, bytes read and written, on the whole device.</param>
 public readonly record struct DeviceMeasurement(double PeakGflops, double CopyGigabytesPerSecond);
 
+/// <summary>How fast memory comes and goes on the whole device, in 10⁹ bytes per second; reads and writes count alike.</summary>
+/// <param name="Read">Four streams read.</param>
+/// <param name="Copy">Two streams copied to two others, with or without going past the caches, whichever is faster.</param>
+/// <param name="Update">Four streams read and three of them written back, as an optimizer with two moments does.</param>
+/// <param name="Bytes">The memory that was gone over.</param>
+public readonly record struct MemoryBandwidth(double Read, double Copy, double Update, long Bytes)
+{
+    /// <summary>The largest of the three: one stream alone shows half of what several get.</summary>
+    public double Best => Math.Max(Read, Math.Max(Copy, Update));
+
+    /// <summary>The fastest that bytes came in: those of <see cref="Read"/>, or the part of the others that was read.</summary>
+    public double BestRead => Math.Max(Read, Math.Max(Copy / 2, Update * 4 / 7));
+}
+
+/// <summary>A device's data caches in bytes; 0: there is none, or it is not known.</summary>
+/// <param name="Level1">Of one core.</param>
+/// <param name="Level2">Of one core; of an OpenCL device the cache of its global memory.</param>
+/// <param name="Level3">Of several cores.</param>
+/// <param name="Level3Threads">Hardware threads that share one of level 3.</param>
+/// <param name="Guessed">Whether the processor did not say: these are usual sizes.</param>
+public readonly record struct CacheSizes(long Level1, long Level2, long Level3, int Level3Threads, bool Guessed);
+
 /// <summary>
 /// Where networks live and run. A device may be used from any thread and by any number of networks at once; disposing it
 /// while they live is allowed (they keep what they need).
@@ -188,15 +210,59 @@ public sealed unsafe class Device : IDisposable
     /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
     public DeviceMeasurement Measure(int milliseconds = 200)
     {
-        if (milliseconds is < 1 or > 10_000)
-        {
-            throw new ArgumentOutOfRangeException(
-                nameof(milliseconds), milliseconds, $"milliseconds is {milliseconds}; expected 1 to 10000.");
-        }
+        CheckMilliseconds(milliseconds);
         hpc_measurement measurement;
         using var lease = Handle.Lease();
         Status.Check(Native.hpc_device_measure(lease.Pointer, milliseconds, &measurement));
         return new DeviceMeasurement(measurement.peak_gflops, measurement.copy_gigabytes_per_second);
+    }
+
+    /// <summary>Measures the peak of floating-point operations alone, in 10⁹ per second, with the whole device.</summary>
+    /// <param name="milliseconds">How long to measure, 1 to 10,000.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="milliseconds"/> is outside its range.</exception>
+    /// <exception cref="HpcNetException">Programs ran on the device for as long.</exception>
+    /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
+    public double MeasurePeak(int milliseconds = 100)
+    {
+        CheckMilliseconds(milliseconds);
+        double peak;
+        using var lease = Handle.Lease();
+        Status.Check(Native.hpc_device_measure_peak(lease.Pointer, milliseconds, &peak));
+        return peak;
+    }
+
+    /// <summary>
+    /// Measures how fast memory comes and goes when the whole device goes over so many bytes again and again: what fits into a
+    /// cache (<see cref="Caches"/>) shows the bandwidth of that cache.
+    /// </summary>
+    /// <param name="bytes">4,096 to 2³⁶, shared out evenly to the threads; each goes over its own.</param>
+    /// <param name="milliseconds">How long to measure in all, 1 to 10,000.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A number is outside its range.</exception>
+    /// <exception cref="HpcNetException">The memory is not to be had, or programs ran on the device for as long.</exception>
+    /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
+    public MemoryBandwidth MeasureMemory(long bytes, int milliseconds = 100)
+    {
+        if (bytes is < 4096 or > 1L << 36)
+            throw new ArgumentOutOfRangeException(nameof(bytes), bytes, $"bytes is {bytes}; expected 4096 to 2^36.");
+        CheckMilliseconds(milliseconds);
+        hpc_memory_bandwidth bandwidth;
+        using var lease = Handle.Lease();
+        Status.Check(Native.hpc_device_measure_memory(lease.Pointer, (ulong)bytes, milliseconds, &bandwidth));
+        return new MemoryBandwidth(bandwidth.read, bandwidth.copy, bandwidth.update, (long)bandwidth.bytes);
+    }
+
+    /// <summary>The device's caches.</summary>
+    /// <exception cref="ObjectDisposedException">The device was disposed.</exception>
+    public CacheSizes Caches
+    {
+        get
+        {
+            hpc_cache_info info;
+            using var lease = Handle.Lease();
+            Status.Check(Native.hpc_device_get_caches(lease.Pointer, &info));
+            return new CacheSizes(
+                (long)info.level1_bytes, (long)info.level2_bytes, (long)info.level3_bytes, info.level3_threads, info.guessed != 0);
+        }
     }
 
     /// <summary>Gives the device back; what lives on it keeps what it needs. Does nothing on <see cref="Default"/>.</summary>
@@ -250,6 +316,15 @@ public sealed unsafe class Device : IDisposable
             cache_directory = cache.Pointer,
         };
         return new Device(DeviceHandle.Create(native), shared);
+    }
+
+    private static void CheckMilliseconds(int milliseconds)
+    {
+        if (milliseconds is < 1 or > 10_000)
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(milliseconds), milliseconds, $"milliseconds is {milliseconds}; expected 1 to 10000.");
+        }
     }
 
     private hpc_device_info Info()

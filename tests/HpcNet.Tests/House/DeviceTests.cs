@@ -17,6 +17,27 @@ public sealed class DeviceTests
         Assert.Contains(device.Isa, device.Describe());
         DeviceMeasurement measured = device.Measure(50);
         Assert.True(measured.PeakGflops > 0.1 && measured.CopyGigabytesPerSecond > 0.1, measured.ToString());
+        Assert.True(device.MeasurePeak(20) > 0.1);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void A_device_says_how_fast_its_memory_is(int threads)
+    {
+        using Device device = Device.Cpu(new CpuOptions { Threads = threads });
+        CacheSizes caches = device.Caches;
+        Assert.True(caches.Level1 >= 4096 && caches.Level2 > caches.Level1, caches.ToString());
+        MemoryBandwidth near = device.MeasureMemory(8192, 40), far = device.MeasureMemory(64L << 20, 40);
+        foreach (MemoryBandwidth each in (MemoryBandwidth[])[near, far])
+        {
+            Assert.True(each.Read > 0.1 && each.Copy > 0.1 && each.Update > 0.1, each.ToString());
+            Assert.Equal(Math.Max(each.Read, Math.Max(each.Copy, each.Update)), each.Best);
+            Assert.InRange(each.BestRead, each.Read, each.Best);
+        }
+        Assert.InRange(near.Bytes, 8192, 8192 + threads * 512);
+        // No cache of a core holds 64 MiB; the first level holds 8 KiB.
+        Assert.True(near.Best > far.Best, $"{near}, {far}");
     }
 
     [Theory]

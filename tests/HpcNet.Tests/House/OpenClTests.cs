@@ -28,6 +28,9 @@ public sealed class OpenClTests
         Assert.Equal(best.Name, opened.Name);
         DeviceMeasurement measured = opened.Measure(50);
         Assert.True(measured.PeakGflops > 0.01 && measured.CopyGigabytesPerSecond > 0.01, measured.ToString());
+        MemoryBandwidth memory = opened.MeasureMemory(1 << 20, 20);
+        Assert.True(opened.MeasurePeak(10) > 0.01 && memory.Best > 0.01, memory.ToString());
+        Assert.False(opened.Caches.Guessed);
     }
 
     // The rows of a sum are added in another order, nothing else differs: 1e-5 of the largest parameter.

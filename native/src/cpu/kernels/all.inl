@@ -20,5 +20,6 @@
 #include "cpu/kernels/recurrent.inl"
 #include "cpu/kernels/rules.inl"
 #include "cpu/kernels/softmax.inl"
+#include "cpu/kernels/stream.inl"
 //
 #include "cpu/kernels/table.inl"

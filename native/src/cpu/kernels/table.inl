@@ -58,6 +58,7 @@ static constexpr Kernels make_kernels(const char* isa) {
 #undef HPC_ROW
         fast_gradient_sign,
         fma_loop,
+        {stream_read, stream_copy<false>, stream_copy<true>, stream_update},
         batch_moments,
         batch_norm_sums,
         batch_statistics,
