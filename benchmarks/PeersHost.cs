@@ -3,8 +3,9 @@
 //
 //   export WORKLOAD --directory D     D/workload.safetensors: parameters as they lie in memory ([in x out]), data, what is to be done
 //   serve WORKLOAD --threads N        answers lines; every contestant speaks the same protocol (peers/README.md):
-//       losses N         begins anew, makes N steps and answers "losses L1 ... LN"
-//       run W G S        begins anew, makes W steps that do not count, then G groups of S steps: "run T1 ... TG", nanoseconds per step
+//       begin            goes back to the first weights: "begin"
+//       losses N         begins anew, makes N steps: "losses L1 ... LN"
+//       run W G S        goes on: W steps that do not count, then G groups of S steps: "run T1 ... TG", nanoseconds per step
 //       quit
 
 using System.Diagnostics;
@@ -44,11 +45,15 @@ internal static class PeersHost
     private static void Serve(Workload workload, Device device)
     {
         using var contestant = new Contestant(workload, device);
-        Print($"ready HpcNet {typeof(Network).Assembly.GetName().Version?.ToString(3)}: {device}; peak {device.Measure().PeakGflops:F0} GFLOP/s");
+        Print($"ready HpcNet {typeof(Network).Assembly.GetName().Version?.ToString(3)}: {device}; peak {device.MeasurePeak():F0} GFLOP/s");
         while (Console.In.ReadLine() is { } line)
         {
             switch (line.Split(' '))
             {
+                case ["begin"]:
+                    contestant.Begin();
+                    Print($"begin");
+                    break;
                 case ["losses", string steps]:
                     Print($"losses {string.Join(' ', contestant.Losses(Number(steps)).Select(l => l.ToString("R", CultureInfo.InvariantCulture)))}");
                     break;
@@ -178,7 +183,7 @@ internal static class PeersHost
 
         public double[] Times(int warm, int groups, int steps)
         {
-            WorkloadRun run = Begin();
+            WorkloadRun run = _run ?? Begin();
             if (warm > 0)
                 run.Measure(warm, out _);
             var times = new double[groups];
@@ -187,9 +192,7 @@ internal static class PeersHost
             return times;
         }
 
-        public void Dispose() => _run?.Dispose();
-
-        private WorkloadRun Begin()
+        public WorkloadRun Begin()
         {
             // What does not learn is as it was.
             if (_run is not null && workload is (InferenceWorkload or RecurrentWorkload))
@@ -203,6 +206,8 @@ internal static class PeersHost
                 _ => workload.Start(device),
             };
         }
+
+        public void Dispose() => _run?.Dispose();
 
         // The mean cross-entropy of logits: predictions have no loss, and this tells whether they are the same.
         private float CrossEntropy(ReadOnlySpan<float> logits)

@@ -13,6 +13,7 @@ what each was told.
 Fails (exit code 1) where the losses of a contestant are not HpcNet's to the tolerance, or where no contestant could be compared.
 """
 import argparse
+import ctypes
 import glob
 import json
 import math
@@ -36,11 +37,12 @@ HOST = os.path.join(ROOT, "benchmarks", "bin", "Release", "net10.0", "HpcNet.Ben
 # How many steps the losses are compared over, and the relative difference that is allowed. Rounding differs, and training makes
 # differences grow; scikit-learn puts Adam's epsilon elsewhere (into the uncorrected root). The table has the losses.
 STEPS = {
-    "xor": 1000, "tabular": 100, "mnist": 20, "mnist-clip": 20, "wide1024": 20, "wide4096": 6,
+    "xor": 1000, "tabular": 100, "mnist": 20, "mnist-clip": 20, "wide1024": 10, "wide4096": 4,
     "small-epoch-64": 10, "small-epoch-full": 20, "lstm": 2, "infer1": 1, "infer64": 1,
 }
 TOLERANCE = 1e-3
-# Most steps in a turn: every turn begins with the first weights, so that nobody trains until numbers become denormal.
+# After so many steps a contestant begins anew with the first weights: nobody learns the data by heart, or trains until numbers
+# become denormal.
 MOST_STEPS = {"xor": 20_000, "tabular": 3_000}
 LEAST_ROUNDS = 6
 
@@ -194,6 +196,14 @@ class Failure(Exception):
     pass
 
 
+def end_with_parent():
+    """A stopped contestant would outlive a script that was killed."""
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    except (OSError, AttributeError):
+        pass
+
+
 class Running:
     """A process that answers lines. While it is not its turn it is stopped, so that no idle thread of it spins."""
 
@@ -203,10 +213,13 @@ class Running:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "OPENBLAS_", "BLIS_", "LD_LIBRARY"))}
         environment.update(kind.environment(threads))
         self.process = subprocess.Popen(
-            kind.command(workload, threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment, bufsize=0)
+            kind.command(workload, threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment, bufsize=0,
+            preexec_fn=end_with_parent)
         self.buffer = b""
         self.stopped = False
         self.text = " ".join(self.read("ready", 50))
+        self.done = 0  # steps since the first weights
+        self.most = MOST_STEPS.get(workload, 1000)
         self.turns = []  # medians by round
         self.least = math.inf
 
@@ -232,6 +245,21 @@ class Running:
             self.stopped = False
         self.process.stdin.write(line.encode() + b"\n")
         return [float(number) for number in self.read(line.split()[0], seconds)]
+
+    def losses_of(self, steps):
+        self.done = steps
+        return self.ask(f"losses {steps}")
+
+    def run(self, warm, groups, steps):
+        """Nanoseconds of a step in each group; stopped afterwards."""
+        total = warm + groups * steps
+        if self.done + total > self.most:
+            self.ask("begin")
+            self.done = 0
+        self.done += total
+        times = self.ask(f"run {warm} {groups} {steps}")
+        self.stop()
+        return times
 
     def stop(self):
         self.process.send_signal(signal.SIGSTOP)
@@ -310,7 +338,7 @@ def measure(workload, threads, seconds, names):
             try:
                 kind.prepare() if kind.name != "HpcNet" else None
                 one = Running(kind, workload, threads)
-                one.losses = one.ask(f"losses {STEPS[workload]}")
+                one.losses = one.losses_of(STEPS[workload])
                 one.stop()
                 running.append(one)
                 print(f"  {one.text}: loss {one.losses[0]:.6g}, after {STEPS[workload]} steps {one.losses[-1]:.6g}", flush=True)
@@ -332,14 +360,13 @@ def measure(workload, threads, seconds, names):
         # How long a step takes decides on the steps of a turn. It is also time for everybody to warm up.
         plans = []
         for one in running:
-            step = min(one.ask("run 1 2 1"))
-            repeats = max(1, min(int(0.15e9 / step), MOST_STEPS.get(workload, 1000)))
-            step = min(one.ask(f"run {repeats} 3 {max(1, repeats // 10)}"))
-            one.stop()
-            most = MOST_STEPS.get(workload, 1000)
-            group = max(1, min(int(1e6 / step), most // 10))
-            groups = max(2, min(int(0.25e9 / step) // group, most // group))
-            warm = max(1, min(int(0.05e9 / step), most))
+            step = min(one.run(0, 1, 1))
+            if step < 5e7:
+                repeats = max(1, min(int(0.15e9 / step), one.most // 3))
+                step = min(one.run(repeats, 3, max(1, repeats // 10)))
+            group = max(1, min(int(1e6 / step), one.most // 20))
+            groups = max(2, min(int(0.25e9 / step) // group, one.most // 2 // group))
+            warm = min(int(0.05e9 / step), one.most // 4)
             plans.append((warm, groups, group))
 
         # Rounds until the time is over. The order changes from round to round.
@@ -352,8 +379,7 @@ def measure(workload, threads, seconds, names):
             round_start = time.monotonic()
             for turn in range(len(running)):
                 i = (turn + rounds) % len(running)
-                times = running[i].ask("run {} {} {}".format(*plans[i]))
-                running[i].stop()
+                times = running[i].run(*plans[i])
                 running[i].turns.append(statistics.median(times))
                 running[i].least = min(running[i].least, *times)
             rounds += 1
@@ -484,6 +510,8 @@ def prepare():
 
 
 def main():
+    # Ended from outside: contestants are ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     numbers = lambda text: [int(number) for number in text.split(",")]
     names = lambda text: text.split(",")

@@ -193,6 +193,8 @@ void serve(const char* path, int threads) {
             for (int i = 0; i < a; i++) network.run();
             std::printf("run");
             for (int i = 0; i < b; i++) std::printf(" %.1f", nanoseconds(network, c));
+        } else if (line == "begin") {
+            std::printf("begin");
         } else if (line == "quit") {
             return;
         } else {

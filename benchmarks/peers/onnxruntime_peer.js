@@ -74,6 +74,7 @@ readline.createInterface({ input: process.stdin }).on('line', (line) => {
     const [command, ...numbers] = line.split(' ');
     if (command === 'losses') console.log(['losses', ...Array(Number(numbers[0])).fill(crossEntropy())].join(' '));
     else if (command === 'run') console.log(['run', ...times(...numbers.map(Number))].join(' '));
+    else if (command === 'begin') console.log('begin');
     else if (command === 'quit') process.exit(0);
     else throw new Error(`${command} is no command`);
 });

@@ -1,9 +1,10 @@
 """What the contestants that are written in Python share: the file with a workload's weights and data, and the line protocol.
 
 A contestant is an object with
-    losses(steps)             begins anew, makes that many steps, returns the loss before each
-    times(warm, groups, steps)  begins anew, makes `warm` steps that do not count, then `groups` groups of `steps` steps; returns the
-                                nanoseconds of a step in each group
+    begin()                     goes back to the first weights
+    losses(steps)               begins anew, makes that many steps, returns the loss before each
+    times(warm, groups, steps)  goes on: `warm` steps that do not count, then `groups` groups of `steps` steps; returns the nanoseconds
+                                of a step in each group
 and is served by serve(). README.md has the protocol.
 """
 import json
@@ -113,6 +114,9 @@ def serve(make, path, threads):
             print("losses", *(repr(float(loss)) for loss in contestant.losses(int(arguments[0]))), flush=True)
         elif command == "run":
             print("run", *(f"{time:.1f}" for time in contestant.times(*map(int, arguments))), flush=True)
+        elif command == "begin":
+            contestant.begin()
+            print("begin", flush=True)
         elif command == "quit":
             return
         else:

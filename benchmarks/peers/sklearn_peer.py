@@ -23,16 +23,20 @@ class Training:
         self.epochs = workload.kind == "epochs"
         self.classes = numpy.arange(workload.parameters[-1][1].size)
 
-    def begin(self):
-        widths = tuple(int(width) for width in self.workload["widths"].split()[1:-1])
+        widths = tuple(int(width) for width in workload["widths"].split()[1:-1])
         self.model = MLPClassifier(
             hidden_layer_sizes=widths, activation="relu", solver="adam", alpha=0.0, batch_size=self.batch, shuffle=False,
-            learning_rate_init=float(self.workload["learningRate"]) if "learningRate" in self.workload.metadata else 1e-3)
-        self.model.partial_fit(self.x[:1].repeat(self.batch, 0), self.y[:1].repeat(self.batch), classes=self.classes)
+            learning_rate_init=float(workload["learningRate"]) if "learningRate" in workload.metadata else 1e-3)
+        self.model.partial_fit(self.x[: self.batch], self.y[: self.batch], classes=self.classes)
+        self.begin()
+
+    def begin(self):
         for i, (weight, bias) in enumerate(self.workload.parameters):
-            self.model.coefs_[i] = weight.copy()
-            self.model.intercepts_[i] = bias.copy()
-        del self.model._optimizer  # the moments of that first call
+            self.model.coefs_[i][...] = weight
+            self.model.intercepts_[i][...] = bias
+        # The next call makes moments of its own.
+        if hasattr(self.model, "_optimizer"):
+            del self.model._optimizer
         self.next = 0
 
     def steps(self, count):
@@ -59,7 +63,6 @@ class Training:
         return losses
 
     def times(self, warm, groups, steps):
-        self.begin()
         if warm:
             self.steps(warm)
         return [time / steps for time in peer.time_groups(lambda: self.steps(steps), groups, 1)]
@@ -74,8 +77,6 @@ class Inference(Training):
         return [-numpy.log(probabilities[numpy.arange(len(self.y)), self.y]).mean()] * steps
 
     def times(self, warm, groups, steps):
-        if not hasattr(self, "model"):
-            self.begin()
         for _ in range(warm):
             self.model.predict_proba(self.x)
         return peer.time_groups(lambda: self.model.predict_proba(self.x), groups, steps)

@@ -10,8 +10,9 @@
 //
 // Each round gives every contestant one turn, in an order that changes from round to round. The ratio of a peer is the median over
 // the rounds of (built-in time / peer's time in the same round), with the interval of order statistics that holds the true median in
-// 95 % of all cases. "behind" is said where even the lower end of the interval against the best peer is above 1. The share is of the
-// fused multiply-add peak measured in the same run for this number of threads.
+// 95 % of all cases. "BEHIND" is said where even the lower end of the interval against the best peer is above 1. The share is of the
+// fused multiply-add peak measured in the same run for this number of threads: the best one until then, taken again before each row.
+// The last line says how much of the processors other processes had; with much of it, measure again.
 //
 // The product of the built-in kernels is measured as programs use it: as instructions of a program, several of them in one run, so
 // that entering a run (which a training step does once for all of its instructions) does not count as part of a small product.
@@ -23,6 +24,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <random>
@@ -129,6 +131,21 @@ Interval interval_of_median(std::vector<double> values) {
     return {values[skipped], values[count - 1 - skipped]};
 }
 
+// Processor time in seconds: of the whole machine (0 where it is not told) and of this process.
+double machine_seconds() {
+#if defined(__linux__)
+    if (std::FILE* file = std::fopen("/proc/stat", "r")) {
+        unsigned long long user = 0, nice = 0, system = 0, idle = 0, waiting = 0, interrupts = 0, soft = 0, stolen = 0;
+        const int read = std::fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &waiting, &interrupts,
+                                     &soft, &stolen);
+        std::fclose(file);
+        if (read == 8) return static_cast<double>(user + nice + system + interrupts + soft + stolen) / 100;
+    }
+#endif
+    return 0;
+}
+double own_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
 // ---- The built-in product -----------------------------------------------------------------------------------------------
 
 void check(hpc_status status) {
@@ -149,11 +166,15 @@ struct Device {
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;
 
+    // The best of all measurements until now.
     double peak_gflops() {
-        hpc_measurement measurement{};
-        check(hpc_device_measure(handle, 300, &measurement));
-        return measurement.peak_gflops;
+        double now = 0;
+        check(hpc_device_measure_peak(handle, 60, &now));
+        peak = std::max(peak, now);
+        return peak;
     }
+
+    double peak = 0;
 };
 
 struct Buffer {
@@ -445,7 +466,7 @@ void compare_products(const Shape& shape, const std::string& name, const std::ve
     }
 }
 
-void products(Device& device, const hpc_device_info& info, const Options& options, double peak, Json& json) {
+void products(Device& device, const hpc_device_info& info, const Options& options, Json& json) {
     const std::vector<Library> libraries = open_libraries(options.threads);
     for (const Library& library : libraries) std::printf("%s: %s\n", library.name.c_str(), library.file.c_str());
     for (const char* name : {"OpenBLAS", "BLIS"}) {
@@ -503,6 +524,7 @@ void products(Device& device, const hpc_device_info& info, const Options& option
         }
 
         contest(contestants, options);
+        const double peak = device.peak_gflops();
         const Contestant& own = contestants.front();
         const double gflops = shape.flops() / least(own) / 1e9;
         std::printf("%-26s %-9s %10.0f %8.1f %5.1f%% |", shape.name().c_str(), shape.network, least(own) * 1e9, gflops, 100 * gflops / peak);
@@ -526,7 +548,7 @@ void products(Device& device, const hpc_device_info& info, const Options& option
 }
 
 // Dense forward with bias and activation over the bare product of the built-in kernels, and the same of oneDNN.
-void forwards(Device& device, const hpc_device_info& info, const Options& options, double peak, Json& json) {
+void forwards(Device& device, const hpc_device_info& info, const Options& options, Json& json) {
     struct Epilogue {
         const char* name;
         int activation;
@@ -583,6 +605,7 @@ void forwards(Device& device, const hpc_device_info& info, const Options& option
         contestants.push_back({"oneDNN packed bias + ReLU", [&fused] { fused.run(); }, 1});
 #endif
         contest(contestants, options);
+        const double peak = device.peak_gflops();
         const double gflops = shape.flops() / least(contestants[0]) / 1e9;
         std::printf("%-26s %10.0f %8.1f %5.1f%% |", name.c_str(), least(contestants[0]) * 1e9, gflops, 100 * gflops / peak);
         json.add(name, options.threads, "builtin", info.isa, shape.flops(), peak, contestants[0], nullptr);
@@ -635,19 +658,23 @@ int main(int argc, char** argv) {
         Device device(options);
         hpc_device_info info{};
         check(hpc_device_get_info(device.handle, &info));
-        const double peak = device.peak_gflops();
-        std::printf("%s, %s, %d thread%s: peak %.1f GFLOP/s\n", info.name, info.isa, options.threads, options.threads == 1 ? "" : "s", peak);
+        std::printf("%s, %s, %d thread%s: peak %.1f GFLOP/s\n", info.name, info.isa, options.threads, options.threads == 1 ? "" : "s",
+                    device.peak_gflops());
+        const auto start = Clock::now();
+        const double machine_start = machine_seconds(), own_start = own_seconds();
         Json json;
         if (options.forward) {
-            forwards(device, info, options, peak, json);
+            forwards(device, info, options, json);
         } else {
-            products(device, info, options, peak, json);
+            products(device, info, options, json);
         }
-        const double peak_after = device.peak_gflops();
-        std::printf("\npeak at the end %.1f GFLOP/s\n", peak_after);
+        const double spent = std::chrono::duration<double>(Clock::now() - start).count() * std::max(1u, std::thread::hardware_concurrency());
+        const double others = std::max(0.0, machine_seconds() - machine_start - (own_seconds() - own_start)) / spent;
+        std::printf("\npeak at the end %.1f GFLOP/s; others had %.1f %% of the processors%s\n", device.peak_gflops(), 100 * others,
+                    others > 0.05 ? ": DISTURBED, measure again" : "");
         char machine[512];
-        std::snprintf(machine, sizeof machine, "\"name\": \"%s\", \"isa\": \"%s\", \"threads\": %d, \"peakGflops\": %.1f, \"peakGflopsAtEnd\": %.1f",
-                      info.name, info.isa, options.threads, peak, peak_after);
+        std::snprintf(machine, sizeof machine, "\"name\": \"%s\", \"isa\": \"%s\", \"threads\": %d, \"peakGflops\": %.1f, \"othersShare\": %.4f",
+                      info.name, info.isa, options.threads, device.peak, others);
         json.write(options.json, machine);
         return 0;
     } catch (const std::exception& error) {
