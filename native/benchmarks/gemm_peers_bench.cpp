@@ -39,6 +39,7 @@
 
 #if !defined(_WIN32)
 #include <dlfcn.h>
+#include <unistd.h>
 #endif
 #if defined(HPC_BENCH_ONEDNN)
 #include <dnnl.hpp>
@@ -380,8 +381,9 @@ void contest(std::vector<Contestant>& contestants, const Options& options) {
     std::vector<int> calls(contestants.size());
     const double turn = options.milliseconds * 1e-3;
     const auto pause = [&] {
-        // Idle threads of GCC's OpenMP spin for up to ten milliseconds before they sleep, where the next contestant wants to work.
-        if (options.threads > 1) std::this_thread::sleep_for(std::chrono::milliseconds(12));
+        // Until idle threads of the last contestant sleep (short_spins). Much longer, and a virtual machine gives the second processor
+        // away, which the next contestant then has to wait for.
+        if (options.threads > 1) std::this_thread::sleep_for(std::chrono::milliseconds(2));
     };
     for (size_t i = 0; i < contestants.size(); i++) {
         pause();
@@ -398,7 +400,7 @@ void contest(std::vector<Contestant>& contestants, const Options& options) {
             const size_t i = (turned + static_cast<size_t>(round)) % contestants.size();
             Contestant& contestant = contestants[i];
             pause();
-            for (int warm = 0; warm < std::max(1, calls[i] / 10); warm++) contestant.call();
+            for (int warm = 0; warm < std::max(1, calls[i] / (options.threads > 1 ? 2 : 10)); warm++) contestant.call();
             const auto start = Clock::now();
             for (int j = 0; j < calls[i]; j++) contestant.call();
             const double spent = std::chrono::duration<double>(Clock::now() - start).count();
@@ -619,6 +621,18 @@ void forwards(Device& device, const hpc_device_info& info, const Options& option
     }
 }
 
+// Idle threads of GCC's OpenMP spin for about ten milliseconds before they sleep, where the next contestant wants to work. Its run time
+// reads how long it may be when it is loaded, which is before main.
+void short_spins(char** argv) {
+#if defined(__linux__)
+    if (std::getenv("GOMP_SPINCOUNT") || std::getenv("OMP_WAIT_POLICY")) return;
+    setenv("GOMP_SPINCOUNT", "20000", 1);
+    execv("/proc/self/exe", argv);
+#else
+    (void)argv;
+#endif
+}
+
 Options read_options(int argc, char** argv) {
     Options options;
     for (int i = 1; i < argc; i++) {
@@ -654,6 +668,7 @@ Options read_options(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     try {
+        short_spins(argv);
         const Options options = read_options(argc, argv);
         Device device(options);
         hpc_device_info info{};
