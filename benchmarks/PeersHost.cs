@@ -55,7 +55,7 @@ internal static class PeersHost
                     Print($"begin");
                     break;
                 case ["losses", string steps]:
-                    Print($"losses {string.Join(' ', contestant.Losses(Number(steps)).Select(l => l.ToString("R", CultureInfo.InvariantCulture)))}");
+                    Print($"losses {string.Join(' ', contestant.Losses(Number(steps)).Select(l => Text(l)))}");
                     break;
                 case ["run", string warm, string groups, string steps]:
                     double[] times = contestant.Times(Number(warm), Number(groups), Number(steps));
@@ -76,7 +76,12 @@ internal static class PeersHost
     private static void Export(Workload workload, string directory)
     {
         using Device device = Device.Cpu(new CpuOptions { Threads = 1 });
-        var metadata = new Dictionary<string, string> { ["workload"] = workload.Name, ["rows"] = Text(workload.Rows), ["flops"] = Text(workload.Flops) };
+        var metadata = new Dictionary<string, string>
+        {
+            ["workload"] = workload.Name,
+            ["rows"] = Text(workload.Rows),
+            ["flops"] = Text(workload.Flops),
+        };
         var tensors = new List<SafetensorsData>();
         (Network network, WorkloadData data) = workload switch
         {

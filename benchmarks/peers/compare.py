@@ -32,7 +32,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 WORK = os.path.join(ROOT, "build", "peers")
-HOST = os.path.join(ROOT, "benchmarks", "bin", "Release", "net10.0", "HpcNet.Benchmarks.dll")
+HOST = os.environ.get("HPCNET_PEERS_HOST") or os.path.join(ROOT, "benchmarks", "bin", "Release", "net10.0", "HpcNet.Benchmarks.dll")
 
 # How many steps the losses are compared over, and the relative difference that is allowed. Rounding differs, and training makes
 # differences grow; scikit-learn puts Adam's epsilon elsewhere (into the uncorrected root). The table has the losses.
@@ -158,7 +158,8 @@ class OnnxRuntime(Contestant):
         if not shutil.which("node"):
             return "nodejs (apt)"
         if not os.path.exists(os.path.join(self.folder(), "node_modules", "onnxruntime-node", "package.json")):
-            return "onnxruntime-node: npm install --ignore-scripts --prefix build/peers onnxruntime-node@1.30 (or HPCNET_ONNXRUNTIME_NODE=folder with node_modules)"
+            return ("onnxruntime-node: npm install --ignore-scripts --prefix build/peers onnxruntime-node@1.30 "
+                    "(or HPCNET_ONNXRUNTIME_NODE=folder with node_modules)")
         return None if has_module("onnx") else "python3-onnx (apt)"
 
     def command(self, workload, threads):
@@ -212,7 +213,8 @@ class Running:
     def __init__(self, kind, workload, threads, variables):
         self.kind, self.name = kind, kind.name
         self.log = tempfile.TemporaryFile()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "OPENBLAS_", "BLIS_", "LD_LIBRARY"))}
+        others = ("OMP_", "GOMP_", "OPENBLAS_", "BLIS_", "LD_LIBRARY")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         environment.update(variables)
         self.process = subprocess.Popen(
             kind.command(workload, threads), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=environment, bufsize=0,
@@ -232,8 +234,8 @@ class Running:
             piece = os.read(self.process.stdout.fileno(), 1 << 16) if ready else b""
             if not piece:
                 self.log.seek(0)
-                words = self.log.read().decode(errors="replace").strip().splitlines()
-                raise Failure(f"{self.name} {'said nothing for ' + str(seconds) + ' s' if not ready else 'ended'}: {words[-1] if words else 'no message'}")
+                words = (self.log.read().decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+                raise Failure(f"{self.name} {'ended' if ready else f'said nothing for {seconds} s'}: {words}")
             self.buffer += piece
         line, self.buffer = self.buffer.split(b"\n", 1)
         first, *rest = line.decode().split()
@@ -374,7 +376,8 @@ def measure(workload, threads, seconds, names):
         for one in running:
             one.difference = max(abs(a - b) / max(abs(b), 1e-3) for a, b in zip(one.losses, own.losses))
             if not one.difference <= TOLERANCE:
-                wrong.append(f"{one.name}: losses differ from HpcNet's by {one.difference:.2%}: {one.losses[-1]:.6g} and {own.losses[-1]:.6g}")
+                wrong.append(f"{one.name}: losses differ from HpcNet's by {one.difference:.2%}: "
+                             f"{one.losses[-1]:.6g} and {own.losses[-1]:.6g}")
         if wrong:
             raise Failure("; ".join(wrong))
 
@@ -471,10 +474,10 @@ def times(ratio):
 def table(results):
     peers = [kind.name for kind in CONTESTANTS[1:]]
     lines = [
-        f"<!-- Made by benchmarks/peers/compare.py from {'the JSON file beside it'}. -->",
-        f"{results['machine'].get('processor', '')}, {results['machine'].get('processors', '')} processors. Median time of a step; in brackets how many "
-        "times HpcNet's, with the interval that holds it in 95 %. Losses: the first one, then the one after N steps, of each "
-        "contestant in the order of the columns.",
+        "<!-- Made by benchmarks/peers/compare.py from the JSON file beside it. -->",
+        f"{results['machine'].get('processor', '')}, {results['machine'].get('processors', '')} processors. Median time of a step; in "
+        "brackets how many times HpcNet's, with the interval that holds it in 95 %. Losses: the first one, then the one after N steps, "
+        "of each contestant in the order of the columns.",
         "",
         "| workload | threads | HpcNet | " + " | ".join(peers) + " | losses |",
         "|---" * (len(peers) + 4) + "|",
@@ -486,7 +489,8 @@ def table(results):
         for kind in CONTESTANTS[1:]:
             one = by_name.get(kind.name)
             if one:
-                cells.append(f"{duration(one['nsMedian'])} (**{times(one['ratio'])}×**, {times(one['ratioLow'])} to {times(one['ratioHigh'])})")
+                interval = f"{times(one['ratioLow'])} to {times(one['ratioHigh'])}"
+                cells.append(f"{duration(one['nsMedian'])} (**{times(one['ratio'])}×**, {interval})")
             elif kind.name in absent:
                 cells.append(absent[kind.name].split(":")[0])
             else:
@@ -496,7 +500,8 @@ def table(results):
         losses = first if entry["steps"] == 1 or entry["workload"] == "lstm" else f"{first}; after {entry['steps']}: {last}"
         own = by_name["HpcNet"]
         disturbed = " (disturbed)" if entry.get("othersShare", 0) > 0.05 else ""
-        lines.append(f"| `{entry['workload']}`{disturbed} | {entry['threads']} | {duration(own['nsMedian'])} | " + " | ".join(cells) + f" | {losses} |")
+        first_cells = [f"`{entry['workload']}`{disturbed}", str(entry["threads"]), duration(own["nsMedian"])]
+        lines.append("| " + " | ".join(first_cells + cells + [losses]) + " |")
     whats = {}
     for entry in results["results"]:
         for one in entry["contestants"]:
@@ -556,8 +561,10 @@ def main():
     if arguments.all:
         for workload in arguments.workloads:
             for threads in arguments.threads or [1, 2]:
-                command = [sys.executable, os.path.abspath(__file__), "--workload", workload, "--threads", str(threads), "--seconds", str(arguments.seconds),
-                           "--results", arguments.results] + (["--peers", ",".join(arguments.peers)] if arguments.peers else [])
+                command = [sys.executable, os.path.abspath(__file__), "--workload", workload, "--threads", str(threads),
+                           "--seconds", str(arguments.seconds), "--results", arguments.results]
+                if arguments.peers:
+                    command += ["--peers", ",".join(arguments.peers)]
                 if subprocess.run(shlex.split(arguments.through) + command).returncode != 0:
                     failed.append(f"{workload} with {threads}")
     elif arguments.workload:

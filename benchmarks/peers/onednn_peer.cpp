@@ -48,7 +48,8 @@ public:
     std::vector<T> array(const std::string& name) const {
         const size_t at = header_.find("\"data_offsets\":[", after("\"" + name + "\":{")) + 16;
         size_t begin = 0, end = 0;
-        if (std::sscanf(header_.c_str() + at, "%zu,%zu", &begin, &end) != 2 || end > body_.size()) throw std::runtime_error("bad offsets of " + name);
+        if (std::sscanf(header_.c_str() + at, "%zu,%zu", &begin, &end) != 2 || end > body_.size())
+            throw std::runtime_error("bad offsets of " + name);
         std::vector<T> values((end - begin) / sizeof(T));
         std::memcpy(values.data(), body_.data() + begin, end - begin);
         return values;
@@ -132,8 +133,8 @@ private:
         stream_.wait();
         return result;
     }
-    void add(const dnnl::primitive& primitive, const memory& source, const memory& weight, const memory& bias, const memory& result) {
-        calls_.push_back({primitive, {{DNNL_ARG_SRC, source}, {DNNL_ARG_WEIGHTS, weight}, {DNNL_ARG_BIAS, bias}, {DNNL_ARG_DST, result}}});
+    void add(const dnnl::primitive& primitive, const memory& x, const memory& weight, const memory& bias, const memory& y) {
+        calls_.push_back({primitive, {{DNNL_ARG_SRC, x}, {DNNL_ARG_WEIGHTS, weight}, {DNNL_ARG_BIAS, bias}, {DNNL_ARG_DST, y}}});
     }
     dnnl::engine engine_;
     dnnl::stream stream_;
@@ -163,17 +164,21 @@ void serve(const char* path, int threads) {
     std::istringstream numbers(workload.text("widths"));
     for (int64_t width; numbers >> width;) widths.push_back(width);
     const std::vector<std::string> weights = workload.names(".weight"), biases = workload.names(".bias");
-    if (weights.size() + 1 != widths.size() || biases.size() != weights.size()) throw std::runtime_error("the layers do not fit the widths");
+    if (weights.size() + 1 != widths.size() || biases.size() != weights.size())
+        throw std::runtime_error("the layers do not fit the widths");
     std::vector<Layer> layers;
-    for (size_t i = 0; i < weights.size(); i++)
-        layers.push_back({widths[i], widths[i + 1], workload.array<float>(weights[i]), workload.array<float>(biases[i]), i + 1 < weights.size()});
+    for (size_t i = 0; i < weights.size(); i++) {
+        layers.push_back({widths[i], widths[i + 1], workload.array<float>(weights[i]), workload.array<float>(biases[i]),
+                          i + 1 < weights.size()});
+    }
 
     const int64_t rows = static_cast<int64_t>(labels.size()), classes = widths.back();
     Network matmul(layers, x, rows, false), inner(layers, x, rows, true);
     const bool inner_is_faster = best_of(inner) < best_of(matmul);
     Network& network = inner_is_faster ? inner : matmul;
     const dnnl_version_t* version = dnnl_version();
-    std::printf("ready oneDNN %d.%d.%d, %s with packed weights\n", version->major, version->minor, version->patch, inner_is_faster ? "inner product" : "matmul");
+    std::printf("ready oneDNN %d.%d.%d, %s with packed weights\n", version->major, version->minor, version->patch,
+                inner_is_faster ? "inner product" : "matmul");
     std::fflush(stdout);
 
     for (std::string line; std::getline(std::cin, line);) {

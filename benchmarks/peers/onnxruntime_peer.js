@@ -24,7 +24,11 @@ function readWorkload(name) {
         const copy = content.subarray(8 + length + begin, 8 + length + end);
         return { shape, values: new type(new Uint8Array(copy).buffer) };
     };
-    return { x: array('data.features', Float32Array), labels: array('data.labels', Int32Array).values, widths: header.__metadata__.widths.split(' ').map(Number) };
+    return {
+        x: array('data.features', Float32Array),
+        labels: array('data.labels', Int32Array).values,
+        widths: header.__metadata__.widths.split(' ').map(Number),
+    };
 }
 
 const { x, labels, widths } = readWorkload(file);

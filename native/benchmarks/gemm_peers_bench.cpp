@@ -95,7 +95,8 @@ constexpr Shape kShapes[] = {
 struct ForwardShape {
     int64_t rows, in, out;
 };
-constexpr ForwardShape kForwardShapes[] = {{128, 256, 512}, {128, 512, 256}, {128, 784, 512}, {256, 1024, 1024}, {256, 2048, 2048}, {256, 4096, 4096}};
+constexpr ForwardShape kForwardShapes[] = {{128, 256, 512},   {128, 512, 256},   {128, 784, 512},
+                                           {256, 1024, 1024}, {256, 2048, 2048}, {256, 4096, 4096}};
 
 struct Options {
     int threads = 1, rounds = 15;
@@ -137,8 +138,8 @@ double machine_seconds() {
 #if defined(__linux__)
     if (std::FILE* file = std::fopen("/proc/stat", "r")) {
         unsigned long long user = 0, nice = 0, system = 0, idle = 0, waiting = 0, interrupts = 0, soft = 0, stolen = 0;
-        const int read = std::fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &waiting, &interrupts,
-                                     &soft, &stolen);
+        const int read = std::fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &user, &nice, &system, &idle, &waiting,
+                                     &interrupts, &soft, &stolen);
         std::fclose(file);
         if (read == 8) return static_cast<double>(user + nice + system + interrupts + soft + stolen) / 100;
     }
@@ -299,7 +300,8 @@ std::vector<Library> open_libraries(int threads) {
             if (!sgemm) continue;
             std::string words = file;
             if (const auto set = symbol<void (*)(int)>(handle, "openblas_set_num_threads")) set(threads);
-            if (const auto core = symbol<const char* (*)()>(handle, "openblas_get_corename")) words.append(", kernels for ").append(core());
+            if (const auto core = symbol<const char* (*)()>(handle, "openblas_get_corename"))
+                words.append(", kernels for ").append(core());
             if (const auto set = symbol<void (*)(int64_t)>(handle, "bli_thread_set_num_threads")) set(threads);
             const auto id = symbol<int (*)()>(handle, "bli_arch_query_id");
             const auto text = symbol<const char* (*)(int)>(handle, "bli_arch_string");
@@ -400,7 +402,9 @@ void contest(std::vector<Contestant>& contestants, const Options& options) {
             const size_t i = (turned + static_cast<size_t>(round)) % contestants.size();
             Contestant& contestant = contestants[i];
             pause();
-            for (int warm = 0; warm < std::max(1, calls[i] / (options.threads > 1 ? 2 : 10)); warm++) contestant.call();
+            // A call that fills a turn warms itself.
+            const int warm = calls[i] == 1 ? 0 : std::max(1, calls[i] / (options.threads > 1 ? 2 : 10));
+            for (int j = 0; j < warm; j++) contestant.call();
             const auto start = Clock::now();
             for (int j = 0; j < calls[i]; j++) contestant.call();
             const double spent = std::chrono::duration<double>(Clock::now() - start).count();
@@ -435,8 +439,8 @@ public:
         char line[512];
         const double fastest = least(contestant);
         std::snprintf(line, sizeof line,
-                      "%s\n    {\"workload\": \"%s\", \"threads\": %d, \"blas\": \"%s\", \"isa\": \"%s\", \"nsMin\": %.1f, \"nsMedian\": %.1f, "
-                      "\"gflops\": %.2f, \"peakShare\": %.4f",
+                      "%s\n    {\"workload\": \"%s\", \"threads\": %d, \"blas\": \"%s\", \"isa\": \"%s\", \"nsMin\": %.1f, "
+                      "\"nsMedian\": %.1f, \"gflops\": %.2f, \"peakShare\": %.4f",
                       text_.empty() ? "" : ",", workload.c_str(), threads, provider.c_str(), isa, fastest * 1e9,
                       median(contestant.seconds) * 1e9, flops / fastest / 1e9, flops / fastest / 1e9 / peak);
         text_ += line;
@@ -482,11 +486,12 @@ void products(Device& device, const hpc_device_info& info, const Options& option
 #else
     std::printf("oneDNN: not found when this was built, not compared (Debian: libdnnl-dev)\n");
 #endif
-    std::printf("\n%-26s %-9s %10s %8s %6s | built-in time over the peer's: median [95 %% interval], the peer's GFLOP/s\n", "product", "network",
-                "ns", "GFLOP/s", "share");
+    std::printf("\n%-26s %-9s %10s %8s %6s | built-in time over the peer's: median [95 %% interval], the peer's GFLOP/s\n",
+                "product", "network", "ns", "GFLOP/s", "share");
 
     for (const Shape& shape : kShapes) {
-        if (shape.name().find(options.only) == std::string::npos && std::string(shape.network).find(options.only) == std::string::npos) continue;
+        const auto says = [&](const std::string& name) { return name.find(options.only) != std::string::npos; };
+        if (!says(shape.name()) && !says(shape.network)) continue;
         const std::vector<float> a = random_floats(static_cast<size_t>(shape.m * shape.k), 1);
         const std::vector<float> b = random_floats(static_cast<size_t>(shape.k * shape.n), 2);
         Buffer left(device, a), right(device, b), out(device, static_cast<size_t>(shape.m * shape.n));
@@ -511,10 +516,11 @@ void products(Device& device, const hpc_device_info& info, const Options& option
         for (const Library& library : libraries)
             contestants.push_back({library.name, [&shape, &library, pa, pb, pc] { library.multiply(shape, pa, pb, pc); }, 1});
 #if defined(HPC_BENCH_ONEDNN)
-        contestants.push_back({"oneDNN sgemm", [&shape, pa, pb, pc] {
-                                   dnnl_sgemm(shape.form == Form::TN ? 'T' : 'N', shape.form == Form::NT ? 'T' : 'N', shape.m, shape.n, shape.k, 1,
-                                              pa, shape.lda(), pb, shape.ldb(), 0, pc, shape.n);
-                               }, 1});
+        const auto sgemm = [&shape, pa, pb, pc] {
+            dnnl_sgemm(shape.form == Form::TN ? 'T' : 'N', shape.form == Form::NT ? 'T' : 'N', shape.m, shape.n, shape.k, 1, pa,
+                       shape.lda(), pb, shape.ldb(), 0, pc, shape.n);
+        };
+        contestants.push_back({"oneDNN sgemm", sgemm, 1});
         PackedProduct packed(shape, pa, pb, nullptr, pc, false);
         contestants.push_back({"oneDNN packed", [&packed] { packed.run(); }, 1});
 #endif
@@ -529,7 +535,8 @@ void products(Device& device, const hpc_device_info& info, const Options& option
         const double peak = device.peak_gflops();
         const Contestant& own = contestants.front();
         const double gflops = shape.flops() / least(own) / 1e9;
-        std::printf("%-26s %-9s %10.0f %8.1f %5.1f%% |", shape.name().c_str(), shape.network, least(own) * 1e9, gflops, 100 * gflops / peak);
+        std::printf("%-26s %-9s %10.0f %8.1f %5.1f%% |", shape.name().c_str(), shape.network, least(own) * 1e9, gflops,
+                    100 * gflops / peak);
         json.add(shape.name(), options.threads, "builtin", info.isa, shape.flops(), peak, own, nullptr);
         const Contestant* best = nullptr;
         for (size_t i = 1; i < contestants.size(); i++) {
@@ -555,11 +562,13 @@ void forwards(Device& device, const hpc_device_info& info, const Options& option
         const char* name;
         int activation;
     };
-    constexpr Epilogue epilogues[] = {{"bias + ReLU", HPC_ACTIVATION_RELU}, {"bias + tanh", HPC_ACTIVATION_TANH}, {"bias + GELU", HPC_ACTIVATION_GELU}};
+    constexpr Epilogue epilogues[] = {
+        {"bias + ReLU", HPC_ACTIVATION_RELU}, {"bias + tanh", HPC_ACTIVATION_TANH}, {"bias + GELU", HPC_ACTIVATION_GELU}};
 #if defined(HPC_BENCH_ONEDNN)
     set_onednn_threads(options.threads);
 #endif
-    std::printf("\n%-26s %10s %8s %6s | time over the bare product: median [95 %% interval]\n", "dense forward", "ns bare", "GFLOP/s", "share");
+    std::printf("\n%-26s %10s %8s %6s | time over the bare product: median [95 %% interval]\n", "dense forward", "ns bare", "GFLOP/s",
+                "share");
     for (const ForwardShape& forward : kForwardShapes) {
         const Shape shape{"forward", Form::NN, forward.rows, forward.out, forward.in};
         std::string name = "forward-";
@@ -683,13 +692,14 @@ int main(int argc, char** argv) {
         } else {
             products(device, info, options, json);
         }
-        const double spent = std::chrono::duration<double>(Clock::now() - start).count() * std::max(1u, std::thread::hardware_concurrency());
+        const double processors = std::max(1u, std::thread::hardware_concurrency());
+        const double spent = std::chrono::duration<double>(Clock::now() - start).count() * processors;
         const double others = std::max(0.0, machine_seconds() - machine_start - (own_seconds() - own_start)) / spent;
         std::printf("\npeak at the end %.1f GFLOP/s; others had %.1f %% of the processors%s\n", device.peak_gflops(), 100 * others,
                     others > 0.05 ? ": DISTURBED, measure again" : "");
         char machine[512];
-        std::snprintf(machine, sizeof machine, "\"name\": \"%s\", \"isa\": \"%s\", \"threads\": %d, \"peakGflops\": %.1f, \"othersShare\": %.4f",
-                      info.name, info.isa, options.threads, device.peak, others);
+        std::snprintf(machine, sizeof machine,
+                      "\"name\": \"%s\", \"isa\": \"%s\", \"threads\": %d, \"peakGflops\": %.1f, \"othersShare\": %.4f", info.name, info.isa, options.threads, device.peak, others);
         json.write(options.json, machine);
         return 0;
     } catch (const std::exception& error) {
