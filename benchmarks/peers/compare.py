@@ -221,11 +221,15 @@ class Running:
             preexec_fn=end_with_parent)
         self.buffer = b""
         self.stopped = False
-        self.text = " ".join(self.read("ready", 50))
         self.done = 0  # steps since the first weights
         self.most = MOST_STEPS.get(workload, 1000)
         self.turns = []  # medians by round
         self.least = math.inf
+        try:
+            self.text = " ".join(self.read("ready", 50))
+        except BaseException:
+            self.kill()
+            raise
 
     def read(self, word, seconds):
         end = time.monotonic() + seconds
@@ -254,14 +258,14 @@ class Running:
         self.done = steps
         return self.ask(f"losses {steps}")
 
-    def run(self, warm, groups, steps):
+    def run(self, warm, groups, steps, seconds=50):
         """Nanoseconds of a step in each group; stopped afterwards."""
         total = warm + groups * steps
         if self.done + total > self.most:
             self.ask("begin")
             self.done = 0
         self.done += total
-        times = self.ask(f"run {warm} {groups} {steps}")
+        times = self.ask(f"run {warm} {groups} {steps}", seconds)
         self.stop()
         return times
 
@@ -285,8 +289,11 @@ class Running:
             self.process.stdin.close()
             self.process.wait(3)
         except (OSError, subprocess.TimeoutExpired):
-            self.process.kill()
-            self.process.wait()
+            self.kill()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
 
 
 def start(kind, workload, threads):
@@ -294,16 +301,22 @@ def start(kind, workload, threads):
     environments = kind.environments(workload, threads)
     if len(environments) == 1:
         return Running(kind, workload, threads, environments[0][1])
-    best, best_time, best_name = None, math.inf, ""
+    best, best_time, best_name, failures = None, math.inf, "", []
     for name, variables in environments:
-        one = Running(kind, workload, threads, variables)
-        step = one.run(0, 1, 1)[0]
-        repeats = max(1, min(int(0.1e9 / step), one.most // 3))
-        step = statistics.median(one.run(repeats // 4, 3, repeats))
-        if step < best_time:
-            one, best, best_time, best_name = best, one, step, name
+        one = None
+        try:
+            one = Running(kind, workload, threads, variables)
+            step = one.run(0, 1, 1, seconds=10)[0]
+            repeats = max(1, min(int(0.1e9 / step), one.most // 3))
+            step = statistics.median(one.run(repeats // 4, 3, repeats, seconds=10))
+            if step < best_time:
+                one, best, best_time, best_name = best, one, step, name
+        except Failure as failure:
+            failures.append(str(failure))
         if one:
             one.close()
+    if not best:
+        raise Failure("; ".join(failures))
     best.text += f", {best_name}"
     return best
 
@@ -361,13 +374,15 @@ def measure(workload, threads, seconds, names):
             try:
                 kind.prepare() if kind.name != "HpcNet" else None
                 one = start(kind, workload, threads)
+                running.append(one)
                 one.losses = one.losses_of(STEPS[workload])
                 one.stop()
-                running.append(one)
                 print(f"  {one.text}: loss {one.losses[0]:.6g}, after {STEPS[workload]} steps {one.losses[-1]:.6g}", flush=True)
             except (Failure, OSError, subprocess.CalledProcessError) as failure:
                 if kind.name == "HpcNet":
                     raise
+                if running[-1].kind is kind:
+                    running.pop().kill()
                 entry["absent"].append({"name": kind.name, "reason": str(failure)})
                 print(f"  {failure}")
 
