@@ -13,6 +13,9 @@ from sklearn.neural_network import MLPClassifier
 
 import peer
 
+# It adds epsilon to the root of the uncorrected moment: the others' 1e-8 is 1e-8 sqrt(1 - 0.999^t) there, and this in the first steps.
+EPSILON = 5e-10
+
 
 class Training:
     def __init__(self, workload):
@@ -25,7 +28,7 @@ class Training:
 
         widths = tuple(int(width) for width in workload["widths"].split()[1:-1])
         self.model = MLPClassifier(
-            hidden_layer_sizes=widths, activation="relu", solver="adam", alpha=0.0, batch_size=self.batch, shuffle=False,
+            hidden_layer_sizes=widths, activation="relu", solver="adam", alpha=0.0, epsilon=EPSILON, batch_size=self.batch, shuffle=False,
             learning_rate_init=float(workload["learningRate"]) if "learningRate" in workload.metadata else 1e-3)
         self.model.partial_fit(self.x[: self.batch], self.y[: self.batch], classes=self.classes)
         self.begin()
