@@ -1,9 +1,12 @@
-// Benchmarks of HpcNet.
+// HpcNet against managed code.
 //
-//   dotnet run -c Release --project benchmarks -- --filter '*'     BenchmarkDotNet's measurements (minutes)
-//   dotnet run -c Release --project benchmarks -- --check          compares the losses and times each contestant briefly (seconds)
+//   dotnet run -c Release --project benchmarks -- --filter '*'                    BenchmarkDotNet's measurements (an hour)
+//   dotnet run -c Release --project benchmarks -- --filter '*TrainingSteps*'      those of one kind of operation (Benchmarks.cs)
+//   dotnet run -c Release --project benchmarks -- --check [NAME] [--threads N]    compares results and times everybody briefly (a minute);
+//                                                                                 only operations whose name contains NAME
+//
+// PeersHost.cs has the verbs of the comparison with other libraries.
 
-using System.Diagnostics;
 using System.Globalization;
 using BenchmarkDotNet.Running;
 using HpcNet.Benchmarks;
@@ -12,45 +15,28 @@ using HpcNet.Benchmarks;
 if (PeersHost.TryRun(args) is { } exitCode)
     return exitCode;
 
-if (args is ["--check"])
+if (args is not ["--check", .. var rest])
 {
-    foreach (int threads in TrainingStepBenchmark.ThreadCounts)
-        Check(threads);
+    BenchmarkSwitcher.FromAssembly(typeof(OperationBenchmark).Assembly).Run(args);
     return 0;
 }
 
-BenchmarkSwitcher.FromAssembly(typeof(TrainingStepBenchmark).Assembly).Run(args);
-return 0;
-
-static void Check(int threads)
+IEnumerable<int> threads = OperationBenchmark.ThreadCounts;
+if (rest is [.. var before, "--threads", var count] && int.TryParse(count, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number > 0)
+    (rest, threads) = (before, [number]);
+if (rest.Length > 1)
 {
-    using var contest = new TrainingStepCase(threads);
-    float[] losses = contest.CheckLosses(steps: 10);
-    double peak = contest.Device.Measure().PeakGflops;
-    Print($"784-512-256-10, batch {TrainingStepCase.Rows}, Adam: {contest.Device}, measured peak {peak:F0} GFLOP/s");
-    Print($"  the losses agree over {losses.Length} steps: {losses[0]:F4} to {losses[^1]:F4}");
-    Time("HpcNet", contest.StepNative, peak);
-    Time("managed, blocked", contest.StepBlocked, peak);
-    Time("managed, plain", contest.StepPlain, peak);
+    Console.Error.WriteLine("usage: --check [NAME] [--threads N]");
+    return 2;
 }
-
-// The median: this is for a quick look, also on a machine with neighbours.
-static void Time(string name, Func<float> step, double peak)
+Console.OutputEncoding = System.Text.Encoding.UTF8;
+try
 {
-    var times = new List<double>(capacity: 500);
-    long allocated = GC.GetAllocatedBytesForCurrentThread();
-    var total = Stopwatch.StartNew();
-    while (times.Count < 5 || (total.Elapsed.TotalSeconds < 1 && times.Count < 500))
-    {
-        long start = Stopwatch.GetTimestamp();
-        step();
-        times.Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
-    }
-    allocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
-    times.Sort();
-    double median = times[times.Count / 2];
-    double gflops = TrainingStepCase.Flops / (median * 1e6);
-    Print($"  {name,-18}{median,9:F3} ms{gflops,9:F1} GFLOP/s{100 * gflops / peak,7:F1} %{allocated / times.Count,8} B allocated per step");
+    Check.Run(rest.FirstOrDefault(), threads, Console.Out);
+    return 0;
 }
-
-static void Print(FormattableString text) => Console.WriteLine(text.ToString(CultureInfo.InvariantCulture));
+catch (Exception e) when (e is ArgumentException or InvalidOperationException)
+{
+    Console.Error.WriteLine(e.Message);
+    return 1;
+}

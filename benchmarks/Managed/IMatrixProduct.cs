@@ -1,4 +1,4 @@
-// What the two pure-managed implementations of a training step differ in: how they multiply matrices.
+// A matrix product in managed code.
 
 namespace HpcNet.Benchmarks.Managed;
 

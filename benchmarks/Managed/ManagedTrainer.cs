@@ -1,57 +1,66 @@
-// A training step without native code: a chain of dense layers with ReLU between them, softmax cross-entropy (mean over the
-// rows) and Adam. Layout as in the library: X [rows x in], W [in x out], row-major. Everything is allocated once.
+// A training step without native code: a chain of dense layers, softmax cross-entropy of labels or the mean squared error of targets, SGD
+// or Adam. Layout as in the library: X [rows x in], W [in x out], row-major. Everything is allocated once.
 
-using System.Runtime.Intrinsics;
+using HpcNet.Interop;
 
 namespace HpcNet.Benchmarks.Managed;
 
-/// <summary>Trains widths[0] - widths[1] - ... - widths[^1] in managed code, with one of the matrix products.</summary>
+/// <summary>Trains widths[0] - widths[1] - ... - widths[^1] in managed code.</summary>
 internal sealed class ManagedTrainer
 {
-    private const float Beta1 = 0.9f;
-    private const float Beta2 = 0.999f;
-    private const float Epsilon = 1e-8f;
-
-    private readonly IMatrixProduct _product;
-    private readonly int _rows;
-    private readonly int _threads;
+    private readonly ManagedKernels _kernels;
+    private readonly hpc_activation _hidden;
+    private readonly hpc_activation _output;
+    private readonly bool _adam;
     private readonly float _learningRate;
+    private readonly int _rows;
     private readonly DenseLayer[] _layers;
+    private readonly float[] _outputGradient;
     private long _step;
 
     /// <summary>Starts from given parameters, which are copied.</summary>
-    /// <param name="product">How matrices are multiplied.</param>
-    /// <param name="widths">Columns of the input and of each layer.</param>
+    /// <param name="kernels">What computes.</param>
     /// <param name="weights">For each layer [in x out].</param>
     /// <param name="biases">For each layer [out].</param>
+    /// <param name="hidden">The activation of all layers but the last.</param>
+    /// <param name="output">The activation of the last one.</param>
+    /// <param name="optimizer">An <see cref="HpcNet.Sgd"/> without momentum or an <see cref="HpcNet.Adam"/>, with the usual constants.</param>
+    /// <param name="learningRate">Its rate.</param>
     /// <param name="rows">Rows of a batch.</param>
-    /// <param name="learningRate">Adam's.</param>
-    /// <param name="threads">1: no thread but the caller's.</param>
     public ManagedTrainer(
-        IMatrixProduct product, int[] widths, float[][] weights, float[][] biases, int rows, float learningRate, int threads)
+        ManagedKernels kernels, float[][] weights, float[][] biases, Activation hidden, Activation output, Optimizer optimizer,
+        float learningRate, int rows)
     {
-        _product = product;
-        _rows = rows;
+        _kernels = kernels;
+        _hidden = (hpc_activation)hidden.NativeId;
+        _output = (hpc_activation)output.NativeId;
+        _adam = optimizer is Adam;
         _learningRate = learningRate;
-        _threads = threads;
-        _layers = new DenseLayer[widths.Length - 1];
-        for (int i = 0; i < _layers.Length; i++)
-            _layers[i] = new DenseLayer(widths[i], widths[i + 1], (float[])weights[i].Clone(), (float[])biases[i].Clone(), rows);
+        _rows = rows;
+        _layers = [.. weights.Zip(biases, (w, b) => new DenseLayer((float[])w.Clone(), (float[])b.Clone(), rows))];
+        _outputGradient = new float[rows * _layers[^1].Out];
     }
 
     /// <summary>One step; returns the mean loss before it.</summary>
-    public float Step(float[] x, int[] labels)
+    /// <param name="x">[rows x inputs].</param>
+    /// <param name="labels">[rows], or empty.</param>
+    /// <param name="targets">[rows x outputs] where there are no labels.</param>
+    public float Step(float[] x, int[] labels, float[] targets)
     {
         float[] input = x;
         for (int i = 0; i < _layers.Length; i++)
         {
             DenseLayer layer = _layers[i];
-            Multiply(MatrixView.Of(input, layer.In), MatrixView.Of(layer.Weight.Value, layer.Out), layer.Y, _rows, layer.Out, layer.In);
-            AddBias(layer, relu: i < _layers.Length - 1);
+            _kernels.Multiply(MatrixView.Of(input, layer.In), MatrixView.Of(layer.Weight.Value, layer.Out), layer.Y, _rows, layer.Out, layer.In);
+            _kernels.BiasActivate(i < _layers.Length - 1 ? _hidden : _output, layer.Y, layer.Bias.Value);
             input = layer.Y;
         }
 
-        float loss = SoftmaxCrossEntropy(_layers[^1], labels);
+        DenseLayer last = _layers[^1];
+        float loss = labels.Length > 0
+            ? _kernels.SoftmaxCrossEntropy(last.Y, labels, _outputGradient)
+            : MeanSquaredError(last.Y, targets, _outputGradient);
+        _kernels.ActivateBackward(_output, last.Y, _outputGradient, last.Dz);
 
         _step++;
         for (int i = _layers.Length - 1; i >= 0; i--)
@@ -59,96 +68,41 @@ internal sealed class ManagedTrainer
             DenseLayer layer = _layers[i];
             float[] below = i == 0 ? x : _layers[i - 1].Y;
             var dz = MatrixView.Of(layer.Dz, layer.Out);
-            Multiply(MatrixView.Transposed(below, layer.In), dz, layer.Weight.Gradient, layer.In, layer.Out, _rows);
-            ColumnSums(layer);
+            _kernels.Multiply(MatrixView.Transposed(below, layer.In), dz, layer.Weight.Gradient, layer.In, layer.Out, _rows);
+            _kernels.ColumnSums(layer.Dz, layer.Bias.Gradient);
             if (i > 0)
             {
                 DenseLayer previous = _layers[i - 1];
-                Multiply(dz, MatrixView.Transposed(layer.Weight.Value, layer.Out), previous.Dz, _rows, layer.In, layer.Out);
-                for (int e = 0; e < previous.Dz.Length; e++)
-                    previous.Dz[e] = previous.Y[e] > 0f ? previous.Dz[e] : 0f;
+                _kernels.Multiply(dz, MatrixView.Transposed(layer.Weight.Value, layer.Out), previous.Dz, _rows, layer.In, layer.Out);
+                _kernels.ActivateBackward(_hidden, previous.Y, previous.Dz, previous.Dz);
             }
-            Adam(layer.Weight);
-            Adam(layer.Bias);
+            Update(layer.Weight);
+            Update(layer.Bias);
         }
         return loss;
     }
 
-    private void Multiply(MatrixView a, MatrixView b, float[] c, int m, int n, int k) => _product.Multiply(a, b, c, m, n, k, _threads);
-
-    private void AddBias(DenseLayer layer, bool relu)
+    private void Update(Parameter parameter)
     {
-        ReadOnlySpan<float> bias = layer.Bias.Value;
-        for (int row = 0; row < _rows; row++)
+        if (_adam)
         {
-            Span<float> y = layer.Y.AsSpan(row * layer.Out, layer.Out);
-            for (int j = 0; j < y.Length; j++)
-            {
-                float z = y[j] + bias[j];
-                y[j] = relu && z < 0f ? 0f : z;
-            }
+            _kernels.Adam(parameter.Value, parameter.Gradient, parameter.First, parameter.Second, _learningRate, _step);
+            return;
         }
+        for (int i = 0; i < parameter.Value.Length; i++)
+            parameter.Value[i] -= _learningRate * parameter.Gradient[i];
     }
 
-    private float SoftmaxCrossEntropy(DenseLayer last, int[] labels)
+    private static float MeanSquaredError(float[] y, float[] targets, float[] gradient)
     {
-        double loss = 0;
-        for (int row = 0; row < _rows; row++)
+        double sum = 0;
+        for (int i = 0; i < y.Length; i++)
         {
-            ReadOnlySpan<float> z = last.Y.AsSpan(row * last.Out, last.Out);
-            Span<float> dz = last.Dz.AsSpan(row * last.Out, last.Out);
-            float largest = z[0];
-            foreach (float value in z)
-                largest = MathF.Max(largest, value);
-            float sum = 0f;
-            for (int j = 0; j < z.Length; j++)
-            {
-                dz[j] = MathF.Exp(z[j] - largest);
-                sum += dz[j];
-            }
-            loss += MathF.Log(sum) + largest - z[labels[row]];
-            float factor = 1f / (sum * _rows);
-            for (int j = 0; j < dz.Length; j++)
-                dz[j] *= factor;
-            dz[labels[row]] -= 1f / _rows;
+            float difference = y[i] - targets[i];
+            sum += difference * difference;
+            gradient[i] = 2f * difference / y.Length;
         }
-        return (float)(loss / _rows);
-    }
-
-    private void ColumnSums(DenseLayer layer)
-    {
-        Span<float> sums = layer.Bias.Gradient;
-        sums.Clear();
-        for (int row = 0; row < _rows; row++)
-        {
-            ReadOnlySpan<float> dz = layer.Dz.AsSpan(row * layer.Out, layer.Out);
-            for (int j = 0; j < sums.Length; j++)
-                sums[j] += dz[j];
-        }
-    }
-
-    private void Adam(Parameter parameter)
-    {
-        float rate = (float)(_learningRate / (1 - Math.Pow(Beta1, _step)));
-        float correction = (float)(1 / Math.Sqrt(1 - Math.Pow(Beta2, _step)));
-        float[] value = parameter.Value, gradient = parameter.Gradient, first = parameter.First, second = parameter.Second;
-        int i = 0;
-        for (; i <= value.Length - Vector256<float>.Count; i += Vector256<float>.Count)
-        {
-            var g = Vector256.LoadUnsafe(ref gradient[i]);
-            var m = Vector256.LoadUnsafe(ref first[i]) * Beta1 + g * (1 - Beta1);
-            var v = Vector256.LoadUnsafe(ref second[i]) * Beta2 + g * g * (1 - Beta2);
-            m.StoreUnsafe(ref first[i]);
-            v.StoreUnsafe(ref second[i]);
-            var p = Vector256.LoadUnsafe(ref value[i]) - m * rate / (Vector256.Sqrt(v) * correction + Vector256.Create(Epsilon));
-            p.StoreUnsafe(ref value[i]);
-        }
-        for (; i < value.Length; i++)
-        {
-            first[i] = first[i] * Beta1 + gradient[i] * (1 - Beta1);
-            second[i] = second[i] * Beta2 + gradient[i] * gradient[i] * (1 - Beta2);
-            value[i] -= first[i] * rate / (MathF.Sqrt(second[i]) * correction + Epsilon);
-        }
+        return (float)(sum / y.Length);
     }
 
     /// <summary>A parameter with its gradient and Adam's two moments.</summary>
@@ -163,20 +117,20 @@ internal sealed class ManagedTrainer
         public float[] Second { get; } = new float[value.Length];
     }
 
-    private sealed class DenseLayer(int inputs, int outputs, float[] weight, float[] bias, int rows)
+    private sealed class DenseLayer(float[] weight, float[] bias, int rows)
     {
-        public int In { get; } = inputs;
+        public int In { get; } = weight.Length / bias.Length;
 
-        public int Out { get; } = outputs;
+        public int Out { get; } = bias.Length;
 
         public Parameter Weight { get; } = new(weight);
 
         public Parameter Bias { get; } = new(bias);
 
         /// <summary>The output [rows x out], after the activation.</summary>
-        public float[] Y { get; } = new float[rows * outputs];
+        public float[] Y { get; } = new float[rows * bias.Length];
 
         /// <summary>The gradient of Z [rows x out].</summary>
-        public float[] Dz { get; } = new float[rows * outputs];
+        public float[] Dz { get; } = new float[rows * bias.Length];
     }
 }

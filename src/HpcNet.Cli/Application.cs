@@ -74,6 +74,7 @@ internal static class Application
             PredictCommand.Create(interrupted),
             DemoCommand.Create(interrupted),
             DoctorCommand.Create(),
+            BenchCommand.Create(interrupted),
             Verbose,
             help,
             new VersionOption(),

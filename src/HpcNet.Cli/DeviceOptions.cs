@@ -4,8 +4,11 @@ using System.CommandLine;
 
 namespace HpcNet.Cli;
 
-internal sealed class DeviceOptions
+/// <param name="severalThreads">Whether the command does its work with several numbers of threads, one after the other.</param>
+internal sealed class DeviceOptions(bool severalThreads = false)
 {
+    private const int MostThreads = 1024;
+
     private readonly Option<string?> _device = Options.Device(
         "--device", "Where to compute: the CPU, the best OpenCL device, or the one with this number or with this text in its name; "
         + "`hpcnet doctor` lists them (else HPCNET_DEVICE, else cpu).");
@@ -18,9 +21,13 @@ internal sealed class DeviceOptions
         + "(else HPCNET_BLAS, else mkl where it is found, else builtin).");
 
     private readonly Option<int?> _threads = Options.Whole(
-        "--threads", "Threads (else HPCNET_THREADS, else the physical cores that this process may use).", 1, 1024);
+        "--threads", "Threads (else HPCNET_THREADS, else the physical cores that this process may use).", 1, MostThreads);
 
-    public Option[] All => [_device, _isa, _blas, _threads];
+    private readonly Option<int[]?> _threadCounts = Options.Wholes(
+        "--threads", "Numbers of threads, each of which is measured (else HPCNET_THREADS, else 1 and the physical cores that this process "
+        + "may use).", 1, MostThreads);
+
+    public Option[] All => [_device, _isa, _blas, severalThreads ? _threadCounts : _threads];
 
     public void AddTo(Command command)
     {
@@ -30,20 +37,41 @@ internal sealed class DeviceOptions
 
     /// <summary>Makes the device.</summary>
     /// <exception cref="CliException">An option that has a meaning for the CPU only came with another device.</exception>
-    public Device Open(ParseResult line)
+    public Device Open(ParseResult line) => Open(line, line.GetValue(_threads) ?? 0);
+
+    /// <summary>Makes the device with so many threads; 0: as many as is usual.</summary>
+    /// <exception cref="CliException">An option that has a meaning for the CPU only came with another device.</exception>
+    public Device Open(ParseResult line, int threads)
     {
         Device device = Device.Open(line.GetValue(_device), new CpuOptions
         {
             Isa = line.GetValue(_isa),
             Blas = line.GetValue(_blas),
-            Threads = line.GetValue(_threads),
+            Threads = threads == 0 ? null : threads,
         });
-        if (device.IsOpenCl && ((Option[])[_isa, _blas, _threads]).FirstOrDefault(line.Has) is { } option)
+        if (device.IsOpenCl && All[1..].FirstOrDefault(line.Has) is { } option)
         {
             string name = device.Name;
             device.Dispose();
             throw new CliException(ExitCode.Usage, $"{option.Name} is a choice for the CPU; the device is opencl ({name}).");
         }
         return device;
+    }
+
+    /// <summary>The numbers of threads that a command goes through, in rising order.</summary>
+    /// <param name="line">The command line.</param>
+    /// <param name="open">Makes the device of so many threads, or of as many as is usual for 0.</param>
+    public int[] Threads(ParseResult line, Func<int, Device> open)
+    {
+        if (line.GetValue(_threadCounts) is { } chosen)
+        {
+            Array.Sort(chosen);
+            open(chosen[0]);
+            return chosen;
+        }
+        Device usual = open(0);
+        if (usual.IsOpenCl)
+            return [0];
+        return Environment.GetEnvironmentVariable("HPCNET_THREADS") is { Length: > 0 } || usual.Threads == 1 ? [usual.Threads] : [1, usual.Threads];
     }
 }

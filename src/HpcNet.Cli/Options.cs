@@ -116,6 +116,39 @@ internal static class Options
         },
     };
 
+    /// <summary>Values of which each word gives one or more; several words may follow, and the option may come several times.</summary>
+    public static Option<T[]?> Several<T>(string name, string helpName, string description, Func<string, IReadOnlyList<T>> parse) => new(name)
+    {
+        Description = description,
+        HelpName = $"{helpName} ...",
+        Arity = ArgumentArity.OneOrMore,
+        AllowMultipleArgumentsPerToken = true,
+        CustomParser = result =>
+        {
+            var values = new List<T>();
+            foreach (Token token in result.Tokens)
+            {
+                try
+                {
+                    // The same one twice is the same one.
+                    values.AddRange(parse(token.Value).Where(v => !values.Contains(v)));
+                }
+                catch (FormatException e)
+                {
+                    result.AddError($"{name} is '{token.Value}'; expected {e.Message}.");
+                    return null;
+                }
+            }
+            return [.. values];
+        },
+    };
+
+    /// <summary>Whole numbers of a range; several may follow, and the option may come several times.</summary>
+    public static Option<int[]?> Wholes(string name, string description, int least, int most) => Several(name, "N", description, text =>
+        int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) && value >= least && value <= most
+            ? (IReadOnlyList<int>)[value]
+            : throw new FormatException($"a whole number from {least} to {most}"));
+
     /// <summary>Whether an option is on the line.</summary>
     public static bool Has(this ParseResult line, Option option) => line.GetResult(option) is { Implicit: false };
 

@@ -52,25 +52,31 @@ internal sealed record ProductWorkload(int M, int N, int K, ProductForm Form)
     /// <summary>Whether all three matrices can be addressed.</summary>
     internal static bool Fit(long m, long n, long k) => m * n <= int.MaxValue / 4 && m * k <= int.MaxValue / 4 && n * k <= int.MaxValue / 4;
 
-    public override WorkloadRun Start(Device device)
+    public override WorkloadRun Start(Device device) => Start(device, InstructionRun.RepeatsFor(Flops));
+
+    /// <summary>Makes a run that does the step so many times in one call.</summary>
+    public InstructionRun Start(Device device, int repeats)
     {
         (float[] a, float[] b) = CreateOperands();
-        var run = new InstructionRun(device, Form == ProductForm.TN ? K : M);
+        var run = new InstructionRun(device, Form == ProductForm.TN ? K : M, repeats);
         const hpc_value_kind data = hpc_value_kind.HPC_VALUE_PERSISTENT;
-        switch (Form)
+        Value left = run.Rows(data, Form == ProductForm.TN ? M : K, a);
+        Value right = Form switch
         {
-            case ProductForm.NN:
-                run.Recorder.DenseForward(
-                    run.Rows(data, K, a), run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, K, N, b), Value.None, run.Rows(data, N));
-                break;
-            case ProductForm.NT:
-                run.Recorder.DenseBackwardInput(run.Rows(data, K, a), run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, N, K, b), run.Rows(data, N));
-                break;
-            default:
-                run.Recorder.DenseBackwardWeight(run.Rows(data, M, a), run.Rows(data, N, b), run.Fixed(hpc_value_kind.HPC_VALUE_GRADIENT, M, N));
-                break;
-        }
-        return run.Finish();
+            ProductForm.NN => run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, K, N, b),
+            ProductForm.NT => run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, N, K, b),
+            _ => run.Rows(data, N, b),
+        };
+        Value result = Form == ProductForm.TN ? run.Fixed(hpc_value_kind.HPC_VALUE_GRADIENT, M, N) : run.Rows(data, N);
+        return run.Finish(recorder =>
+        {
+            if (Form == ProductForm.NN)
+                recorder.DenseForward(left, right, Value.None, result);
+            else if (Form == ProductForm.NT)
+                recorder.DenseBackwardInput(left, right, result);
+            else
+                recorder.DenseBackwardWeight(left, right, result);
+        });
     }
 }
 
@@ -93,6 +99,10 @@ internal sealed record DenseWorkload(int M, int N, int K, Activation Activation)
 
     public override Workload Baseline => new ProductWorkload(M, N, K, ProductForm.NN);
 
+    public override Workload? Formula => Activation.IsLinear ? null : ElementwiseWorkload.Small(ElementwiseKind.Activation, Activation.Name.ToLowerInvariant());
+
+    public override double Elements => (double)M * N;
+
     /// <summary>The layer of a name; null: the name is none.</summary>
     public static Workload? Parse(string name)
     {
@@ -104,21 +114,24 @@ internal sealed record DenseWorkload(int M, int N, int K, Activation Activation)
             : null;
     }
 
-    public override WorkloadRun Start(Device device)
+    public override WorkloadRun Start(Device device) => Start(device, InstructionRun.RepeatsFor(Flops));
+
+    /// <summary>Makes a run that does the step so many times in one call.</summary>
+    public InstructionRun Start(Device device, int repeats)
     {
-        var run = new InstructionRun(device, M);
+        var run = new InstructionRun(device, M, repeats, fuse: true);
         const hpc_value_kind data = hpc_value_kind.HPC_VALUE_PERSISTENT;
-        Value z = run.Rows(data, N), y = z;
-        run.Recorder.DenseForward(
-            run.Rows(data, K, WorkloadData.Normal(M * K, 1)),
-            run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, K, N, Scaled(WorkloadData.Normal(K * N, 2), 1f / MathF.Sqrt(K))),
-            run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, 1, N, WorkloadData.Normal(N, 3)), z);
-        if (!Activation.IsLinear)
+        Value x = run.Rows(data, K, WorkloadData.Normal(M * K, 1));
+        Value w = run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, K, N, Scaled(WorkloadData.Normal(K * N, 2), 1f / MathF.Sqrt(K)));
+        Value b = run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, 1, N, WorkloadData.Normal(N, 3));
+        Value y = run.Rows(data, N);
+        Value derivative = Activation.Keeps() == hpc_keeps.HPC_KEEPS_DERIVATIVE ? run.Rows(data, N) : Value.None;
+        return run.Finish(recorder =>
         {
-            Value derivative = Activation.Keeps() == hpc_keeps.HPC_KEEPS_DERIVATIVE ? run.Rows(data, N) : Value.None;
-            run.Recorder.ActivationForward(Activation.NativeId, z, y, derivative, Activation.Alpha, Activation.Beta);
-        }
-        return run.Finish();
+            recorder.DenseForward(x, w, b, y);
+            if (!Activation.IsLinear)
+                recorder.ActivationForward(Activation.NativeId, y, y, derivative, Activation.Alpha, Activation.Beta);
+        });
     }
 
     private static float[] Scaled(float[] values, float factor)
@@ -143,23 +156,204 @@ internal sealed record UpdateWorkload(int Parameters) : Workload($"adam-{Paramet
 
     public override Traffic Traffic => Traffic.Update;
 
+    /// <summary>The rate of the update.</summary>
+    public const float LearningRate = 1e-3f;
+
+    /// <summary>Which of many updates it is, for the correction of the moments' bias.</summary>
+    public const ulong StepNumber = 1000;
+
     /// <summary>The update of a name; null: the name is none.</summary>
     public static Workload? Parse(string name) =>
         name.Split('-') is ["adam", var count] && Extents(count, 1) is [var parameters] && parameters <= int.MaxValue / 8
             ? new UpdateWorkload(parameters)
             : null;
 
+    public override WorkloadRun Start(Device device) => Start(device, InstructionRun.RepeatsFor(Flops));
+
+    /// <summary>Makes a run that does the step so many times in one call.</summary>
+    public InstructionRun Start(Device device, int repeats)
+    {
+        var run = new InstructionRun(device, 1, repeats);
+        var adam = new Adam(LearningRate);
+        Scalar[] hyperparameters = [adam.LearningRate, adam.Beta1, adam.Beta2, adam.Epsilon];
+        Value parameters = run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, 1, Parameters);
+        Value gradients = run.Fixed(hpc_value_kind.HPC_VALUE_GRADIENT, 1, Parameters, WorkloadData.Normal(Parameters, 1));
+        Value[] moments = [run.Fixed(hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, Parameters), run.Fixed(hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, Parameters)];
+        return run.Finish(recorder => recorder.Update((int)hpc_rule.HPC_RULE_ADAM, parameters, gradients, moments, hyperparameters, step: StepNumber));
+    }
+}
+
+/// <summary>What an elementwise workload is a row of.</summary>
+internal enum ElementwiseKind
+{
+    /// <summary>Activations.</summary>
+    Activation,
+
+    /// <summary>Their backward.</summary>
+    ActivationBackward,
+
+    /// <summary>Losses.</summary>
+    Loss,
+
+    /// <summary>Their gradients.</summary>
+    LossBackward,
+
+    /// <summary>Optimizer rules.</summary>
+    Rule,
+}
+
+/// <summary>An elementwise instruction: at the speed of a copy of the same bytes, or of its own formula where that is slower.</summary>
+/// <param name="Name">As <c>--workload</c> takes it.</param>
+/// <param name="Kind">The table.</param>
+/// <param name="Id">The row's number in the core.</param>
+/// <param name="Numbers">How many it is applied to.</param>
+/// <param name="Streams">Arrays that it reads, and arrays that it writes, counting one that it changes twice.</param>
+/// <param name="Arrays">How many arrays those are.</param>
+internal sealed record ElementwiseWorkload(string Name, ElementwiseKind Kind, int Id, int Numbers, int Streams, int Arrays)
+    : Workload(Name, $"{Name[..Name.LastIndexOf('-')]} of {Numbers} numbers")
+{
+    private const int UsualNumbers = 16 << 20;
+
+    // Three arrays of so many floats fit into any first-level cache.
+    private const int Few = 2048;
+
+    // Work is shared out by rows.
+    private const int Columns = 1024;
+
+    /// <summary>All of the tables, in the usual size.</summary>
+    public static IEnumerable<ElementwiseWorkload> All =>
+    [
+        .. Activation.All.Where(a => !a.IsRowWise).SelectMany(a => new[]
+        {
+            Of(ElementwiseKind.Activation, a.Name.ToLowerInvariant(), UsualNumbers)!, Of(ElementwiseKind.ActivationBackward, a.Name.ToLowerInvariant(), UsualNumbers)!,
+        }),
+        .. NativeTables.Losses.SelectMany(l => new[]
+        {
+            Of(ElementwiseKind.Loss, Word(l), UsualNumbers)!, Of(ElementwiseKind.LossBackward, Word(l), UsualNumbers)!,
+        }),
+        .. NativeTables.Rules.Select(r => Of(ElementwiseKind.Rule, Word(r), UsualNumbers)!),
+    ];
+
+    public override int Rows => 1;
+
+    public override double Flops => Numbers;
+
+    public override double CompulsoryBytes => 4.0 * Streams * Numbers;
+
+    public override double WorkingSet => 4.0 * Arrays * Numbers;
+
+    public override Traffic Traffic => Traffic.Copy;
+
+    public override Workload? Formula => Numbers <= Few ? null : Small(Kind, Word());
+
+    public override double Elements => Numbers;
+
+    /// <summary>The same in the first-level cache.</summary>
+    public static ElementwiseWorkload? Small(ElementwiseKind kind, string word) => Of(kind, word, Few);
+
+    /// <summary>The workload of a name; null: the name is none.</summary>
+    public static Workload? Parse(string name)
+    {
+        string[] parts = name.Split('-');
+        if (parts.Length < 2)
+            return null;
+        int numbers = UsualNumbers;
+        string[] words = parts[1..];
+        if (words.Length > 1 && Extents(words[^1], 1) is [var count])
+        {
+            (numbers, words) = (count, words[..^1]);
+            if (count > int.MaxValue / 8)
+                return null;
+        }
+        bool backward = words.Length > 1 && words[^1] == "backward";
+        string word = string.Concat(backward ? words[..^1] : words);
+        return parts[0] switch
+        {
+            "activation" => Of(backward ? ElementwiseKind.ActivationBackward : ElementwiseKind.Activation, word, numbers),
+            "loss" => Of(backward ? ElementwiseKind.LossBackward : ElementwiseKind.Loss, word, numbers),
+            "rule" when !backward => Of(ElementwiseKind.Rule, word, numbers),
+            _ => null,
+        };
+    }
+
     public override WorkloadRun Start(Device device)
     {
-        var run = new InstructionRun(device, 1);
-        var adam = new Adam(1e-3f);
-        Scalar[] hyperparameters = [adam.LearningRate, adam.Beta1, adam.Beta2, adam.Epsilon];
-        run.Recorder.Update(
-            (int)hpc_rule.HPC_RULE_ADAM, run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, 1, Parameters),
-            run.Fixed(hpc_value_kind.HPC_VALUE_GRADIENT, 1, Parameters, WorkloadData.Normal(Parameters, 1)),
-            [run.Fixed(hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, Parameters), run.Fixed(hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, Parameters)],
-            hyperparameters, step: 1000);
-        return run.Finish();
+        int columns = Numbers % Columns == 0 ? Columns : Numbers;
+        var run = new InstructionRun(device, Numbers / columns, InstructionRun.RepeatsFor(16.0 * Numbers));
+        const hpc_value_kind data = hpc_value_kind.HPC_VALUE_PERSISTENT;
+        Value Full(ulong stream) => run.Rows(data, columns, WorkloadData.Normal(Numbers, stream));
+        Value Empty() => run.Rows(data, columns);
+        switch (Kind)
+        {
+            case ElementwiseKind.Activation:
+                {
+                    Activation activation = ActivationOf(Id);
+                    Value x = Full(1), y = Empty();
+                    Value derivative = activation.Keeps() == hpc_keeps.HPC_KEEPS_DERIVATIVE ? Empty() : Value.None;
+                    return run.Finish(recorder => recorder.ActivationForward(Id, x, y, derivative, activation.Alpha, activation.Beta));
+                }
+            case ElementwiseKind.ActivationBackward:
+                {
+                    Activation activation = ActivationOf(Id);
+                    Value kept = activation.Keeps() == hpc_keeps.HPC_KEEPS_NOTHING ? Value.None : Full(1);
+                    Value dy = Full(2), dx = Empty();
+                    return run.Finish(recorder => recorder.ActivationBackward(Id, kept, dy, dx, activation.Alpha, activation.Beta));
+                }
+            case ElementwiseKind.Loss:
+                {
+                    Value prediction = Full(1), target = Full(2);
+                    return run.Finish(recorder => recorder.LossForward(new LossTerms(Id, 1f, 1f), Reduction.Mean, prediction, target, 1f));
+                }
+            case ElementwiseKind.LossBackward:
+                {
+                    Value prediction = Full(1), target = Full(2), gradient = Empty();
+                    return run.Finish(recorder => recorder.LossBackward(new LossTerms(Id, 1f, 1f), Reduction.Mean, prediction, target, gradient, 1f));
+                }
+            default:
+                {
+                    NativeRow rule = NativeTables.Rules[Id];
+                    Value parameters = run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, 1, Numbers, WorkloadData.Normal(Numbers, 1));
+                    Value gradients = run.Fixed(hpc_value_kind.HPC_VALUE_GRADIENT, 1, Numbers, WorkloadData.Normal(Numbers, 2));
+                    Value[] moments = [.. Enumerable.Range(0, rule.States).Select(_ => run.Fixed(hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, Numbers))];
+                    Scalar[] hyperparameters = [.. Enumerable.Repeat<Scalar>(0.5f, rule.Parameters)];
+                    return run.Finish(recorder => recorder.Update(Id, parameters, gradients, moments, hyperparameters, step: 1000));
+                }
+        }
+    }
+
+    private string Word() => Kind switch
+    {
+        ElementwiseKind.Activation or ElementwiseKind.ActivationBackward => ActivationOf(Id).Name.ToLowerInvariant(),
+        ElementwiseKind.Rule => Word(NativeTables.Rules[Id]),
+        _ => Word(NativeTables.Losses[Id]),
+    };
+
+    private static string Word(NativeRow row) => row.Name.Replace("_", "", StringComparison.Ordinal);
+
+    private static Activation ActivationOf(int id) => Activation.All.First(a => a.NativeId == id && !a.IsRowWise);
+
+    private static ElementwiseWorkload? Of(ElementwiseKind kind, string word, int numbers)
+    {
+        switch (kind)
+        {
+            case ElementwiseKind.Activation or ElementwiseKind.ActivationBackward:
+                if (Activation.All.FirstOrDefault(a => !a.IsRowWise && a.Name.Equals(word, StringComparison.OrdinalIgnoreCase)) is not { } activation)
+                    return null;
+                bool backward = kind == ElementwiseKind.ActivationBackward;
+                bool third = backward ? activation.Keeps() != hpc_keeps.HPC_KEEPS_NOTHING : activation.Keeps() == hpc_keeps.HPC_KEEPS_DERIVATIVE;
+                int streams = third ? 3 : 2;
+                return new ElementwiseWorkload(
+                    $"activation-{word}{(backward ? "-backward" : "")}-{numbers}", kind, activation.NativeId, numbers, streams, streams);
+            case ElementwiseKind.Loss or ElementwiseKind.LossBackward:
+                int loss = Array.FindIndex(NativeTables.Losses, l => Word(l) == word);
+                bool gradient = kind == ElementwiseKind.LossBackward;
+                return loss < 0 ? null : new ElementwiseWorkload(
+                    $"loss-{word}{(gradient ? "-backward" : "")}-{numbers}", kind, loss, numbers, gradient ? 3 : 2, gradient ? 3 : 2);
+            default:
+                int rule = Array.FindIndex(NativeTables.Rules, r => Word(r) == word);
+                return rule < 0 ? null : new ElementwiseWorkload(
+                    $"rule-{word}-{numbers}", kind, rule, numbers, 3 + 2 * NativeTables.Rules[rule].States, 2 + NativeTables.Rules[rule].States);
+        }
     }
 }
 
@@ -244,31 +438,68 @@ internal sealed class RecurrentRun : WorkloadRun
 /// <summary>A program of one or two instructions over memory that it fills once.</summary>
 /// <param name="device">Where it runs.</param>
 /// <param name="rows">Rows of a run.</param>
-internal sealed class InstructionRun(Device device, int rows) : WorkloadRun
+/// <param name="repeats">How often a run does the same: what is over in a moment is not to be drowned in the cost of a call.</param>
+/// <param name="fuse">Whether instructions may be fused; one by itself has nothing to be fused with but its repetition.</param>
+internal sealed class InstructionRun(Device device, int rows, int repeats, bool fuse = false) : WorkloadRun
 {
+    // A call costs less than a microsecond; so many operations take 20 times as long at the least.
+    private const double EnoughFlops = 4e6;
+    private const int MostRepeats = 64;
+
+    private readonly List<DeviceBuffer> _results = [];
+    private readonly Recorder _recorder = new(device, rows, plain: !fuse);
     private NativeProgram? _program;
 
-    /// <summary>Where instructions are recorded.</summary>
-    public Recorder Recorder { get; } = new(device, rows);
+    public override int StepsPerCall => repeats;
+
+    /// <summary>How often a program repeats a step of so many operations.</summary>
+    public static int RepeatsFor(double flops) => (int)Math.Clamp(Math.Ceiling(EnoughFlops / flops), 1, MostRepeats);
+
+    /// <summary>What stands after a step in all values that began as zeros, in the order in which they were made.</summary>
+    public float[] ReadResults()
+    {
+        var results = new float[_results.Sum(b => b.Elements)];
+        int offset = 0;
+        foreach (DeviceBuffer buffer in _results)
+        {
+            buffer.Read(results.AsSpan(offset, (int)buffer.Elements));
+            offset += (int)buffer.Elements;
+        }
+        return results;
+    }
+
+    /// <summary>The class of each row of a run.</summary>
+    public Value Labels(int[] labels)
+    {
+        using var buffer = new DeviceBuffer(device, labels.Length);
+        buffer.Write<int>(labels);
+        return _recorder.RowsValue(hpc_value_kind.HPC_VALUE_PERSISTENT, 1, "labels", hpc_dtype.HPC_INT32, buffer);
+    }
 
     /// <summary>A value with as many rows as a run; without numbers it is zeros.</summary>
     public Value Rows(hpc_value_kind kind, int columns, float[]? numbers = null)
     {
-        using DeviceBuffer buffer = Filled((long)rows * columns, numbers);
-        return Recorder.RowsValue(kind, columns, "matrix", buffer: buffer);
+        DeviceBuffer buffer = Filled((long)rows * columns, numbers);
+        Value value = _recorder.RowsValue(kind, columns, "matrix", buffer: buffer);
+        Release(buffer, numbers);
+        return value;
     }
 
     /// <summary>A value with rows of its own; without numbers it is zeros.</summary>
     public Value Fixed(hpc_value_kind kind, int count, int columns, float[]? numbers = null)
     {
-        using DeviceBuffer buffer = Filled((long)count * columns, numbers);
-        return Recorder.FixedValue(kind, count, columns, buffer, 0, "matrix");
+        DeviceBuffer buffer = Filled((long)count * columns, numbers);
+        Value value = _recorder.FixedValue(kind, count, columns, buffer, 0, "matrix");
+        Release(buffer, numbers);
+        return value;
     }
 
-    /// <summary>Ends the recording.</summary>
-    public InstructionRun Finish()
+    /// <summary>Records one step as often as it is repeated, and ends the recording.</summary>
+    public InstructionRun Finish(Action<Recorder> step)
     {
-        _program = Recorder.Finish();
+        for (int i = 0; i < repeats; i++)
+            step(_recorder);
+        _program = _recorder.Finish();
         return this;
     }
 
@@ -281,10 +512,20 @@ internal sealed class InstructionRun(Device device, int rows) : WorkloadRun
     public override void Dispose()
     {
         _program?.Dispose();
-        Recorder.Dispose();
+        _recorder.Dispose();
+        foreach (DeviceBuffer buffer in _results)
+            buffer.Dispose();
     }
 
-    // The program keeps the memory that its values are bound to.
+    // The program keeps the memory that its values are bound to; results are also read from here.
+    private void Release(DeviceBuffer buffer, float[]? numbers)
+    {
+        if (numbers is null)
+            _results.Add(buffer);
+        else
+            buffer.Dispose();
+    }
+
     private DeviceBuffer Filled(long elements, float[]? numbers)
     {
         var buffer = new DeviceBuffer(device, elements);

@@ -85,6 +85,7 @@ internal sealed class TrainingRun : WorkloadRun
     private readonly int _batches;
     private readonly Device _device;
     private readonly long _before;
+    private readonly long _processBefore;
     private int _next;
 
     public TrainingRun(TrainingWorkload workload, Device device, WorkloadData data)
@@ -94,6 +95,7 @@ internal sealed class TrainingRun : WorkloadRun
         _batches = data.Rows / _rows;
         _device = device;
         _before = (long)device.AllocatedBytes;
+        _processBefore = Environment.WorkingSet;
         Network = workload.CreateNetwork(device);
         Trainer = new Trainer(Network, workload.Loss, workload.Optimizer);
     }
@@ -114,7 +116,7 @@ internal sealed class TrainingRun : WorkloadRun
             : Trainer.Step(x, _data.Targets.AsSpan(batch * _rows * _data.Outputs, _rows * _data.Outputs));
     }
 
-    public override RunMemory? Memory => RunMemory.Of(Trainer, (long)_device.AllocatedBytes - _before);
+    public override RunMemory? Memory => RunMemory.Of(Trainer, (long)_device.AllocatedBytes - _before, _processBefore);
 
     public override void Dispose()
     {
@@ -161,13 +163,16 @@ internal sealed class EpochRun : WorkloadRun
     private readonly int _batchRows;
     private readonly Device _device;
     private readonly long _before;
+    private readonly long _processBefore;
 
     public EpochRun(EpochWorkload workload, Device device, WorkloadData data)
     {
         _data = Dataset.FromArrays(data.Features, data.Inputs, data.Labels, data.Outputs);
         _batchRows = workload.BatchRows;
+        UpdatesPerCall = workload.Updates;
         _device = device;
         _before = (long)device.AllocatedBytes;
+        _processBefore = Environment.WorkingSet;
         Network = workload.CreateNetwork(device);
         Trainer = new Trainer(Network, Loss.SoftmaxCrossEntropy, workload.Optimizer);
     }
@@ -177,6 +182,11 @@ internal sealed class EpochRun : WorkloadRun
 
     /// <summary>What trains it.</summary>
     public Trainer Trainer { get; }
+
+    public override int UpdatesPerCall { get; }
+
+    // A fit does more at its beginning and end than an epoch needs.
+    public override double LeastSample => 5;
 
     /// <summary>One epoch.</summary>
     /// <returns>Its mean loss.</returns>
@@ -192,7 +202,7 @@ internal sealed class EpochRun : WorkloadRun
         return ticks;
     }
 
-    public override RunMemory? Memory => RunMemory.Of(Trainer, (long)_device.AllocatedBytes - _before);
+    public override RunMemory? Memory => RunMemory.Of(Trainer, (long)_device.AllocatedBytes - _before, _processBefore);
 
     public override void Dispose()
     {
@@ -216,6 +226,8 @@ internal sealed record InferenceWorkload(string Name, int[] Widths, Activation H
     public override double CompulsoryBytes => 4.0 * (ParameterCount + Rows * (Inputs + Outputs));
 
     public override double WorkingSet => CompulsoryBytes;
+
+    public override Traffic Traffic => Traffic.Read;
 
     /// <summary>The rows that are asked about.</summary>
     public WorkloadData CreateData() => WorkloadData.Prototypes(Rows, Inputs, Outputs);
@@ -272,6 +284,11 @@ internal sealed record CallersWorkload(string Name, int[] Widths, Activation Hid
 
     public override double WorkingSet => CompulsoryBytes;
 
+    public override Traffic Traffic => Traffic.Read;
+
+    // Callers compute beside the team, or instead of it.
+    public override int FloorThreads(int threads) => Math.Max(threads, Math.Min(Callers, Environment.ProcessorCount));
+
     public override CallersRun Start(Device device) => new(this, device);
 }
 
@@ -300,6 +317,9 @@ internal sealed class CallersRun : WorkloadRun
         foreach (Thread thread in _threads)
             thread.Start();
     }
+
+    // They wait for one another before and after.
+    public override double LeastSample => 5;
 
     public override float Step()
     {

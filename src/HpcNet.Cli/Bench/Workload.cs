@@ -13,6 +13,9 @@ internal enum Traffic
     /// <summary>The fastest of reading, copying and updating several streams.</summary>
     Best,
 
+    /// <summary>The fastest that bytes come in, by any of the three: for work that writes next to nothing.</summary>
+    Read,
+
     /// <summary>Several streams read and most of them written back, as an optimizer does.</summary>
     Update,
 
@@ -57,6 +60,9 @@ internal abstract record Workload(string Name, string Meaning)
         new("gemm-MxNxK-nn|nt|tn", "one matrix product, C[M x N] of depth K; the second or the first operand is stored transposed", ProductWorkload.Parse),
         new("dense-MxNxK-ACTIVATION", "a dense layer forward: the product, bias and activation, with what backward needs", DenseWorkload.Parse),
         new("adam-N", "one update of N parameters by Adam", UpdateWorkload.Parse),
+        new("activation-NAME[-backward][-N]", "an activation, or its backward, of N numbers (default 16 Mi)", ElementwiseWorkload.Parse),
+        new("loss-NAME[-backward][-N]", "an elementwise loss, or its gradient, of N numbers (default 16 Mi)", ElementwiseWorkload.Parse),
+        new("rule-NAME[-N]", "an update of N parameters by a rule (default 16 Mi)", ElementwiseWorkload.Parse),
     ];
 
     /// <summary>What a run without <c>--workload</c> measures: the fixed ones and the sizes that the comparisons speak of.</summary>
@@ -98,6 +104,18 @@ internal abstract record Workload(string Name, string Meaning)
     /// <summary>What the time of a step is also divided by, measured in turn with it; null: nothing.</summary>
     public virtual Workload? Baseline => null;
 
+    /// <summary>
+    /// The formula of an elementwise part by itself, where memory costs nothing: on one thread, in the first-level cache. Its
+    /// <see cref="Elements"/> say how much of it that is. Null: the part is none, or too cheap to count.
+    /// </summary>
+    public virtual Workload? Formula => null;
+
+    /// <summary>How many numbers the formula is applied to in a step.</summary>
+    public virtual double Elements => 0;
+
+    /// <summary>Threads whose peak and bandwidth a step could have, on a device with so many.</summary>
+    public virtual int FloorThreads(int threads) => threads;
+
     /// <summary>Makes a run: a network with its first weights, data, programs.</summary>
     public abstract WorkloadRun Start(Device device);
 
@@ -108,7 +126,9 @@ internal abstract record Workload(string Name, string Meaning)
 
     /// <summary>The workloads that a name on the command line stands for: one, or all whose names begin with it and a hyphen.</summary>
     public static IReadOnlyList<Workload> Matching(string name) =>
-        Find(name) is { } one ? [one] : [.. Usual.Where(w => w.Name.StartsWith($"{name}-", StringComparison.OrdinalIgnoreCase))];
+        Find(name) is { } one
+            ? [one]
+            : [.. Usual.Concat(ElementwiseWorkload.All).Where(w => w.Name.StartsWith($"{name}-", StringComparison.OrdinalIgnoreCase))];
 
     /// <summary>Whole numbers of at least 1 between the letters <c>x</c>; null: something else.</summary>
     internal static int[]? Extents(string text, int count)
@@ -139,18 +159,30 @@ internal sealed record WorkloadFamily(string Name, string Meaning, Func<string, 
 /// <param name="Workspace">Temporaries and scratch of the program, as planned.</param>
 /// <param name="Data">Inputs and targets that the program or the trainer holds.</param>
 /// <param name="Packs">Everything else: weights in the order in which the kernels read them.</param>
-internal readonly record struct RunMemory(long Parameters, long Gradient, long Moments, long Workspace, long Data, long Packs)
+/// <param name="Growth">How much the whole process has grown since the run's data were there.</param>
+internal readonly record struct RunMemory(long Parameters, long Gradient, long Moments, long Workspace, long Data, long Packs, long Growth)
 {
+    // Beside what is counted.
+    private const long Room = 10_000_000;
+
+    /// <summary>
+    /// What a training run may hold: parameters, one gradient and the moments of them, packs, workspace, 10 MB; and the data that it
+    /// was given.
+    /// </summary>
+    public long Bound => Parameters * (2 + Moments / Parameters) + Packs + Workspace + Data + Room;
+
     /// <summary>All of it.</summary>
     public long Total => Parameters + Gradient + Moments + Workspace + Data + Packs;
 
     /// <summary>That of a trainer.</summary>
     /// <param name="trainer">After its first step.</param>
     /// <param name="allocated">What the device holds for it and its network.</param>
-    public static RunMemory Of(Trainer trainer, long allocated)
+    /// <param name="processBefore">Bytes of the process when neither was there.</param>
+    public static RunMemory Of(Trainer trainer, long allocated, long processBefore)
     {
         TrainingMemory memory = trainer.Memory();
-        var run = new RunMemory(memory.Parameters, memory.Gradient, memory.Moments, memory.Workspace, memory.Data, 0);
+        var run = new RunMemory(
+            memory.Parameters, memory.Gradient, memory.Moments, memory.Workspace, memory.Data, 0, Environment.WorkingSet - processBefore);
         return run with { Packs = Math.Max(0, allocated - run.Total) };
     }
 }
@@ -162,8 +194,17 @@ internal abstract class WorkloadRun : IDisposable
     /// <returns>Its loss, where it has one, else 0.</returns>
     public abstract float Step();
 
-    /// <summary>Some steps in a row.</summary>
-    /// <param name="steps">At least 1.</param>
+    /// <summary>Of how many steps a call of <see cref="Step"/> consists: tiny ones are done several at a time.</summary>
+    public virtual int StepsPerCall => 1;
+
+    /// <summary>What a call's managed bytes are divided by.</summary>
+    public virtual int UpdatesPerCall => StepsPerCall;
+
+    /// <summary>The shortest time that says something, in milliseconds.</summary>
+    public virtual double LeastSample => 0.05;
+
+    /// <summary>Some calls in a row.</summary>
+    /// <param name="steps">How many calls of <see cref="Step"/>, at least 1.</param>
     /// <param name="allocated">Managed bytes that they allocated.</param>
     /// <returns>Ticks of <see cref="Stopwatch"/>.</returns>
     public virtual long Measure(int steps, out long allocated)
