@@ -4,10 +4,16 @@
 //   dotnet run -c Release --project benchmarks -- --filter '*TrainingSteps*'      those of one kind of operation (Benchmarks.cs)
 //   dotnet run -c Release --project benchmarks -- --check [NAME] [--threads N]    compares results and times everybody briefly (a minute);
 //                                                                                 only operations whose name contains NAME
+//
+// PeersHost.cs has the verbs of the comparison with other libraries.
 
 using System.Globalization;
 using BenchmarkDotNet.Running;
 using HpcNet.Benchmarks;
+
+// HpcNet's side of peers/compare.py.
+if (PeersHost.TryRun(args) is { } exitCode)
+    return exitCode;
 
 if (args is not ["--check", .. var rest])
 {
