@@ -101,6 +101,9 @@ constexpr int64_t kGemmCrowdedRows = 4 * kGemmRows;
 constexpr int64_t kGemmAhead = 8, kGemmAheadWide = 4;
 // The same by kernels that pack, into the first and the second level.
 constexpr int64_t kGemmAheadPacking = 6, kGemmAheadFar = 24;
+// The same for a few rows that stream through a B which no cache holds. (Through a smaller one it made them slower.)
+constexpr int64_t kGemmAheadStreaming = 48;
+constexpr double kGemmStreamingBytes = 16e6;
 // Rows of a piece that meets its epilogue at once where pieces have no natural size.
 constexpr int64_t kGemmEpilogueRows = 32;
 
@@ -135,6 +138,7 @@ struct GemmPiece {
     int64_t ldc;
     float* packed;  // where a kernel that packs leaves B, rows kGemmPanel apart
     int64_t last;  // columns of the last vector, if it is a partial one
+    bool streams;  // B comes from memory
     bool add;      // to what C holds: all blocks of k but the first
 };
 using GemmMicro = void (*)(const GemmPiece&);
@@ -150,7 +154,8 @@ static void gemm_micro(const GemmPiece& piece) {
     const int64_t last = piece.last;
     const int64_t a_stride = piece.a_stride, b_stride = piece.b_stride;
     const int64_t ahead = (Packs ? kGemmAheadPacking : NV > 2 ? kGemmAheadWide : kGemmAhead) * b_stride;
-    const int64_t far = kGemmAheadFar * b_stride;
+    const int64_t far = (Packs ? kGemmAheadFar : kGemmAheadStreaming) * b_stride;
+    const bool streams = Packs || (NV == 8 && piece.streams);
     float* packed = piece.packed;
     const float* b = piece.b;
     // One pointer for four rows, and multiples of the stride that x86 addressing has: few registers.
@@ -164,7 +169,7 @@ static void gemm_micro(const GemmPiece& piece) {
             HPC_UNROLL
             for (int v = 0; v < NV; v += 16 / kGemmLanes) {
                 HPC_GEMM_PREFETCH(b + ahead + v * kGemmLanes);
-                if constexpr (Packs) HPC_GEMM_PREFETCH_FAR(b + far + v * kGemmLanes);
+                if (streams) HPC_GEMM_PREFETCH_FAR(b + far + v * kGemmLanes);
             }
         }
         // The longer side in the outer loop: fewer registers hold what the inner one uses again.
@@ -342,6 +347,7 @@ static void gemm_sequential(const GemmTile& tile, float* packed) {
     GemmPiece piece;
     piece.ldc = tile.ldc;
     piece.a_stride = tile.lda;
+    piece.streams = 4.0 * static_cast<double>(tile.ldb) * static_cast<double>(k) >= kGemmStreamingBytes;
     for (int64_t n0 = 0; n0 < n; n0 += width) {
         const int64_t columns = gemm_min(width, n - n0);
         for (int64_t k0 = 0; k0 < k; k0 += depth) {
@@ -394,7 +400,7 @@ static void gemm_narrow(const GemmTile& tile) {
     piece.b_stride = tile.lda;
     piece.c = sums;
     piece.ldc = kGemmPanel;
-    piece.add = false;
+    piece.streams = piece.add = false;
     for (int64_t i = 0; i < tile.m; i += kGemmPanel) {
         const int64_t here = gemm_min(kGemmPanel, tile.m - i);
         float* c = tile.c + i * tile.ldc;
