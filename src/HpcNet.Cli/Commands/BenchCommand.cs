@@ -54,7 +54,9 @@ internal static class BenchCommand
             if (sweeps)
                 Sweep.Run(yardstick, threads, line.GetValue(milliseconds), line.GetValue(largest) ?? Sweep.Most, picture, interrupted);
             else
-                Measure(yardstick, threads, line.GetValue(workloads) ?? [.. Workload.Usual], line.GetValue(milliseconds) ?? UsualMilliseconds, file, interrupted);
+                Measure(
+                    yardstick, threads, line.GetValue(workloads) is { Length: > 0 } chosen ? chosen : Workload.Usual,
+                    line.GetValue(milliseconds) ?? UsualMilliseconds, file, interrupted);
             return ExitCode.Done;
         });
         return command;
