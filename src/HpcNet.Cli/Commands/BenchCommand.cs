@@ -99,12 +99,12 @@ internal static class BenchCommand
                 Console.Out.Write(BenchReport.ResultsTable(results));
                 if (BenchReport.MemoryTable(results) is { Length: > 0 } memory)
                     Console.Out.Write($"\n{memory}");
+                if (file is not null)
+                {
+                    BenchReport.Write(file, device, limits, results);
+                    Console.Out.WriteLine($"\nResults: {file}");
+                }
             }
-        }
-        if (file is not null)
-        {
-            BenchReport.Write(file, device, limits, results);
-            Console.Out.WriteLine($"\nResults: {file}");
         }
     }
 
