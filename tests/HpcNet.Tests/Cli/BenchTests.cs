@@ -115,7 +115,10 @@ public sealed class BenchTests : IClassFixture<TemporaryFolder>
     [Fact]
     public void MeasuresAndWritesItsResults()
     {
-        string[] names = ["xor", "tabular", "infer1", "small-epoch-full", "gemm-8x8x8-nn", "dense-8x16x8-tanh", "adam-1000", "predict-callers-2", "loss-huber-2000"];
+        string[] names =
+        [
+            "xor", "tabular", "infer1", "small-epoch-full", "gemm-8x8x8-nn", "dense-8x16x8-tanh", "adam-1000", "predict-callers-2", "loss-huber-2000",
+        ];
         CliProcess.Outcome outcome = CliProcess.Run(
             _folder.Path, ["bench", "--workload", .. names, "--threads", "1", "2", "--milliseconds", "10", "--blas", "builtin", "--json", "bench.json"]);
         Assert.Equal("", outcome.Error);
@@ -130,7 +133,9 @@ public sealed class BenchTests : IClassFixture<TemporaryFolder>
         Assert.Equal([1, 2], limits.Select(l => l.GetProperty("threads").GetInt32()));
         Assert.All(limits, l => Assert.True(l.GetProperty("peakGflops").GetDouble() > 0 && l.GetProperty("memory").GetArrayLength() >= 3));
         JsonElement[] results = [.. json.RootElement.GetProperty("results").EnumerateArray()];
-        Assert.Equal(names.SelectMany(n => new[] { (n, 1), (n, 2) }), results.Select(r => (r.GetProperty("workload").GetString()!, r.GetProperty("threads").GetInt32())));
+        Assert.Equal(
+            names.SelectMany(n => new[] { (n, 1), (n, 2) }),
+            results.Select(r => (r.GetProperty("workload").GetString()!, r.GetProperty("threads").GetInt32())));
         foreach (JsonElement result in results)
         {
             double least = result.GetProperty("nsMin").GetDouble();
