@@ -63,7 +63,7 @@ internal sealed class DeviceOptions(bool severalThreads = false)
     /// <param name="open">Makes the device of so many threads, or of as many as is usual for 0.</param>
     public int[] Threads(ParseResult line, Func<int, Device> open)
     {
-        if (line.GetValue(_threadCounts) is { } chosen)
+        if (line.GetValue(_threadCounts) is { Length: > 0 } chosen)
         {
             Array.Sort(chosen);
             open(chosen[0]);

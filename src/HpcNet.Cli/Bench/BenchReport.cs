@@ -54,7 +54,8 @@ internal static class BenchReport
         BenchResult[] training = [.. results.Where(r => r.Memory is not null)];
         if (training.Length == 0)
             return "";
-        var table = new TextTable("MB of memory", "threads", "parameters", "gradient", "moments", "packs", "workspace", "data", "in all", "bound", "process grew");
+        var table = new TextTable(
+            "MB of memory", "threads", "parameters", "gradient", "moments", "packs", "workspace", "data", "in all", "bound", "process grew");
         foreach (BenchResult r in training)
         {
             RunMemory memory = r.Memory!.Value;
@@ -173,8 +174,11 @@ internal static class BenchReport
     }
 
     // More digits than were measured say nothing.
-    private static void Number(Utf8JsonWriter json, string name, double value) =>
-        json.WriteNumber(name, value == 0 || !double.IsFinite(value) ? 0 : double.Parse(value.ToString("G6", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture));
+    private static void Number(Utf8JsonWriter json, string name, double value)
+    {
+        string text = double.IsFinite(value) ? value.ToString("G6", CultureInfo.InvariantCulture) : "0";
+        json.WriteNumber(name, double.Parse(text, CultureInfo.InvariantCulture));
+    }
 
     private static string Digits(double value, string unit) => value switch
     {

@@ -95,7 +95,9 @@ internal sealed class BenchRunner(Yardstick yardstick, int milliseconds, Cancell
         Device device = yardstick.Device(threads);
         using Contestant main = new(workload.Start(device), milliseconds);
         using Contestant? baseline = workload.Baseline is { } other ? new Contestant(other.Start(device), milliseconds) : null;
-        using Contestant? formula = workload.Formula is { } alone ? new Contestant(alone.Start(yardstick.Device(device.IsOpenCl ? threads : 1)), milliseconds) : null;
+        using Contestant? formula = workload.Formula is { } alone
+            ? new Contestant(alone.Start(yardstick.Device(device.IsOpenCl ? threads : 1)), milliseconds)
+            : null;
         Contestant?[] all = [main, baseline, formula];
 
         int floorThreads = device.IsOpenCl ? threads : workload.FloorThreads(device.Threads);

@@ -178,7 +178,10 @@ internal sealed record UpdateWorkload(int Parameters) : Workload($"adam-{Paramet
         Scalar[] hyperparameters = [adam.LearningRate, adam.Beta1, adam.Beta2, adam.Epsilon];
         Value parameters = run.Fixed(hpc_value_kind.HPC_VALUE_PARAMETER, 1, Parameters);
         Value gradients = run.Fixed(hpc_value_kind.HPC_VALUE_GRADIENT, 1, Parameters, WorkloadData.Normal(Parameters, 1));
-        Value[] moments = [run.Fixed(hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, Parameters), run.Fixed(hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, Parameters)];
+        Value[] moments =
+        [
+            run.Fixed(hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, Parameters), run.Fixed(hpc_value_kind.HPC_VALUE_OPTIMIZER_STATE, 1, Parameters),
+        ];
         return run.Finish(recorder => recorder.Update((int)hpc_rule.HPC_RULE_ADAM, parameters, gradients, moments, hyperparameters, step: StepNumber));
     }
 }
@@ -225,7 +228,8 @@ internal sealed record ElementwiseWorkload(string Name, ElementwiseKind Kind, in
     [
         .. Activation.All.Where(a => !a.IsRowWise).SelectMany(a => new[]
         {
-            Of(ElementwiseKind.Activation, a.Name.ToLowerInvariant(), UsualNumbers)!, Of(ElementwiseKind.ActivationBackward, a.Name.ToLowerInvariant(), UsualNumbers)!,
+            Of(ElementwiseKind.Activation, a.Name.ToLowerInvariant(), UsualNumbers)!,
+            Of(ElementwiseKind.ActivationBackward, a.Name.ToLowerInvariant(), UsualNumbers)!,
         }),
         .. NativeTables.Losses.SelectMany(l => new[]
         {

@@ -301,6 +301,8 @@ internal sealed class CallersRun : WorkloadRun
     private readonly Thread[] _threads;
     private readonly Barrier _barrier;
     private readonly long[] _allocated;
+    private readonly long[] _began;
+    private readonly long[] _endedAt;
     private readonly Exception?[] _failures;
     private int _left;
     private volatile bool _ended;
@@ -312,6 +314,8 @@ internal sealed class CallersRun : WorkloadRun
         _predictor = _network.CreatePredictor(1);
         _barrier = new Barrier(workload.Callers + 1);
         _allocated = new long[workload.Callers];
+        _began = new long[workload.Callers];
+        _endedAt = new long[workload.Callers];
         _failures = new Exception?[workload.Callers];
         _threads = [.. Enumerable.Range(0, workload.Callers).Select(i => new Thread(() => Work(i, workload.Outputs)) { IsBackground = true })];
         foreach (Thread thread in _threads)
@@ -331,13 +335,14 @@ internal sealed class CallersRun : WorkloadRun
     {
         Volatile.Write(ref _left, steps);
         _barrier.SignalAndWait();
-        long start = Stopwatch.GetTimestamp();
         _barrier.SignalAndWait();
-        long ticks = Stopwatch.GetTimestamp() - start;
         if (Array.Find(_failures, f => f is not null) is { } failure)
             throw new InvalidOperationException($"A caller failed: {failure.Message}", failure);
-        allocated = _allocated.Sum();
-        return ticks;
+        allocated = 0;
+        foreach (long each in _allocated)
+            allocated += each;
+        // By the callers' own clocks: this thread may come late to see them begin.
+        return _endedAt.Max() - _began.Min();
     }
 
     public override void Dispose()
@@ -361,6 +366,7 @@ internal sealed class CallersRun : WorkloadRun
             if (_ended)
                 return;
             long before = GC.GetAllocatedBytesForCurrentThread();
+            _began[index] = Stopwatch.GetTimestamp();
             try
             {
                 while (Interlocked.Decrement(ref _left) >= 0)
@@ -370,6 +376,7 @@ internal sealed class CallersRun : WorkloadRun
             {
                 _failures[index] = e;
             }
+            _endedAt[index] = Stopwatch.GetTimestamp();
             _allocated[index] = GC.GetAllocatedBytesForCurrentThread() - before;
             _barrier.SignalAndWait();
         }

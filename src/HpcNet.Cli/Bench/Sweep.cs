@@ -230,7 +230,8 @@ internal static class Sweep
         foreach (Axis axis in axes)
         {
             Curve[] own = [.. curves.Where(c => c.Axis == axis)];
-            var table = new TextTable([axis.Name, .. own.SelectMany(c => new[] { $"{(c.Kind == Kind.Training ? "train" : "predict")} {c.Threads}", "x floor" })]);
+            var table = new TextTable(
+                [axis.Name, .. own.SelectMany(c => new[] { $"{(c.Kind == Kind.Training ? "train" : "predict")} {c.Threads}", "x floor" })]);
             for (int i = 0; i < axis.Values.Length; i++)
             {
                 table.Add(
@@ -245,8 +246,9 @@ internal static class Sweep
         }
         string[] steps =
         [
-            .. curves.SelectMany(c => Unexplained(c).Select(i => Invariant(
-                $"{c.Name}: at {c.Axis.Name} {c.Axis.Values[i]} {BenchReport.Time(c.PerSample(i))} per sample, {Excess(c, i):F2} times what {c.Axis.Values[i - 1]} and {c.Axis.Values[i + 1]} lead to"))),
+            .. curves.SelectMany(c => Unexplained(c).Select(i =>
+                Invariant($"{c.Name}: at {c.Axis.Name} {c.Axis.Values[i]} {BenchReport.Time(c.PerSample(i))} per sample, ")
+                + Invariant($"{Excess(c, i):F2} times what {c.Axis.Values[i - 1]} and {c.Axis.Values[i + 1]} lead to"))),
         ];
         Console.Out.WriteLine(steps.Length == 0
             ? "The roofline explains every step."

@@ -180,6 +180,8 @@ internal readonly record struct RunMemory(long Parameters, long Gradient, long M
     /// <param name="processBefore">Bytes of the process when neither was there.</param>
     public static RunMemory Of(Trainer trainer, long allocated, long processBefore)
     {
+        // What initial values were made in is garbage by now.
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
         TrainingMemory memory = trainer.Memory();
         var run = new RunMemory(
             memory.Parameters, memory.Gradient, memory.Moments, memory.Workspace, memory.Data, 0, Environment.WorkingSet - processBefore);

@@ -54,7 +54,9 @@ internal static class BenchCommand
             if (sweeps)
                 Sweep.Run(yardstick, threads, line.GetValue(milliseconds), line.GetValue(largest) ?? Sweep.Most, picture, interrupted);
             else
-                Measure(yardstick, threads, line.GetValue(workloads) ?? [.. Workload.Usual], line.GetValue(milliseconds) ?? UsualMilliseconds, file, interrupted);
+                Measure(
+                    yardstick, threads, line.GetValue(workloads) is { Length: > 0 } chosen ? chosen : Workload.Usual,
+                    line.GetValue(milliseconds) ?? UsualMilliseconds, file, interrupted);
             return ExitCode.Done;
         });
         return command;
@@ -97,12 +99,12 @@ internal static class BenchCommand
                 Console.Out.Write(BenchReport.ResultsTable(results));
                 if (BenchReport.MemoryTable(results) is { Length: > 0 } memory)
                     Console.Out.Write($"\n{memory}");
+                if (file is not null)
+                {
+                    BenchReport.Write(file, device, limits, results);
+                    Console.Out.WriteLine($"\nResults: {file}");
+                }
             }
-        }
-        if (file is not null)
-        {
-            BenchReport.Write(file, device, limits, results);
-            Console.Out.WriteLine($"\nResults: {file}");
         }
     }
 

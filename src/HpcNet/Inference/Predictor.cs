@@ -321,7 +321,11 @@ public sealed unsafe class BoundPredictor : IDisposable
 /// <summary>Programs to be rented by one caller at a time. A fixed array of cells, exchanged atomically: no lock, no garbage.</summary>
 internal sealed class ProgramPool(Func<PredictorProgram> make) : IDisposable
 {
-    private readonly PredictorProgram?[] _cells = new PredictorProgram?[2 * Environment.ProcessorCount + 8];
+    // A server's threads are more than its processors, and one that is interrupted keeps its program meanwhile. What does not fit would
+    // be made anew at each call.
+    private const int MoreThanProcessors = 64;
+
+    private readonly PredictorProgram?[] _cells = new PredictorProgram?[2 * Environment.ProcessorCount + MoreThanProcessors];
     private volatile bool _disposed;
 
     public PredictorProgram Rent()
