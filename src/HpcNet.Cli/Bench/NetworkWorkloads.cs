@@ -312,6 +312,7 @@ internal sealed class CallersRun : WorkloadRun
         _x = WorkloadData.Prototypes(1, workload.Inputs, workload.Outputs).Features;
         _network = workload.CreateNetwork(device);
         _predictor = _network.CreatePredictor(1);
+        _predictor.Prepare(workload.Callers);
         _barrier = new Barrier(workload.Callers + 1);
         _allocated = new long[workload.Callers];
         _began = new long[workload.Callers];

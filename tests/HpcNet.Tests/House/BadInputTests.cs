@@ -309,6 +309,9 @@ public sealed class BadInputTests
         ["prediction of nothing"] = OnPredictor<ArgumentException>(p => p.Predict([], new float[3]), "x is empty"),
         ["no room for answers"] = OnPredictor<ArgumentException>(p => p.Predict(new float[128], new float[3]), "y holds 3 elements; expected 6"),
         ["no room for classes"] = OnPredictor<ArgumentException>(p => p.Classify(new float[128], new int[3]), "classes holds 3 elements; expected 2"),
+        ["prepared for no caller"] = OnPredictor<ArgumentOutOfRangeException>(p => p.Prepare(0), "callers is 0"),
+        ["prepared for too many callers"] = OnPredictor<ArgumentOutOfRangeException>(p => p.Prepare(65), "callers is 65", "1 to 64"),
+        ["prepared for no rows"] = OnPredictor<ArgumentOutOfRangeException>(p => p.Prepare(1, 0), "rows is 0"),
         ["one class of two rows"] = OnPredictor<ArgumentException>(p => p.Classify(new float[128]), "2 rows"),
         ["disposed predictor"] = OnPredictor<ObjectDisposedException>(p =>
         {
