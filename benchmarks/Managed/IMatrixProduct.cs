@@ -17,3 +17,27 @@ internal interface IMatrixProduct
 {
     void Multiply(MatrixView a, MatrixView b, float[] c, int m, int n, int k, int threads);
 }
+
+/// <summary>A product that goes row of C after row of C, each on its own.</summary>
+internal abstract class RowProduct : IMatrixProduct
+{
+    public void Multiply(MatrixView a, MatrixView b, float[] c, int m, int n, int k, int threads)
+    {
+        if (threads == 1)
+        {
+            for (int i = 0; i < m; i++)
+                Row(a, b, c, n, k, i);
+        }
+        else
+        {
+            InParallel(a, b, c, m, n, k, threads);
+        }
+    }
+
+    /// <summary>Row <paramref name="i"/> of C.</summary>
+    protected abstract void Row(MatrixView a, MatrixView b, float[] c, int n, int k, int i);
+
+    // Apart from Multiply, so that the closure costs nothing where there is one thread.
+    private void InParallel(MatrixView a, MatrixView b, float[] c, int m, int n, int k, int threads) =>
+        Parallel.For(0, m, new ParallelOptions { MaxDegreeOfParallelism = threads }, i => Row(a, b, c, n, k, i));
+}

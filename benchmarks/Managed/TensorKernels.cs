@@ -99,26 +99,9 @@ internal sealed class TensorKernels(int threads) : ManagedKernels(new TensorProd
 }
 
 /// <summary>Rows of C as sums of rows of B, or dot products where B is stored transposed.</summary>
-internal sealed class TensorProduct : IMatrixProduct
+internal sealed class TensorProduct : RowProduct
 {
-    public void Multiply(MatrixView a, MatrixView b, float[] c, int m, int n, int k, int threads)
-    {
-        if (threads == 1)
-        {
-            for (int i = 0; i < m; i++)
-                Row(a, b, c, n, k, i);
-        }
-        else
-        {
-            InParallel(a, b, c, m, n, k, threads);
-        }
-    }
-
-    // Apart from Multiply, so that the closure costs nothing where there is one thread.
-    private static void InParallel(MatrixView a, MatrixView b, float[] c, int m, int n, int k, int threads) =>
-        Parallel.For(0, m, new ParallelOptions { MaxDegreeOfParallelism = threads }, i => Row(a, b, c, n, k, i));
-
-    private static void Row(MatrixView a, MatrixView b, float[] c, int n, int k, int i)
+    protected override void Row(MatrixView a, MatrixView b, float[] c, int n, int k, int i)
     {
         Span<float> row = c.AsSpan(i * n, n);
         if (b.ColumnStride == 1)

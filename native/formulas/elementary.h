@@ -3,6 +3,8 @@
 // tests hold 1.5 for the first four and 2.5 for the sigmoid, and what formula_isas.h says for the rest. Zeros, infinities
 // and NaN give what the C library gives; denormal results may be flushed.
 //
+// log1p and expm1 are for all arguments; formulas that know more of theirs take log1p_unit, log_of_rest, expm1_falling.
+//
 // The polynomials are minimax fits (Lawson iteration, coefficients rounded one after the other and the rest fitted
 // again). To add a function: its formula here, a row of HPC_ELEMENTARY and two cases in tests/formula_isas.h.
 

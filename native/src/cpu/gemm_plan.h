@@ -46,8 +46,8 @@ constexpr double kBlasOneTileFlops = 0.5e6, kBlasTileFlops = 1e6;
 constexpr int64_t kTiles = 16;
 // The least depth of a part of k, the largest C that is made in parts.
 constexpr int64_t kMinSplitDepth = 512, kMaxSplitElements = 4096;
-// What it costs to bring an element to the kernels, in multiply-adds of one vector: copied, transposed, or read in
-// place.
+// What it costs to bring an element to the kernels, in multiply-adds of one vector: copied, transposed, read in place, or
+// fetched from far.
 constexpr double kCopied = 0.15, kTransposed = 0.5, kInPlace = 0.05, kFar = 1;
 // As in kernels/gemm.inl: B is not read in place by tall tiles, nor if its rows' length is near a multiple of a page.
 constexpr int64_t kPageFloats = 1024, kInPlaceRows = 96;  // with vectors of 16; shorter ones want it packed

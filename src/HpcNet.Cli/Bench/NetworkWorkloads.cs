@@ -77,27 +77,20 @@ internal sealed record TrainingWorkload(
     public override TrainingRun Start(Device device) => new(this, device, CreateData());
 }
 
-/// <summary>Training step by step. Data are made before anything on the device.</summary>
-internal sealed class TrainingRun : WorkloadRun
+/// <summary>What runs that train share: a network, its trainer, and the memory that they came to hold.</summary>
+internal abstract class TrainerRun : WorkloadRun
 {
-    private readonly WorkloadData _data;
-    private readonly int _rows;
-    private readonly int _batches;
     private readonly Device _device;
     private readonly long _before;
     private readonly long _processBefore;
-    private int _next;
 
-    public TrainingRun(TrainingWorkload workload, Device device, WorkloadData data)
+    protected TrainerRun(NetworkWorkload workload, Device device, Loss loss, Optimizer optimizer)
     {
-        _data = data;
-        _rows = workload.Rows;
-        _batches = data.Rows / _rows;
         _device = device;
         _before = (long)device.AllocatedBytes;
         _processBefore = Environment.WorkingSet;
         Network = workload.CreateNetwork(device);
-        Trainer = new Trainer(Network, workload.Loss, workload.Optimizer);
+        Trainer = new Trainer(Network, loss, optimizer);
     }
 
     /// <summary>What is trained.</summary>
@@ -105,6 +98,31 @@ internal sealed class TrainingRun : WorkloadRun
 
     /// <summary>What trains it.</summary>
     public Trainer Trainer { get; }
+
+    public override RunMemory? Memory => RunMemory.Of(Trainer, (long)_device.AllocatedBytes - _before, _processBefore);
+
+    public override void Dispose()
+    {
+        Trainer.Dispose();
+        Network.Dispose();
+    }
+}
+
+/// <summary>Training step by step. Data are made before anything on the device.</summary>
+internal sealed class TrainingRun : TrainerRun
+{
+    private readonly WorkloadData _data;
+    private readonly int _rows;
+    private readonly int _batches;
+    private int _next;
+
+    public TrainingRun(TrainingWorkload workload, Device device, WorkloadData data)
+        : base(workload, device, workload.Loss, workload.Optimizer)
+    {
+        _data = data;
+        _rows = workload.Rows;
+        _batches = data.Rows / _rows;
+    }
 
     public override float Step()
     {
@@ -114,14 +132,6 @@ internal sealed class TrainingRun : WorkloadRun
         return _data.Labels.Length > 0
             ? Trainer.Step(x, _data.Labels.AsSpan(batch * _rows, _rows))
             : Trainer.Step(x, _data.Targets.AsSpan(batch * _rows * _data.Outputs, _rows * _data.Outputs));
-    }
-
-    public override RunMemory? Memory => RunMemory.Of(Trainer, (long)_device.AllocatedBytes - _before, _processBefore);
-
-    public override void Dispose()
-    {
-        Trainer.Dispose();
-        Network.Dispose();
     }
 }
 
@@ -157,31 +167,18 @@ internal sealed record EpochWorkload(string Name, int[] Widths, Activation Hidde
 }
 
 /// <summary>Training epoch by epoch; several epochs that are measured in a row are one fit.</summary>
-internal sealed class EpochRun : WorkloadRun
+internal sealed class EpochRun : TrainerRun
 {
     private readonly Dataset _data;
     private readonly int _batchRows;
-    private readonly Device _device;
-    private readonly long _before;
-    private readonly long _processBefore;
 
     public EpochRun(EpochWorkload workload, Device device, WorkloadData data)
+        : base(workload, device, Loss.SoftmaxCrossEntropy, workload.Optimizer)
     {
         _data = Dataset.FromArrays(data.Features, data.Inputs, data.Labels, data.Outputs);
         _batchRows = workload.BatchRows;
         UpdatesPerCall = workload.Updates;
-        _device = device;
-        _before = (long)device.AllocatedBytes;
-        _processBefore = Environment.WorkingSet;
-        Network = workload.CreateNetwork(device);
-        Trainer = new Trainer(Network, Loss.SoftmaxCrossEntropy, workload.Optimizer);
     }
-
-    /// <summary>What is trained.</summary>
-    public Network Network { get; }
-
-    /// <summary>What trains it.</summary>
-    public Trainer Trainer { get; }
 
     public override int UpdatesPerCall { get; }
 
@@ -200,14 +197,6 @@ internal sealed class EpochRun : WorkloadRun
         long ticks = Stopwatch.GetTimestamp() - start;
         allocated = GC.GetAllocatedBytesForCurrentThread() - before;
         return ticks;
-    }
-
-    public override RunMemory? Memory => RunMemory.Of(Trainer, (long)_device.AllocatedBytes - _before, _processBefore);
-
-    public override void Dispose()
-    {
-        Trainer.Dispose();
-        Network.Dispose();
     }
 }
 

@@ -399,12 +399,11 @@ static void gemm_sequential(const GemmTile& tile, float* packed) {
 static void gemm_narrow(const GemmTile& tile) {
     float sums[kGemmRows * kGemmPanel];
     const int64_t depth = gemm_depth(tile.k);
-    GemmPiece piece;
+    GemmPiece piece{};
     piece.a_stride = tile.ldb;
     piece.b_stride = tile.lda;
     piece.c = sums;
     piece.ldc = kGemmPanel;
-    piece.streams = piece.add = false;
     for (int64_t i = 0; i < tile.m; i += kGemmPanel) {
         const int64_t here = gemm_min(kGemmPanel, tile.m - i);
         float* c = tile.c + i * tile.ldc;
