@@ -121,8 +121,8 @@ int main(int argc, char** argv) {
         }
     }
 
-    std::printf("%s, peak of one thread %.1f GFLOP/s\n\n%-26s %-4s %5s %5s %5s %10s %9s %6s %9s %-13s", kernels.isa,
-                peak, "network", "form", "m", "n", "k", "ns", "GFLOP/s", "share", "one tile", "tiles");
+    std::printf("%s, peak of one thread %.1f GFLOP/s\n\n%-26s %-4s %5s %5s %5s %10s %9s %6s %9s %9s %-13s", kernels.isa,
+                peak, "network", "form", "m", "n", "k", "ns", "GFLOP/s", "share", "packed", "one tile", "tiles");
     for (const auto& provider : providers) std::printf(" %9s", provider->name());
     std::printf("\n");
 
@@ -141,7 +141,7 @@ int main(int argc, char** argv) {
 
         const GemmPlan plan = plan_gemm(form, m, n, k, kernels.blocks, false);
         std::vector<std::function<void()>> contestants;
-        contestants.push_back([&, form = form, m = m, n = n, k = k] {
+        const auto run_plan = [&, form = form, m = m, n = n, k = k](const float* panels) {
             for (int64_t part = 0; part < plan.splits; part++) {
                 const int64_t k0 = part * plan.split_k;
                 for (int64_t i = 0, count = plan.tiles(m, n); i < count; i++) {
@@ -162,12 +162,18 @@ int main(int argc, char** argv) {
                         nullptr,
                         at.row,
                         at.column,
-                        plan.path};
+                        plan.path,
+                        panels ? panels + at.column * k : nullptr};
                     kernels.gemm(tile, scratch.data);
                 }
             }
             if (plan.splits > 1) kernels.sum_parts(c.data + m * n, plan.splits, m * n, c.data, m * n);
-        });
+        };
+        const int64_t panel_columns = (n + kernels.blocks.nr - 1) / kernels.blocks.nr * kernels.blocks.nr;
+        Aligned panels(form == Form::NN ? static_cast<size_t>(k * panel_columns) : 1);
+        if (form == Form::NN) kernels.pack_panels(b.data, ldb, k, n, panels.data);
+        contestants.push_back([&] { run_plan(nullptr); });
+        contestants.push_back([&, form = form] { run_plan(form == Form::NN ? panels.data : nullptr); });
         contestants.push_back([&, form = form, m = m, n = n, k = k] {
             const GemmTile tile{form, m, n, k, a.data, lda, b.data, ldb, c.data, n, nullptr, 0, 0, plan.path};
             kernels.gemm(tile, scratch.data);
@@ -185,12 +191,12 @@ int main(int argc, char** argv) {
                 best[i] = std::min(best[i], seconds(contestants[i], repetitions));
         }
         const auto gflops = [&](double time) { return flops / time / 1e9; };
-        std::printf("%-26s %-4s %5d %5d %5d %10.0f %9.1f %5.0f%% %9.1f %3dx%-3d %4dx%-4d", of, name_of(form),
+        std::printf("%-26s %-4s %5d %5d %5d %10.0f %9.1f %5.0f%% %9.1f %9.1f %3dx%-3d %4dx%-4d", of, name_of(form),
                     static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), best[0] * 1e9, gflops(best[0]),
-                    100 * gflops(best[0]) / peak, gflops(best[1]), static_cast<int>(plan.row_tiles(m) * plan.splits),
+                    100 * gflops(best[0]) / peak, gflops(best[1]), gflops(best[2]), static_cast<int>(plan.row_tiles(m) * plan.splits),
                     static_cast<int>(plan.column_tiles(n)), static_cast<int>(plan.tile_m),
                     static_cast<int>(plan.tile_n));
-        for (size_t i = 2; i < best.size(); i++) std::printf(" %9.1f", gflops(best[i]));
+        for (size_t i = 3; i < best.size(); i++) std::printf(" %9.1f", gflops(best[i]));
         std::printf("\n");
     }
     measure_peak();

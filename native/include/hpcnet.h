@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 /* Changes whenever a struct, an enum value or a signature changes. */
-#define HPC_ABI_VERSION 4
+#define HPC_ABI_VERSION 5
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -322,7 +322,11 @@ typedef enum hpc_value_kind {
     HPC_VALUE_TARGET = 5,
     HPC_VALUE_INDEX = 6,
     HPC_VALUE_OUTPUT = 7, /* readable after a run */
-    HPC_VALUE_TEMPORARY = 8
+    HPC_VALUE_TEMPORARY = 8,
+    /* Parameters that nobody writes any more, in a buffer of the caller's: a backend may keep them in an order that its
+       kernels like better. When such a program is finished, the whole buffer becomes read-only: writing into it, and
+       programs that would, are refused with HPC_INVALID_STATE from then on. */
+    HPC_VALUE_CONSTANT = 9
 } hpc_value_kind;
 
 typedef enum hpc_dtype { HPC_FLOAT32 = 0, HPC_INT32 = 1 } hpc_dtype;

@@ -103,6 +103,10 @@ void check_range(const hpc::Buffer& buffer, uint64_t offset, uint64_t bytes, con
              static_cast<unsigned long long>(buffer.bytes()));
 }
 
+void check_writable(const hpc::Buffer& buffer, const char* role) {
+    if (buffer.sealed()) fail(HPC_INVALID_STATE, "%s holds constants of a finished program: it is read-only", role);
+}
+
 // Layouts: every struct of the header with its fields. A test holds this list against the generated bindings, so that a
 // struct or field which is missing here is noticed.
 #define HPC_FIELD(S, field) text += " " #field ":" + std::to_string(offsetof(S, field));
@@ -335,6 +339,7 @@ HPC_API hpc_status hpc_buffer_write(hpc_buffer* buffer, uint64_t offset, const v
     return guarded([&] {
         const auto& object = open(buffer, "buffer");
         check_range(*object, offset, bytes, "write");
+        check_writable(*object, "the buffer");
         if (bytes == 0) return;
         need(source, "source");
         object->write(offset, source, bytes);
@@ -351,6 +356,7 @@ HPC_API hpc_status hpc_buffer_copy(hpc_buffer* source, uint64_t source_offset, h
         if (from->device() != to->device()) fail(HPC_INVALID_ARGUMENT, "source and destination belong to different devices");
         if (from == to && source_offset < destination_offset + bytes && destination_offset < source_offset + bytes)
             fail(HPC_INVALID_ARGUMENT, "source and destination overlap");
+        check_writable(*to, "destination");
         if (bytes) from->copy_to(source_offset, *to, destination_offset, bytes);
     });
 }
@@ -362,6 +368,7 @@ HPC_API hpc_status hpc_buffer_fill(hpc_buffer* buffer, uint64_t offset, uint32_t
         if (offset % 4 != 0 || bytes % 4 != 0)
             fail(HPC_INVALID_ARGUMENT, "offset is %llu and bytes %llu: expected multiples of 4",
                  static_cast<unsigned long long>(offset), static_cast<unsigned long long>(bytes));
+        check_writable(*object, "the buffer");
         if (bytes) object->fill(offset, pattern, bytes);
     });
 }

@@ -36,9 +36,14 @@ public:
     uint64_t bytes() const { return bytes_; }
     const std::shared_ptr<Device>& device() const { return device_; }
 
+    // From now on nobody writes: programs hold constants that are here.
+    void seal() { sealed_.store(true, std::memory_order_release); }
+    bool sealed() const { return sealed_.load(std::memory_order_acquire); }
+
 private:
     std::shared_ptr<Device> device_;
     uint64_t bytes_;
+    std::atomic<bool> sealed_{false};
 };
 
 // A finished program as a backend sees it: fused nodes in order, and values that all have a place in a buffer.

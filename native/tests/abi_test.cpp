@@ -175,6 +175,10 @@ std::vector<Row> rows() {
              Buffer buffer(other, 100);
              return add_value(p, [&](auto& v) { v.kind = HPC_VALUE_INPUT, v.buffer = buffer.handle; });
          }},
+        {"constant without a buffer", HPC_INVALID_ARGUMENT, "constant",
+         [](Device&, Program& p) {
+             return add_value(p, [](auto& v) { v.kind = HPC_VALUE_CONSTANT, v.lead = HPC_LEAD_FIXED, v.count = 1; });
+         }},
         {"garbage slot type", HPC_INVALID_ARGUMENT, "type",
          [](Device&, Program& p) {
              uint32_t slot;

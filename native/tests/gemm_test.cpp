@@ -159,8 +159,26 @@ protected:
             const Matrix c = run_whole(p, path, gap);
             expect_right(p, c, what);
             expect_gaps(c, what);
+            if (p.form == Form::NN && path == GemmPath::Sequential) {
+                const std::vector<float> panels = packed(p);
+                Matrix from_panels(p.m, p.n, gap, kGap);
+                kernels.gemm(with_panels(p.whole(from_panels, nullptr, path), panels), scratch.data());
+                ASSERT_TRUE(same_bits(c, from_panels)) << what << " packed";
+            }
             ASSERT_TRUE(scratch.intact()) << what;
         }
+    }
+    std::vector<float> packed(const Problem& p) const {
+        const int64_t width = (p.n + kernels.blocks.nr - 1) / kernels.blocks.nr * kernels.blocks.nr;
+        std::vector<float> panels(static_cast<size_t>(p.k * width), kNaN);
+        kernels.pack_panels(p.b.data.data(), p.b.ld, p.k, p.n, panels.data());
+        return panels;
+    }
+    // The tile with its B from the panels alone.
+    static GemmTile with_panels(GemmTile tile, const std::vector<float>& panels) {
+        tile.panels = panels.data() + tile.col * tile.k;
+        tile.b = nullptr;
+        return tile;
     }
 };
 

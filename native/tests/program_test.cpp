@@ -314,6 +314,83 @@ TEST_P(OnDevice, AdversarialExamplesAreTheFirstShareOfTheRows) {
 }
 
 // The last shape is large enough for several tiles. What runs with fewer rows than it could leaves the rest as it was.
+// Packed or not, for one row and for many, of programs that share the constants.
+TEST_P(Instruction, ConstantsGiveTheBitsOfParameters) {
+    Device device(GetParam());
+    const uint64_t capacity = 70;
+    for (const auto& [inputs, outputs] : {std::pair<uint64_t, uint64_t>{1, 1}, {5, 3}, {100, 333}, {300, 10}, {784, 512}}) {
+        const std::vector<float> data = random_floats(inputs * outputs + 1, 3);
+        Buffer x(device, capacity * inputs), y(device, capacity * outputs), w(device, data.size()), constant(device, data.size());
+        x.write(random_floats(capacity * inputs, 4));
+        w.write(data);
+        constant.write(data);
+        const auto record = [&](Program& program, int32_t kind, Buffer& weights) {
+            const uint32_t in = program.value(HPC_VALUE_PERSISTENT, HPC_FLOAT32, HPC_LEAD_ROWS, 0, inputs, x.handle);
+            const uint32_t out = program.value(HPC_VALUE_OUTPUT, HPC_FLOAT32, HPC_LEAD_ROWS, 0, outputs, y.handle);
+            hpc_value_desc desc{};
+            desc.kind = kind, desc.count = inputs, desc.columns = outputs, desc.buffer = weights.handle, desc.offset = 4;
+            uint32_t weight = 0;
+            HPC_EXPECT(hpc_program_value(program.handle, &desc, &weight));
+            const hpc_dense_forward dense{in, weight, 0, out};
+            HPC_EXPECT(hpc_record_dense_forward(program.handle, &dense));
+            HPC_EXPECT(hpc_program_finish(program.handle));
+        };
+        Program plain(device, capacity), first(device, capacity), second(device, capacity);
+        record(plain, HPC_VALUE_PARAMETER, w);
+        record(first, HPC_VALUE_CONSTANT, constant);
+        record(second, HPC_VALUE_CONSTANT, constant);
+        for (const uint64_t rows : {1, 2, 3, 5, 6, 7, 33, 70}) {
+            std::vector<float> results[3];
+            Program* const programs[] = {&plain, &first, &second};
+            for (int i = 0; i < 3; i++) {
+                y.write(std::vector<float>(capacity * outputs, -9.0f));
+                HPC_CHECK(hpc_program_run(programs[i]->handle, rows, 1, nullptr, 0, nullptr));
+                results[i] = y.read();
+            }
+            expect_same(results[0], results[1], "constants");
+            expect_same(results[0], results[2], "constants of a second program");
+        }
+    }
+}
+
+TEST_P(OnDevice, BuffersOfConstantsAreReadOnly) {
+    Device device(GetParam());
+    Buffer w(device, 6), other(device, 6);
+    w.write(std::vector<float>{1, 2, 3, 4, 5, 6});
+    {
+        // Not yet: this program writes into the buffer of its constant, and is refused.
+        Program program(device, 4);
+        const uint32_t x = program.rows(HPC_VALUE_INPUT, 2);
+        const uint32_t weight = program.value(HPC_VALUE_CONSTANT, HPC_FLOAT32, HPC_LEAD_FIXED, 2, 2, w.handle);
+        hpc_value_desc desc{};
+        desc.kind = HPC_VALUE_OUTPUT, desc.count = 1, desc.columns = 2, desc.buffer = w.handle, desc.offset = 16;
+        uint32_t y = 0;
+        HPC_CHECK(hpc_program_value(program.handle, &desc, &y));
+        const hpc_column_sums sums{x, y};
+        HPC_CHECK(hpc_record_column_sums(program.handle, &sums));
+        const hpc_column_sums into_constant{x, weight};
+        EXPECT_EQ(HPC_INVALID_ARGUMENT, hpc_record_column_sums(program.handle, &into_constant));
+        EXPECT_EQ(HPC_INVALID_STATE, hpc_program_finish(program.handle));
+        w.write(std::vector<float>{1, 2, 3, 4, 5, 6});
+    }
+    Program program(device, 4);
+    const uint32_t x = program.rows(HPC_VALUE_INPUT, 2), y = program.rows(HPC_VALUE_OUTPUT, 3);
+    const hpc_dense_forward dense{x, program.value(HPC_VALUE_CONSTANT, HPC_FLOAT32, HPC_LEAD_FIXED, 2, 3, w.handle), 0, y};
+    HPC_CHECK(hpc_record_dense_forward(program.handle, &dense));
+    HPC_CHECK(hpc_program_finish(program.handle));
+    const float one = 1;
+    EXPECT_EQ(HPC_INVALID_STATE, hpc_buffer_write(w.handle, 0, &one, 4));
+    EXPECT_EQ(HPC_INVALID_STATE, hpc_buffer_fill(w.handle, 0, 0, 4));
+    EXPECT_EQ(HPC_INVALID_STATE, hpc_buffer_copy(other.handle, 0, w.handle, 0, 4));
+    HPC_CHECK(hpc_buffer_copy(w.handle, 0, other.handle, 0, 24));
+    Program writes(device, 4);
+    const uint32_t in = writes.rows(HPC_VALUE_INPUT, 3);
+    const hpc_column_sums sums{in, writes.value(HPC_VALUE_GRADIENT, HPC_FLOAT32, HPC_LEAD_FIXED, 1, 3, w.handle)};
+    HPC_CHECK(hpc_record_column_sums(writes.handle, &sums));
+    EXPECT_EQ(HPC_INVALID_STATE, hpc_program_finish(writes.handle));
+    EXPECT_EQ((std::vector<float>{1, 2, 3, 4, 5, 6}), w.read());
+}
+
 TEST_P(Instruction, MultiplyIsTheProductOfTheRowsThereAre) {
     Device device(GetParam());
     for (const auto& [capacity, columns] : {std::pair<uint64_t, uint64_t>{1, 1}, {61, 7}, {17, 33}, {300, 1001}}) {

@@ -87,6 +87,19 @@ void CpuBuffer::fill(uint64_t offset, uint32_t pattern, uint64_t bytes) {
     std::fill(words, words + bytes / 4, pattern);
 }
 
+const float* CpuBuffer::panels(const Kernels& kernels, uint64_t offset, int64_t rows, int64_t columns) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const Panels& made : panels_)
+        if (made.offset == offset && made.rows == rows && made.columns == columns)
+            return reinterpret_cast<const float*>(made.buffer->data());
+    const int64_t width = (columns + kernels.blocks.nr - 1) / kernels.blocks.nr * kernels.blocks.nr;
+    auto buffer = std::make_unique<CpuBuffer>(device(), static_cast<uint64_t>(rows * width) * sizeof(float));
+    float* packed = reinterpret_cast<float*>(buffer->data());
+    kernels.pack_panels(reinterpret_cast<const float*>(data() + offset), columns, rows, columns, packed);
+    panels_.push_back({offset, rows, columns, std::move(buffer)});
+    return packed;
+}
+
 ScratchPool::~ScratchPool() { delete last_.load(); }
 
 Memory* ScratchPool::borrow() {

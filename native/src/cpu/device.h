@@ -37,8 +37,19 @@ public:
     void fill(uint64_t offset, uint32_t pattern, uint64_t bytes) override;
     char* data() const { return memory_.data(); }
 
+    // The matrix of floats at `offset`, packed by Kernels::pack_panels when it is first asked for; lives as long as this.
+    // What is there must not change any more (Buffer::seal).
+    const float* panels(const Kernels& kernels, uint64_t offset, int64_t rows, int64_t columns);
+
 private:
+    struct Panels {
+        uint64_t offset;
+        int64_t rows, columns;
+        std::unique_ptr<CpuBuffer> buffer;
+    };
     Memory memory_;
+    std::mutex mutex_;
+    std::vector<Panels> panels_;
 };
 
 // Packing memory for threads that run programs. A caller borrows a block for the length of a run; blocks are kept.

@@ -256,7 +256,7 @@ public:
         epilogue.apply = needed ? kernels_.epilogue_forward[n.activation.present() ? n.activation.activation : HPC_ACTIVATION_LINEAR]
                                 : nullptr;
         return product(Form::NN, value(n.y), height(n.w), floats(n.x), floats(n.w), columns(n.w), columns(n.w), floats(n.y), epilogue,
-                       nullptr);
+                       nullptr, panels(n.w));
     }
 
     Lowered operator()(const DenseBackwardInputNode& n) {
@@ -1207,7 +1207,7 @@ private:
     // C[m x width] = A B or A B^T over a grid of tiles, with the epilogue, and with column sums by row of tiles. m is as many
     // rows of `width` as C's value holds; A is [m x k].
     Lowered product(Form form, const Value& c_value, int64_t k, const float* a, const float* b, int64_t ldb, int64_t width, float* c,
-                    const Epilogue& epilogue, float* sums) {
+                    const Epilogue& epilogue, float* sums, const float* panels = nullptr) {
         struct State {
             GemmPlan plan;
             int64_t m;
@@ -1233,7 +1233,7 @@ private:
                                       const float* b_at = form == Form::NT ? b + at.column * ldb : b + at.column;
                                       const GemmTile tile{form, at.m, at.n, k, a + at.row * k, k, b_at, ldb,
                                                           c + at.row * width + at.column, width, own.apply ? &own : nullptr,
-                                                          at.row, at.column, plan.path};
+                                                          at.row, at.column, plan.path, panels ? panels + at.column * k : nullptr};
                                       multiply(*kernels, blas, tile, w.scratch);
                                   }});
         if (sums) {
@@ -1244,7 +1244,15 @@ private:
         }
         const int64_t m = lines(c_value, width, plan_.capacity);
         lowered.picked = describe_product(plan_gemm(form, m, width, k, kernels_.blocks, blas != nullptr), m, width);
+        if (panels) lowered.picked += ", packed";
         return lowered;
+    }
+
+    // A weight that does not change, as the built-in kernels like to read it; null for all others.
+    const float* panels(ValueId w) const {
+        const Value& weight = value(w);
+        if (weight.kind != HPC_VALUE_CONSTANT || blas_) return nullptr;
+        return static_cast<CpuBuffer&>(*weight.buffer).panels(kernels_, weight.offset, height(w), columns(w));
     }
 
     std::string describe_product(const GemmPlan& plan, int64_t m, int64_t n) const {

@@ -71,6 +71,7 @@ struct GemmTile {
     const Epilogue* epilogue;  // or null
     int64_t row, col;
     GemmPath path = GemmPath::Sequential;
+    const float* panels = nullptr;  // B as Kernels::pack_panels left it, from the tile's first column on; or null. NN only
 };
 
 // Block sizes, as data. All depend on the instruction set alone.
@@ -219,6 +220,9 @@ struct Kernels {
     size_t gemm_scratch_bytes;  // 64-byte aligned scratch that one gemm call needs
     // m <= tile_m, n <= tile_n, any k. Bits of an element do not depend on m, n or its place in the tile.
     void (*gemm)(const GemmTile& tile, void* scratch);
+    // B[k x n] in the order in which its kernels read it: panels of blocks.nr columns, [panel][k][blocks.nr], filled up
+    // with zeros.
+    void (*pack_panels)(const float* b, int64_t ldb, int64_t k, int64_t n, float* panels);
 
     // Epilogue.apply: bias, activation, kept derivative / derivative, column sums.
     decltype(Epilogue::apply) epilogue_forward[kActivationCount];

@@ -60,6 +60,20 @@ void Program::check_order() const {
         for (const Operand& operand : list)
             if (operand.writes()) written[operand.value] = true;
     }
+    check_constants(written);
+}
+
+// What is written, by the program or into it, lies in no buffer that holds constants, of this program or another.
+void Program::check_constants(const std::vector<bool>& written) const {
+    std::vector<const Buffer*> constant;
+    for (const Value& value : plan_.values)
+        if (value.kind == HPC_VALUE_CONSTANT) constant.push_back(value.buffer.get());
+    for (size_t i = 0; i < plan_.values.size(); i++) {
+        const Value& value = plan_.values[i];
+        if (!value.buffer || (!written[i + 1] && !value.comes_from_host())) continue;
+        if (value.buffer->sealed() || std::find(constant.begin(), constant.end(), value.buffer.get()) != constant.end())
+            fail(HPC_INVALID_STATE, "value '%s' would be written, but its buffer holds constants", value.name.c_str());
+    }
 }
 
 void Program::finish() {
@@ -108,6 +122,8 @@ void Program::finish() {
         std::swap(plan_, plan);
         throw;
     }
+    for (const Value& value : plan_.values)
+        if (value.kind == HPC_VALUE_CONSTANT) value.buffer->seal();
     owned_ = std::move(owned);
     finished_ = true;
 }

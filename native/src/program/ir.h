@@ -38,6 +38,7 @@ struct Value {
     }
     uint64_t elements(const Extents& at) const { return rows(at) * columns; }
     uint64_t bytes(const Extents& at) const { return elements(at) * 4; }
+    bool comes_from_host() const { return kind == HPC_VALUE_INPUT || kind == HPC_VALUE_TARGET || kind == HPC_VALUE_INDEX; }
 };
 
 struct Slot {

@@ -27,14 +27,6 @@ Program::Entry::Entry(Program& program) : program_(program) {
 
 Program::Entry::~Entry() { program_.busy_.clear(std::memory_order_release); }
 
-namespace {
-
-bool comes_from_host(const Value& value) {
-    return value.kind == HPC_VALUE_INPUT || value.kind == HPC_VALUE_TARGET || value.kind == HPC_VALUE_INDEX;
-}
-
-}  // namespace
-
 void Program::check_run(uint64_t rows, uint64_t steps, const uint64_t* slots, uint32_t slot_count) const {
     if (!finished_) fail(HPC_INVALID_STATE, "the program is not finished: call hpc_program_finish first");
     if (rows > plan_.capacity.rows)
@@ -61,7 +53,7 @@ void Program::run(uint64_t rows, uint64_t steps, const uint64_t* slots, uint32_t
     for (uint32_t i = 0; i < transfer_count; i++) {
         uint32_t id = transfers[i].value;
         const Value& value = resolve(id, "transfer.value");
-        if (!comes_from_host(value) && value.kind != HPC_VALUE_OUTPUT)
+        if (!value.comes_from_host() && value.kind != HPC_VALUE_OUTPUT)
             fail(HPC_INVALID_ARGUMENT, "transfer %u: '%s' is neither an input, a target, an index nor an output", i, value.name.c_str());
         const uint64_t bytes = value.bytes(run.extents);
         if (transfers[i].reserved != 0 || transfers[i].bytes != bytes)
@@ -74,14 +66,14 @@ void Program::run(uint64_t rows, uint64_t steps, const uint64_t* slots, uint32_t
         for (uint32_t i = 0; i < transfer_count; i++) {
             uint32_t id = transfers[i].value;
             const Value& value = resolve(id, "transfer.value");
-            if (comes_from_host(value)) executor_->transfer_in(value, transfers[i].host, transfers[i].bytes);
+            if (value.comes_from_host()) executor_->transfer_in(value, transfers[i].host, transfers[i].bytes);
         }
         executor_->run(run);
         runs_.fetch_add(1, std::memory_order_relaxed);
         for (uint32_t i = 0; i < transfer_count; i++) {
             uint32_t id = transfers[i].value;
             const Value& value = resolve(id, "transfer.value");
-            if (!comes_from_host(value)) executor_->transfer_out(value, transfers[i].host, transfers[i].bytes);
+            if (!value.comes_from_host()) executor_->transfer_out(value, transfers[i].host, transfers[i].bytes);
         }
     }
     if (metrics) executor_->fetch(*metrics);

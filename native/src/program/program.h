@@ -108,6 +108,7 @@ private:
     void check_run(uint64_t rows, uint64_t steps, const uint64_t* slots, uint32_t slot_count) const;
     void append(Payload payload);
     void check_order() const;
+    void check_constants(const std::vector<bool>& written) const;
 
     std::shared_ptr<Device> device_;
     uint32_t tag_;  // upper bits of the value ids, so that another program's ids are recognized

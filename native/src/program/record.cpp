@@ -87,7 +87,7 @@ void Program::check_recording() const {
 uint32_t Program::add_value(const hpc_value_desc& desc, std::shared_ptr<Buffer> buffer) {
     check_recording();
     check_reserved(desc.reserved);
-    check_range(desc.kind, HPC_VALUE_TEMPORARY + 1, "desc.kind");
+    check_range(desc.kind, HPC_VALUE_CONSTANT + 1, "desc.kind");
     check_range(desc.dtype, HPC_INT32 + 1, "desc.dtype");
     check_range(desc.lead, HPC_LEAD_STEPS_ROWS + 1, "desc.lead");
     if (plan_.values.size() >= kIndexMask) fail(HPC_INVALID_ARGUMENT, "a program holds at most %u values", kIndexMask);
@@ -117,6 +117,8 @@ uint32_t Program::add_value(const hpc_value_desc& desc, std::shared_ptr<Buffer> 
                  static_cast<unsigned long long>(buffer->bytes()));
         value.buffer = std::move(buffer);
         value.offset = desc.offset;
+    } else if (desc.kind == HPC_VALUE_CONSTANT) {
+        fail(HPC_INVALID_ARGUMENT, "value '%s': a constant without a buffer", value.name.c_str());
     } else if (desc.offset != 0) {
         fail(HPC_INVALID_ARGUMENT, "value '%s': an offset without a buffer", value.name.c_str());
     }
@@ -167,8 +169,10 @@ void Program::check_counter(const hpc_counter& counter, const char* role) const 
 
 void Program::check_writable(uint32_t id, const char* role) const {
     const Value& value = plan_.values[id - 1];
-    if (value.kind == HPC_VALUE_INPUT || value.kind == HPC_VALUE_TARGET || value.kind == HPC_VALUE_INDEX)
+    if (value.comes_from_host())
         fail(HPC_INVALID_ARGUMENT, "%s '%s' is an input of the program: instructions cannot write it", role, value.name.c_str());
+    if (value.kind == HPC_VALUE_CONSTANT)
+        fail(HPC_INVALID_ARGUMENT, "%s '%s' is a constant: instructions cannot write it", role, value.name.c_str());
 }
 
 void Program::append(Payload payload) {

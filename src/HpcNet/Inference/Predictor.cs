@@ -8,7 +8,8 @@ namespace HpcNet;
 
 /// <summary>
 /// Answers for a network as it was when this was made. Any number of threads may call it at once; after the first calls
-/// nothing is allocated. The network's <see cref="Network.Preprocessing"/> is applied to what comes in.
+/// nothing is allocated. The network's <see cref="Network.Preprocessing"/> is applied to what comes in. On the CPU a predictor keeps
+/// the weights of dense layers twice: as they are, and in the order in which the built-in kernels stream them.
 /// </summary>
 public sealed class Predictor : IDisposable
 {
@@ -252,6 +253,7 @@ internal sealed unsafe class PredictorProgram : IDisposable
             new RecordingPurpose
             {
                 Trains = static _ => false,
+                ConstantParameters = true,
                 State = state,
                 RandomStream = static _ => 0UL,
                 Output = probabilities ? null : output,

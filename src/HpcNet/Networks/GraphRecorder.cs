@@ -24,6 +24,9 @@ internal sealed record RecordingPurpose
     /// <summary>Where the network's output goes; null: into memory of the program.</summary>
     public DeviceBuffer? Output { get; init; }
 
+    /// <summary>Whether nobody will change the parameters as long as this recording lives: they may be kept packed.</summary>
+    public bool ConstantParameters { get; init; }
+
     /// <summary>Which layers' parameters get gradients, by node.</summary>
     public required Func<int, bool> Trains { get; init; }
 
@@ -295,7 +298,7 @@ internal sealed class NodeRecording
     internal void AddParameter(ParameterSegment segment, DeviceBuffer parameters, DeviceBuffer? gradients)
     {
         _parameters.Add(segment.LocalName, Recorder.FixedValue(
-            hpc_value_kind.HPC_VALUE_PARAMETER, segment.Rows, segment.Columns, parameters, segment.Offset, segment.Name));
+            _purpose.ConstantParameters ? hpc_value_kind.HPC_VALUE_CONSTANT : hpc_value_kind.HPC_VALUE_PARAMETER, segment.Rows, segment.Columns, parameters, segment.Offset, segment.Name));
         if (Trains && gradients is not null)
         {
             _gradients.Add(segment.LocalName, Recorder.FixedValue(

@@ -4,7 +4,8 @@
 // A micro-kernel keeps MR rows x NV vectors of C in registers and walks over one block of k. It reads B row by row of
 // k, and A where it lies: by rows in NN and NT, by columns (the rows' elements of one k side by side) in TN. B is packed
 // where many rows will read it, in NN and TN by the kernels of the first rows, which store what they load: a pass of its
-// own waits for memory, a kernel computes meanwhile. In NT, where it has to be transposed, a pass does it. Around the
+// own waits for memory, a kernel computes meanwhile. In NT, where it has to be transposed, a pass does it. A B that never
+// changes (GemmTile.panels) was packed before: few rows stream through its panels at the speed of the memory. Around the
 // kernels, for each block of k: for each panel of rows run over all column panels. So the rows of A stay in the
 // first-level cache, the block of B in the second, and a finished piece of C meets its epilogue in the first.
 //
@@ -140,6 +141,7 @@ struct GemmPiece {
     int64_t b_stride;  // element (k, j) is b[k b_stride + j]
     float* c;
     int64_t ldc;
+    int64_t panel_stride;  // of kernels over several packed panels: from one of B's to the next
     float* packed;  // where a kernel that packs leaves B, rows kGemmPanel apart
     int64_t last;  // columns of the last vector, if it is a partial one
     bool streams;  // B comes from memory
@@ -147,8 +149,17 @@ struct GemmPiece {
 };
 using GemmMicro = void (*)(const GemmPiece&);
 
-template <int MR, int NV, bool ByRows, bool Partial, bool Packs>
+// Where a kernel finds B, and what it does with it.
+enum class GemmB {
+    Rows,    // a panel, or where it lies
+    Packs,   // where it lies; leaves a panel
+    Panels,  // several panels side by side. The processor itself sees that each is read on and on: asking ahead, too, cost
+             // a third more time from the second and third level
+};
+
+template <int MR, int NV, bool ByRows, bool Partial, GemmB From>
 static void gemm_micro(const GemmPiece& piece) {
+    constexpr bool Packs = From == GemmB::Packs, Panels = From == GemmB::Panels;
     GemmV sum[MR][NV];
     HPC_UNROLL
     for (int i = 0; i < MR; i++) {
@@ -160,6 +171,7 @@ static void gemm_micro(const GemmPiece& piece) {
     const int64_t ahead = (Packs ? kGemmAheadPacking : NV > 2 ? kGemmAheadWide : kGemmAhead) * b_stride;
     const int64_t far = (Packs ? kGemmAheadFar : kGemmAheadStreaming) * b_stride;
     const bool streams = Packs || (NV == 8 && piece.streams);
+    const int64_t panel = Panels ? piece.panel_stride : kGemmPanel;
     float* packed = piece.packed;
     const float* b = piece.b;
     // One pointer for four rows, and multiples of the stride that x86 addressing has: few registers.
@@ -168,7 +180,7 @@ static void gemm_micro(const GemmPiece& piece) {
     for (int g = 0; g < (MR + 3) / 4; g++) a[g] = ByRows ? piece.a + 4 * g * a_stride : piece.a + 4 * g;
     HPC_UNROLL_K
     for (int64_t k = piece.k; k > 0; k--) {
-        if constexpr (NV > 1 || Packs) {
+        if constexpr ((NV > 1 || Packs) && !Panels) {
             // Not by the processor itself: it sees rows of B too far apart. A line for each vector of 64 bytes.
             HPC_UNROLL
             for (int v = 0; v < NV; v += 16 / kGemmLanes) {
@@ -183,7 +195,7 @@ static void gemm_micro(const GemmPiece& piece) {
             for (int i = 0; i < MR; i++) x[i] = GemmV::broadcast(a[i / 4][ByRows ? i % 4 * a_stride : i % 4]);
             HPC_UNROLL
             for (int v = 0; v < NV; v++) {
-                const float* p = b + v * kGemmLanes;
+                const float* p = b + v / 2 * panel + v % 2 * kGemmLanes;
                 const GemmV row = Partial && v == NV - 1 ? GemmV::load_partial(p, last) : GemmV::load(p);
                 HPC_UNROLL
                 for (int i = 0; i < MR; i++) sum[i][v] = multiply_add(x[i], row, sum[i][v]);
@@ -192,7 +204,7 @@ static void gemm_micro(const GemmPiece& piece) {
             GemmV row[NV];
             HPC_UNROLL
             for (int v = 0; v < NV; v++) {
-                const float* p = b + v * kGemmLanes;
+                const float* p = b + v / 2 * panel + v % 2 * kGemmLanes;
                 row[v] = Partial && v == NV - 1 ? GemmV::load_partial(p, last) : GemmV::load(p);
                 if constexpr (Packs) row[v].store(packed + v * kGemmLanes);
             }
@@ -231,15 +243,15 @@ template <int Rows>
 struct GemmRow {
     GemmMicro of[Rows];
 };
-template <int MR, int NV, bool ByRows, bool Partial, bool Packs, int Rows>
+template <int MR, int NV, bool ByRows, bool Partial, GemmB From, int Rows>
 constexpr void gemm_fill(GemmRow<Rows>& row) {
-    row.of[MR - 1] = gemm_micro<MR, NV, ByRows, Partial, Packs>;
-    if constexpr (MR > 1) gemm_fill<MR - 1, NV, ByRows, Partial, Packs>(row);
+    row.of[MR - 1] = gemm_micro<MR, NV, ByRows, Partial, From>;
+    if constexpr (MR > 1) gemm_fill<MR - 1, NV, ByRows, Partial, From>(row);
 }
-template <int NV, bool ByRows, bool Partial, int Rows, bool Packs = false>
+template <int NV, bool ByRows, bool Partial, int Rows, GemmB From = GemmB::Rows>
 constexpr GemmRow<Rows> gemm_row() {
     GemmRow<Rows> row{};
-    gemm_fill<Rows, NV, ByRows, Partial, Packs>(row);
+    gemm_fill<Rows, NV, ByRows, Partial, From>(row);
     return row;
 }
 // [by rows][...][rows - 1]
@@ -253,12 +265,15 @@ constexpr GemmRow<kGemmRows4> kGemmMicro4[2] = {gemm_row<4, false, false, kGemmR
                                                 gemm_row<4, true, false, kGemmRows4>()};
 constexpr GemmRow<kGemmRows8> kGemmMicro8[2] = {gemm_row<8, false, false, kGemmRows8>(),
                                                 gemm_row<8, true, false, kGemmRows8>()};
+// Over packed panels; of A by rows.
+constexpr GemmRow<kGemmRows4> kGemmPanels4 = gemm_row<4, true, false, kGemmRows4, GemmB::Panels>();
+constexpr GemmRow<kGemmRows8> kGemmPanels8 = gemm_row<8, true, false, kGemmRows8, GemmB::Panels>();
 // Those that pack; the narrower ones always load a partial vector.
-constexpr GemmRow<kGemmRows> kGemmPacking1[2] = {gemm_row<1, false, true, kGemmRows, true>(),
-                                                 gemm_row<1, true, true, kGemmRows, true>()};
+constexpr GemmRow<kGemmRows> kGemmPacking1[2] = {gemm_row<1, false, true, kGemmRows, GemmB::Packs>(),
+                                                 gemm_row<1, true, true, kGemmRows, GemmB::Packs>()};
 constexpr GemmRow<kGemmRows> kGemmPacking2[2][2] = {
-    {gemm_row<2, false, false, kGemmRows, true>(), gemm_row<2, false, true, kGemmRows, true>()},
-    {gemm_row<2, true, false, kGemmRows, true>(), gemm_row<2, true, true, kGemmRows, true>()}};
+    {gemm_row<2, false, false, kGemmRows, GemmB::Packs>(), gemm_row<2, false, true, kGemmRows, GemmB::Packs>()},
+    {gemm_row<2, true, false, kGemmRows, GemmB::Packs>(), gemm_row<2, true, true, kGemmRows, GemmB::Packs>()}};
 
 // ---- Packing -----------------------------------------------------------------------------------------------------
 
@@ -330,6 +345,16 @@ static void gemm_pack_b_transposed(const float* from, int64_t ld, int64_t column
     }
 }
 
+// All of B[k x n] as panels: [panel][k][kGemmPanel], columns beyond n are zeros.
+static void gemm_pack_panels(const float* b, int64_t ldb, int64_t k, int64_t n, float* panels) {
+    for (int64_t j = 0; j < n; j += kGemmPanel) {
+        const int64_t here = gemm_min(kGemmPanel, n - j);
+        for (int64_t kk = 0; kk < k; kk++, panels += kGemmPanel) {
+            for (int64_t i = 0; i < kGemmPanel; i++) panels[i] = i < here ? b[kk * ldb + j + i] : 0.0f;
+        }
+    }
+}
+
 // ---- The sequential path -----------------------------------------------------------------------------------------
 
 static void gemm_epilogue(const GemmTile& tile, int64_t row, int64_t column, int64_t rows, int64_t columns) {
@@ -341,16 +366,18 @@ static void gemm_sequential(const GemmTile& tile, float* packed) {
     const int64_t m = tile.m, n = tile.n, k = tile.k;
     const bool by_rows = tile.form != Form::TN, transposed_b = tile.form == Form::NT;
     const int64_t direct = gemm_crowded(tile.ldb) ? kGemmCrowdedRows : kGemmDirectRows;
-    const bool pack_b = transposed_b || (m > direct && k * n > kGemmDirectBytes / 4);
+    const float* panels_of_b = tile.panels;
+    const bool pack_b = !panels_of_b && (transposed_b || (m > direct && k * n > kGemmDirectBytes / 4));
 
     const int64_t depth = gemm_depth(k);
-    const int64_t width = pack_b ? gemm_blocks.tile_n : n;
+    const int64_t width = pack_b || panels_of_b ? gemm_blocks.tile_n : n;
     const int64_t most = by_rows && gemm_crowded(tile.lda) ? kGemmCrowdedPanel : kGemmRows;
     const int64_t panels = gemm_blocks_of(m, most), base = m / panels, larger = m % panels;
 
     GemmPiece piece;
     piece.ldc = tile.ldc;
     piece.a_stride = tile.lda;
+    piece.panel_stride = k * kGemmPanel;
     piece.streams = 4.0 * static_cast<double>(tile.ldb) * static_cast<double>(k) >= kGemmStreamingBytes;
     for (int64_t n0 = 0; n0 < n; n0 += width) {
         const int64_t columns = gemm_min(width, n - n0);
@@ -366,20 +393,21 @@ static void gemm_sequential(const GemmTile& tile, float* packed) {
             for (int64_t i = 0, p = 0; p < panels; i += rows, p++) {
                 rows = base + (p < larger);
                 const bool packs = p == 0 && pack_b && !transposed_b;
-                piece.b_stride = pack_b && !packs ? kGemmPanel : tile.ldb;
+                piece.b_stride = panels_of_b || (pack_b && !packs) ? kGemmPanel : tile.ldb;
                 piece.a = by_rows ? tile.a + i * tile.lda + k0 : tile.a + k0 * tile.lda + i;
                 int64_t taken = 0;
                 for (int64_t j = 0; j < columns; j += taken) {
                     const int64_t left = columns - j;
                     piece.packed = packed + j * piece.k;
-                    piece.b = pack_b && !packs ? piece.packed : b + j;
+                    piece.b = panels_of_b ? panels_of_b + (n0 + j) * k + k0 * kGemmPanel
+                              : pack_b && !packs ? piece.packed : b + j;
                     piece.c = tile.c + i * tile.ldc + n0 + j;
                     if (!pack_b && left >= 8 * kGemmLanes && rows <= kGemmRows8) {
                         taken = 8 * kGemmLanes;
-                        kGemmMicro8[by_rows].of[rows - 1](piece);
+                        (panels_of_b ? kGemmPanels8 : kGemmMicro8[by_rows]).of[rows - 1](piece);
                     } else if (!pack_b && left >= 4 * kGemmLanes && rows <= kGemmRows4) {
                         taken = 4 * kGemmLanes;
-                        kGemmMicro4[by_rows].of[rows - 1](piece);
+                        (panels_of_b ? kGemmPanels4 : kGemmMicro4[by_rows]).of[rows - 1](piece);
                     } else if (left > kGemmLanes) {
                         taken = gemm_min(left, 2 * kGemmLanes);
                         piece.last = taken - kGemmLanes;

@@ -7,6 +7,7 @@ static constexpr Kernels make_kernels(const char* isa) {
         gemm_blocks,
         gemm_scratch_bytes,
         gemm,
+        gemm_pack_panels,
 #define HPC_ROW(enumerator, name, ...) epilogue_forward<name##_activation>,
         {HPC_ACTIVATIONS(HPC_ROW)},
 #undef HPC_ROW
