@@ -1,6 +1,6 @@
 // The built-in matrix product against other libraries, all on the same matrices and with the same number of threads, in one
 // process and in turn: OpenBLAS, oneDNN (its sgemm, and its matmul with the weights packed beforehand, which is not timed) and
-// BLIS. Then dense forward with bias and activation against the bare product.
+// BLIS; in NN the built-in one over packed weights, too, as a predictor has them. Then dense forward with bias and activation against the bare product.
 //
 //   gemm_peers_bench [--threads N] [--only TEXT] [--forward] [--rounds N] [--milliseconds N] [--isa NAME] [--json FILE]
 //
@@ -10,8 +10,8 @@
 //
 // Each round gives every contestant one turn, in an order that changes from round to round. The ratio of a peer is the median over
 // the rounds of (built-in time / peer's time in the same round), with the interval of order statistics that holds the true median in
-// 95 % of all cases. "BEHIND" is said where even the lower end of the interval against the best peer is above 1. The share is of the
-// fused multiply-add peak measured in the same run for this number of threads: the best one until then, taken again before each row.
+// 95 % of all cases. "BEHIND" is said where even the lower end of the interval against the best peer is above 1: in NN of the product
+// over packed weights, "as is" of the other against the best peer that packs nothing beforehand. The share is of the fused multiply-add peak measured in the same run for this number of threads: the best one until then, taken again before each row.
 // The last line says how much of the processors other processes had; with much of it, measure again.
 //
 // The product of the built-in kernels is measured as programs use it: as instructions of a program, several of them in one run, so
@@ -223,11 +223,12 @@ struct Program {
 };
 
 // Several products in one run count as one contestant's call; it takes `repeats` times as long.
-std::unique_ptr<Program> record_product(Device& device, const Shape& shape, Buffer& a, Buffer& b, Buffer& c, int repeats) {
+std::unique_ptr<Program> record_product(Device& device, const Shape& shape, Buffer& a, Buffer& b, Buffer& c, int repeats,
+                                        int weight_kind = HPC_VALUE_PARAMETER) {
     const bool weights = shape.form == Form::TN;
     auto program = std::make_unique<Program>(device, static_cast<uint64_t>(weights ? shape.k : shape.m));
     const uint32_t left = program->value(HPC_VALUE_PERSISTENT, weights ? shape.m : shape.k, a);
-    const uint32_t right = shape.form == Form::NN   ? program->value(HPC_VALUE_PARAMETER, shape.n, b, shape.k)
+    const uint32_t right = shape.form == Form::NN   ? program->value(weight_kind, shape.n, b, shape.k)
                            : shape.form == Form::NT ? program->value(HPC_VALUE_PARAMETER, shape.k, b, shape.n)
                                                     : program->value(HPC_VALUE_PERSISTENT, shape.n, b);
     for (int i = 0; i < repeats; i++) {
@@ -513,6 +514,14 @@ void products(Device& device, const hpc_device_info& info, const Options& option
         contestants.push_back({"built-in", [&] { program->run(); }, repeats});
         program->run();
         check(hpc_buffer_read(out.handle, 0, expected.data(), expected.size() * sizeof(float)));
+        // The same over packed weights: the same bits, in other time.
+        Buffer constants(device, b);
+        std::unique_ptr<Program> over_panels;
+        if (shape.form == Form::NN) {
+            over_panels = record_product(device, shape, left, constants, out, repeats, HPC_VALUE_CONSTANT);
+            contestants.push_back({"packed", [&] { over_panels->run(); }, repeats});
+        }
+        const size_t first_peer = contestants.size();
         for (const Library& library : libraries)
             contestants.push_back({library.name, [&shape, &library, pa, pb, pc] { library.multiply(shape, pa, pb, pc); }, 1});
 #if defined(HPC_BENCH_ONEDNN)
@@ -523,8 +532,11 @@ void products(Device& device, const hpc_device_info& info, const Options& option
         contestants.push_back({"oneDNN sgemm", sgemm, 1});
         PackedProduct packed(shape, pa, pb, nullptr, pc, false);
         contestants.push_back({"oneDNN packed", [&packed] { packed.run(); }, 1});
+        const size_t packing_peer = contestants.size() - 1;
+#else
+        const size_t packing_peer = contestants.size();
 #endif
-        for (size_t i = 1; i < contestants.size(); i++) {
+        for (size_t i = first_peer; i < contestants.size(); i++) {
             std::fill_n(pc, expected.size(), -1e9f);
             contestants[i].call();
             std::copy_n(pc, expected.size(), found.begin());
@@ -538,19 +550,22 @@ void products(Device& device, const hpc_device_info& info, const Options& option
         std::printf("%-26s %-9s %10.0f %8.1f %5.1f%% |", shape.name().c_str(), shape.network, least(own) * 1e9, gflops,
                     100 * gflops / peak);
         json.add(shape.name(), options.threads, "builtin", info.isa, shape.flops(), peak, own, nullptr);
-        const Contestant* best = nullptr;
+        const Contestant *best = nullptr, *best_unpacked = nullptr;
         for (size_t i = 1; i < contestants.size(); i++) {
             const Contestant& peer = contestants[i];
             const Ratio against = ratio(own, peer);
             std::printf("  %s %.3f [%.3f, %.3f] %.0f", peer.name.c_str(), against.value, against.interval.low, against.interval.high,
                         shape.flops() / least(peer) / 1e9);
             json.add(shape.name(), options.threads, peer.name, info.isa, shape.flops(), peak, peer, &against);
+            if (i < first_peer) continue;
             if (!best || median(peer.seconds) < median(best->seconds)) best = &peer;
+            if (i != packing_peer && (!best_unpacked || median(peer.seconds) < median(best_unpacked->seconds))) best_unpacked = &peer;
         }
-        if (best) {
-            const Ratio against = ratio(own, *best);
-            std::printf("  %s", against.interval.low > 1 ? "BEHIND" : against.interval.high < 1 ? "ahead" : "even");
-        }
+        const auto verdict = [](const Ratio& against) {
+            return against.interval.low > 1 ? "BEHIND" : against.interval.high < 1 ? "ahead" : "even";
+        };
+        if (best) std::printf("  %s", verdict(ratio(contestants[first_peer - 1], *best)));
+        if (best_unpacked && over_panels) std::printf(", as is %s", verdict(ratio(own, *best_unpacked)));
         std::printf("\n");
         std::fflush(stdout);
     }

@@ -14,8 +14,7 @@ namespace HpcNet;
 public sealed class Predictor : IDisposable
 {
     private readonly Network _network;
-    private readonly DeviceBuffer _parameters;
-    private readonly DeviceBuffer? _state;
+    private readonly NetworkSnapshot _snapshot;
     private readonly Standardizer? _preprocessing;
     private readonly string _reader;
     private readonly int _batchSize;
@@ -28,19 +27,17 @@ public sealed class Predictor : IDisposable
         _network = network;
         _batchSize = batchSize;
         _reader = DataChecks.Reader(network);
-        _parameters = new DeviceBuffer(network.Device, network.Graph.Elements);
-        _state = network.State is null ? null : new DeviceBuffer(network.Device, network.Graph.StateElements);
+        _snapshot = new NetworkSnapshot(network);
         lock (network.Gate)
         {
             network.ThrowIfDisposed();
-            network.Parameters.CopyTo(_parameters);
-            network.State?.CopyTo(_state!);
+            _snapshot.Take(network);
             _preprocessing = network.Preprocessing;
             Task = network.Task;
             ClassNames = network.ClassNames;
         }
-        _single = new ProgramPool(() => new PredictorProgram(_network, _parameters, _state, 1, Task));
-        _batch = new ProgramPool(() => new PredictorProgram(_network, _parameters, _state, _batchSize, Task));
+        _single = new ProgramPool(() => new PredictorProgram(_network, _snapshot, 1, Task));
+        _batch = new ProgramPool(() => new PredictorProgram(_network, _snapshot, _batchSize, Task));
     }
 
     /// <summary>Columns of the input.</summary>
@@ -171,7 +168,7 @@ public sealed class Predictor : IDisposable
                 $"y holds {y.Elements} numbers; expected at least {capacity} rows of {Outputs}, as many as x has.", nameof(y));
         }
         return new BoundPredictor(new PredictorProgram(
-            _network, _parameters, _state, capacity, logits ? NetworkTask.Regression : Task, x.Buffer, y.Buffer));
+            _network, _snapshot, capacity, logits ? NetworkTask.Regression : Task, x.Buffer, y.Buffer));
     }
 
     /// <summary>Frees the snapshot. Calls that are under way on other threads finish.</summary>
@@ -181,8 +178,7 @@ public sealed class Predictor : IDisposable
             return;
         _single.Dispose();
         _batch.Dispose();
-        _parameters.Dispose();
-        _state?.Dispose();
+        _snapshot.Dispose();
     }
 
     private void Run(ReadOnlySpan<float> x, Span<float> y, bool logits)
@@ -234,27 +230,25 @@ internal sealed unsafe class PredictorProgram : IDisposable
     private float[] _answers = [];
 
     /// <param name="network">The network.</param>
-    /// <param name="parameters">A snapshot of its parameters.</param>
-    /// <param name="state">And of its state; null: it has none.</param>
+    /// <param name="snapshot">What it had learned.</param>
     /// <param name="capacity">The most rows of a run.</param>
     /// <param name="task">Whether the answer is a probability.</param>
     /// <param name="input">Where the rows are; null: they are copied in.</param>
     /// <param name="output">Where the answer goes; null: it is copied out.</param>
     public PredictorProgram(
-        Network network, DeviceBuffer parameters, DeviceBuffer? state, int capacity, NetworkTask task, DeviceBuffer? input = null,
-        DeviceBuffer? output = null)
+        Network network, NetworkSnapshot snapshot, int capacity, NetworkTask task, DeviceBuffer? input = null, DeviceBuffer? output = null)
     {
         bool probabilities = task != NetworkTask.Regression;
         _inputs = network.Inputs;
         _outputs = network.Outputs;
         using var recorder = new Recorder(network.Device, capacity);
         var graph = new GraphRecorder(
-            network.Graph, recorder, parameters, null,
+            network.Graph, recorder, snapshot.Parameters, null,
             new RecordingPurpose
             {
                 Trains = static _ => false,
                 ConstantParameters = true,
-                State = state,
+                State = snapshot.State,
                 RandomStream = static _ => 0UL,
                 Output = probabilities ? null : output,
             },

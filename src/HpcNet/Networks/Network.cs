@@ -111,15 +111,14 @@ public sealed class Network : IDisposable
     private Network(Device device, NetworkGraph graph, ulong seed)
         : this(device, graph)
     {
-        var host = new float[Graph.Elements];
+        var host = new float[Graph.Segments.Max(s => s.Length)];
         for (int i = 0; i < Graph.Segments.Length; i++)
         {
             ParameterSegment segment = Graph.Segments[i];
-            segment.Initializer.Fill(
-                host.AsSpan(segment.Offset, segment.Length), segment.Rows, segment.Columns,
-                new Philox(seed, RandomStreams.Initialization(i)));
+            Span<float> values = host.AsSpan(0, segment.Length);
+            segment.Initializer.Fill(values, segment.Rows, segment.Columns, new Philox(seed, RandomStreams.Initialization(i)));
+            Parameters.Write<float>(values, segment.Offset);
         }
-        Parameters.Write<float>(host);
     }
 
     /// <summary>A network with all parameters 0.</summary>
@@ -239,9 +238,6 @@ public sealed class Network : IDisposable
 
     /// <summary><see cref="NetworkGraph.IndexColumns"/>.</summary>
     internal (Node Layer, int First, int Columns)[] IndexColumns { get; }
-
-    /// <summary>Elements of parameters and state together.</summary>
-    internal int ContentElements => Graph.Elements + Graph.StateElements;
 
     /// <summary>Held by whoever reads or writes the parameters.</summary>
     internal object Gate { get; } = new();
@@ -470,7 +466,9 @@ public sealed class Network : IDisposable
     {
         Ensure.Positive(rows, nameof(rows));
         ThrowIfDisposed();
-        using var program = new PredictorProgram(this, Parameters, State, rows, Task);
+        // The parameters themselves would become constants.
+        using var snapshot = new NetworkSnapshot(this);
+        using var program = new PredictorProgram(this, snapshot, rows, Task);
         return program.Native.Describe();
     }
 
@@ -490,20 +488,6 @@ public sealed class Network : IDisposable
         Graph.IsChain
             ? string.Create(CultureInfo.InvariantCulture, $"{InputShape} -> {string.Join(" -> ", Layers.Select(l => l.Summary()))}")
             : string.Create(CultureInfo.InvariantCulture, $"graph of {Layers.Count} layers, {Inputs} inputs, {Outputs} outputs");
-
-    /// <summary>Reads parameters and, behind them, the state. The caller holds the gate.</summary>
-    internal void ReadContents(Span<float> values)
-    {
-        Parameters.Read(values[..Graph.Elements]);
-        State?.Read(values[Graph.Elements..]);
-    }
-
-    /// <summary>Writes what <see cref="ReadContents"/> read. The caller holds the gate.</summary>
-    internal void WriteContents(ReadOnlySpan<float> values)
-    {
-        Parameters.Write(values[..Graph.Elements]);
-        State?.Write(values[Graph.Elements..]);
-    }
 
     internal bool IsDisposed => _disposed;
 

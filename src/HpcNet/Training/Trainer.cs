@@ -23,8 +23,8 @@ public sealed unsafe class Trainer : IDisposable
     private FitSession? _fit;
     private float[] _prepared = [];
     private float[] _teacher = [];
-    private float[] _finite = [];
-    private float[] _current = [];
+    private NetworkSnapshot? _snapshot;
+    private float[] _piece = [];
     private long _steps;
     private long _ruleSteps;
     private long _randomSteps;
@@ -425,6 +425,7 @@ public sealed unsafe class Trainer : IDisposable
         _disposed = true;
         _stepProgram?.Dispose();
         _fit?.Dispose();
+        _snapshot?.Dispose();
         _state.Dispose();
         Leave();
     }
@@ -438,18 +439,8 @@ public sealed unsafe class Trainer : IDisposable
         using EvaluationProgram? evaluation = validation is null
             ? null
             : EvaluationProgram.For(Network, Loss, validation, nameof(validation));
-        DeviceBuffer? best = EarlyStopping is null ? null : new DeviceBuffer(Network.Device, Network.Graph.Elements);
-        DeviceBuffer? bestState = best is null || Network.State is null ? null : new DeviceBuffer(Network.Device, Network.Graph.StateElements);
-        var run = new FitRun(this, session, train, epochs, validation, evaluation, progress, best, bestState);
-        try
-        {
-            return run.Execute(cancellation);
-        }
-        finally
-        {
-            best?.Dispose();
-            bestState?.Dispose();
-        }
+        _snapshot ??= new NetworkSnapshot(Network);
+        return new FitRun(this, session, train, epochs, validation, evaluation, progress, _snapshot).Execute(cancellation);
     }
 
     private float StepChecked(ReadOnlySpan<float> x, int rows, void* target, long targetElements, bool labels)
@@ -585,6 +576,22 @@ public sealed unsafe class Trainer : IDisposable
     private TrainingProgram Current() =>
         _fit?.Program ?? _stepProgram ?? (_stepProgram = Record(128, Loss.TakesLabels, null));
 
+    // In pieces: a copy of all of it would be as large as the network.
+    private bool IsFinite(DeviceBuffer buffer)
+    {
+        const int Most = 1 << 18;
+        if (_piece.Length < Math.Min(buffer.Elements, Most))
+            _piece = new float[Math.Min(buffer.Elements, Most)];
+        for (long at = 0; at < buffer.Elements; at += Most)
+        {
+            Span<float> piece = _piece.AsSpan(0, (int)Math.Min(Most, buffer.Elements - at));
+            buffer.Read(piece, at);
+            if (Numbers.FirstNotFinite(piece) >= 0)
+                return false;
+        }
+        return true;
+    }
+
     private static float[] Contents(DeviceBuffer buffer)
     {
         var values = new float[buffer.Elements];
@@ -651,10 +658,13 @@ public sealed unsafe class Trainer : IDisposable
         }
     }
 
-    /// <summary>One call of Fit.</summary>
+    /// <summary>
+    /// One call of Fit. Its snapshot holds what the network gets back where training breaks it: the last finite parameters that an epoch
+    /// began or ended with, or the best ones of all epochs where early stopping looks for those.
+    /// </summary>
     private sealed class FitRun(
         Trainer trainer, FitSession session, Dataset train, int epochs, Dataset? validation, EvaluationProgram? evaluation,
-        IProgress<TrainingProgress>? progress, DeviceBuffer? best, DeviceBuffer? bestState)
+        IProgress<TrainingProgress>? progress, NetworkSnapshot snapshot)
     {
         private readonly Network _network = trainer.Network;
         private readonly List<EpochRecord> _records = [];
@@ -690,12 +700,15 @@ public sealed unsafe class Trainer : IDisposable
         private History TrainEpochs(CancellationToken cancellation)
         {
             bool stopped = false;
-            KeepFinite(beginning: true);
+            // Broken or not: nothing older may come back in its place.
+            Keep();
             for (int epoch = 1; epoch <= epochs && !stopped; epoch++)
             {
                 long ticksBefore = _trainingTicks;
                 float rate = TrainEpoch(epoch, cancellation);
-                KeepFinite();
+                bool finite = IsFinite();
+                if (finite && trainer.EarlyStopping is null)
+                    Keep();
                 if (evaluation is not null)
                 {
                     Evaluation result = evaluation.Evaluate(validation!, details: false);
@@ -705,7 +718,7 @@ public sealed unsafe class Trainer : IDisposable
                     epoch, _totals.Loss(trainer.Loss), _totals.Accuracy(trainer.Loss), _validationLoss, _validationAccuracy, rate,
                     Seconds(_trainingTicks - ticksBefore)));
                 trainer._scheduleState?.Report(evaluation is null ? _records[^1].Loss : _validationLoss, trainer._steps);
-                stopped = StopsAfter(epoch);
+                stopped = StopsAfter(epoch, finite);
                 Report(epoch, StepsPerEpoch, finished: true);
             }
             RestoreBest();
@@ -715,7 +728,7 @@ public sealed unsafe class Trainer : IDisposable
                 Seconds = Seconds(_trainingTicks),
                 Samples = _samples,
                 FlopsPerSample = session.Program.FlopsPerSample,
-                BestEpoch = best is null ? _records.Count : _bestEpoch,
+                BestEpoch = trainer.EarlyStopping is null ? _records.Count : _bestEpoch,
                 StoppedEarly = stopped && _records.Count < epochs,
             };
         }
@@ -792,32 +805,27 @@ public sealed unsafe class Trainer : IDisposable
             long step = trainer._steps + 1;
             float[] x = Batch(lastStep - after);
             long randomStep = trainer._randomSteps - 1 - after;
-            if (best is not null && _bestEpoch > 0)
+            if (_bestEpoch > 0)
                 return trainer.Flagged(metrics, x, step, randomStep, $"the parameters are the best ones, of epoch {_bestEpoch}");
-            string parameters = ParametersAreFinite() ? "those before that step" : "those at the beginning of the epoch";
+            string parameters = IsFinite() ? "those before that step" : "those at the beginning of the epoch";
             return trainer.Flagged(metrics, x, step, randomStep, $"the parameters are {parameters}");
         }
 
-        private bool ParametersAreFinite()
+        private bool IsFinite()
         {
             lock (_network.Gate)
             {
                 _network.ThrowIfDisposed();
-                _network.ReadContents(trainer._current);
+                return trainer.IsFinite(_network.Parameters) && (_network.State is null || trainer.IsFinite(_network.State));
             }
-            return Numbers.FirstNotFinite(trainer._current) < 0;
         }
 
         // However an epoch ends before its time, a broken network is not left behind.
         private void RestoreFinite()
         {
-            if (_network.IsDisposed || ParametersAreFinite())
+            if (_network.IsDisposed || IsFinite())
                 return;
-            lock (_network.Gate)
-            {
-                _network.ThrowIfDisposed();
-                _network.WriteContents(trainer._finite);
-            }
+            PutBack();
             trainer._state.Clear();
             trainer._ruleSteps = 0;
         }
@@ -851,46 +859,42 @@ public sealed unsafe class Trainer : IDisposable
             }
         }
 
-        // What the fit began with is kept as it is: nothing older may come back in its place.
-        private void KeepFinite(bool beginning = false)
+        private void Keep()
         {
-            int elements = _network.ContentElements;
-            if (trainer._finite.Length != elements)
-                (trainer._finite, trainer._current) = (new float[elements], new float[elements]);
-            if (ParametersAreFinite() || beginning)
-                (trainer._finite, trainer._current) = (trainer._current, trainer._finite);
+            lock (_network.Gate)
+            {
+                _network.ThrowIfDisposed();
+                snapshot.Take(_network);
+            }
         }
 
-        private bool StopsAfter(int epoch)
+        private void PutBack()
+        {
+            lock (_network.Gate)
+            {
+                if (!_network.IsDisposed)
+                    snapshot.PutBack(_network);
+            }
+        }
+
+        private bool StopsAfter(int epoch, bool finite)
         {
             if (trainer.EarlyStopping is not { } stopping)
                 return false;
             double watched = evaluation is null ? _records[^1].Loss : _validationLoss;
-            if (watched < _bestLoss - stopping.MinDelta || _bestEpoch == 0)
+            if (finite && (watched < _bestLoss - stopping.MinDelta || _bestEpoch == 0))
             {
                 _bestLoss = watched;
                 _bestEpoch = epoch;
-                lock (_network.Gate)
-                {
-                    _network.ThrowIfDisposed();
-                    _network.Parameters.CopyTo(best!);
-                    _network.State?.CopyTo(bestState!);
-                }
+                Keep();
             }
             return epoch - _bestEpoch >= stopping.Patience;
         }
 
         private void RestoreBest()
         {
-            if (best is null || _bestEpoch == 0)
-                return;
-            lock (_network.Gate)
-            {
-                if (_network.IsDisposed)
-                    return;
-                best.CopyTo(_network.Parameters);
-                bestState?.CopyTo(_network.State!);
-            }
+            if (_bestEpoch > 0)
+                PutBack();
         }
 
         private void Report(int epoch, int step, bool finished)

@@ -6,6 +6,18 @@
 
 alignas(64) static constexpr float lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
+// Asks for the lines of two vectors, of the next row or of what a later pass will write. The processor asks ahead only while a pass
+// goes over new memory; the passes over the first-level cache would leave it idle.
+static HPC_INLINE void ask_for(const float* p) {
+    for (int64_t line = 0; line < Pair<V>::lanes; line += 16) {
+#if defined(_MSC_VER) && !defined(__clang__)
+        _mm_prefetch(reinterpret_cast<const char*>(p + line), _MM_HINT_T0);
+#else
+        __builtin_prefetch(p + line);
+#endif
+    }
+}
+
 static HPC_INLINE V minus_infinity() { return V::broadcast(-HUGE_VALF); }
 
 // NaN may be lost here; it comes back with the exponentials.
@@ -54,6 +66,7 @@ static HPC_INLINE void softmax_row(const float* x, float* y, int64_t classes) {
     V sum = V::zero();
     int64_t j = 0;
     for (; j + Pair<V>::lanes <= classes; j += Pair<V>::lanes) {
+        ask_for(x + classes + j);
         const Pair<V> e = exp_falling(Pair<V>::load(x + j) - Pair<V>{m, m});
         sum = sum + e.a;
         sum = sum + e.b;
@@ -102,6 +115,8 @@ static void log_softmax(const float* x, float* y, int64_t rows, int64_t classes)
         V sum = V::zero();
         int64_t j = 0;
         for (; j + Pair<V>::lanes <= classes; j += Pair<V>::lanes) {
+            ask_for(x + classes + j);
+            ask_for(y + j);
             const Pair<V> e = exp_falling(Pair<V>::load(x + j) - Pair<V>{m, m});
             sum = sum + e.a;
             sum = sum + e.b;
@@ -248,6 +263,7 @@ static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* p
     };
     int64_t j = 0;
     for (; j + 2 * n <= classes; j += 2 * n) {
+        ask_for(x + classes + j);
         const Pair<V> v = Pair<V>::load(x + j);
         const Pair<V> e = exp_falling(v - Pair<V>{m, m});
         take(j, n, v.a, e.a);
@@ -307,7 +323,8 @@ static HPC_INLINE RowLabel row_label(ClassLossRows& rows, int64_t row) {
     return {label, weight, false};
 }
 
-constexpr int64_t kShortClasses = 8;  // data, found by measurement
+// With AVX-512, of 2 to 16 classes measured: half the time at 2, a tenth less at 10, more than before from 12 on.
+constexpr int64_t kShortClasses = 10;
 
 template <bool has_gradient, bool has_sums, bool has_labels, bool mixed>
 static void cross_entropy_rows(ClassLossRows& rows) {
