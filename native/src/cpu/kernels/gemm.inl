@@ -393,14 +393,17 @@ static void gemm_sequential(const GemmTile& tile, float* packed) {
             for (int64_t i = 0, p = 0; p < panels; i += rows, p++) {
                 rows = base + (p < larger);
                 const bool packs = p == 0 && pack_b && !transposed_b;
-                piece.b_stride = panels_of_b || (pack_b && !packs) ? kGemmPanel : tile.ldb;
+                // Column j of this kernel's B is at b0 + j * b_step.
+                const bool from_packed = pack_b && !packs;
+                const float* b0 = panels_of_b ? panels_of_b + n0 * k + k0 * kGemmPanel : from_packed ? packed : b;
+                const int64_t b_step = panels_of_b ? k : from_packed ? piece.k : 1;
+                piece.b_stride = panels_of_b || from_packed ? kGemmPanel : tile.ldb;
                 piece.a = by_rows ? tile.a + i * tile.lda + k0 : tile.a + k0 * tile.lda + i;
                 int64_t taken = 0;
                 for (int64_t j = 0; j < columns; j += taken) {
                     const int64_t left = columns - j;
-                    piece.packed = packed + j * piece.k;
-                    piece.b = panels_of_b ? panels_of_b + (n0 + j) * k + k0 * kGemmPanel
-                              : pack_b && !packs ? piece.packed : b + j;
+                    piece.b = b0 + j * b_step;
+                    if (packs) piece.packed = packed + j * piece.k;
                     piece.c = tile.c + i * tile.ldc + n0 + j;
                     if (!pack_b && left >= 8 * kGemmLanes && rows <= kGemmRows8) {
                         taken = 8 * kGemmLanes;
