@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "832fe1b19024f928c40a486c4d51c7eaa5fc66d188605f22d14514a34e9c0ce9";
+    public const string Sha256 = "eb89d12614c9653c1d43805ad423aa3fb6279235ac956b153dc097b8ca32167a";
 }

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -224,7 +224,7 @@ private:
         call.launch(device.timed_queue());
     }
 
-    static double time(OpenClDevice& device, const Ref<cl_event>& event, cl_profiling_info which) {
+    static double time(OpenClDevice& device, const Ref<cl_event>& event, cl_uint which) {
         cl_ulong moment = 0;
         HPC_CL(device.api(), clGetEventProfilingInfo, event.get(), which, sizeof moment, static_cast<void*>(&moment), nullptr);
         return static_cast<double>(moment);

@@ -17,11 +17,10 @@
 #include <mutex>
 #include <string>
 
+#include "opencl/api.h"
 #include "opencl/kernels.h"
 
 namespace hpc::opencl {
-
-struct DeviceInfo;
 
 // The file for a device in a folder; "" without a folder.
 std::filesystem::path tuning_file(const DeviceInfo& device, const std::filesystem::path& folder);
