@@ -1418,15 +1418,15 @@ TEST_F(OpenClKernels, ProductsThatAreLargeOrInParts) {
         check_product(limits, {Form::TN, 3, 2, 520}, {}, {}, 0);
         return;
     }
-    EXPECT_GT(plan_gemm(Form::TN, 64, 10, 3000, limits).splits, 1u);
-    for (uint64_t k : {257, 512, 3000, 3001}) check_product(limits, {Form::TN, 64, 10, k}, {}, {}, k % 2);
+    EXPECT_GT(plan_gemm(Form::TN, 64, 10, 30001, limits).splits, 1u);
+    for (uint64_t k : {257, 512, 3000, 30001}) check_product(limits, {Form::TN, 64, 10, k}, {}, {}, k % 2);
     check_product(limits, {Form::TN, 1, 1, 20000}, {}, {}, 0);
     const Epilogue forward = {Epilogue::Forward, HPC_ACTIVATION_RELU, true, true, false};
     const Epilogue backward = {Epilogue::Backward, HPC_ACTIVATION_TANH, false, true, true};
-    EXPECT_GT(plan_gemm(Form::NN, 40, 10, 2500, limits).splits, 1u);
-    check_product(limits, {Form::NN, 40, 10, 2500}, forward, {}, 0);
-    EXPECT_GT(plan_gemm(Form::NT, 10, 50, 2500, limits).splits, 1u);
-    check_product(limits, {Form::NT, 10, 50, 2500}, backward, {}, 1);
+    EXPECT_GT(plan_gemm(Form::NN, 40, 10, 20000, limits).splits, 1u);
+    check_product(limits, {Form::NN, 40, 10, 20000}, forward, {}, 0);
+    EXPECT_GT(plan_gemm(Form::NT, 10, 50, 20000, limits).splits, 1u);
+    check_product(limits, {Form::NT, 10, 50, 20000}, backward, {}, 1);
     check_product(limits, {Form::NN, 600, 530, 300}, forward, {}, 0);
     check_product(limits, {Form::NT, 1030, 300, 70}, backward, {}, 0);
     check_product(limits, {Form::NT, 4, 1000, 513}, backward, {}, 0);

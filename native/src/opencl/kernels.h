@@ -335,8 +335,11 @@ inline SizeClass size_class(uint64_t m, uint64_t n, const Limits& limits) {
     return area * kMediumUnits >= unit ? SizeClass::Medium : SizeClass::Small;
 }
 
-// Groups that are at work at a time.
-inline uint64_t gemm_slots(const GemmTile& tile, const Limits& limits) { return limits.compute_units * tile.resident; }
+// Groups that are at work at a time, on a unit (a processor's does one after the other) and on the device.
+inline uint64_t gemm_resident(const GemmTile& tile, const Limits& limits) {
+    return limits.device == DeviceClass::Processor ? 1 : tile.resident;
+}
+inline uint64_t gemm_slots(const GemmTile& tile, const Limits& limits) { return limits.compute_units * gemm_resident(tile, limits); }
 
 // The most parts that the tiles of the last turn may be cut into: for larger k never fewer.
 inline uint64_t most_splits(const GemmTile& tile, uint64_t tiles, uint64_t k, const Limits& limits) {
@@ -356,7 +359,7 @@ inline void plan_splits(GemmPlan& plan, uint64_t k, const Limits& limits) {
     for (uint64_t splits = 1; splits <= most; splits++) {
         const uint64_t part = blocks_of(blocks, splits), parts = blocks_of(blocks, std::max<uint64_t>(part, 1));
         if (parts != splits && splits > 1) continue;  // the same as fewer
-        uint64_t cost = blocks_of(last * splits, slots) * (part * tile.tile_k + kTileSteps) * tile.area() * tile.resident;
+        uint64_t cost = blocks_of(last * splits, slots) * (part * tile.tile_k + kTileSteps) * tile.area() * gemm_resident(tile, limits);
         if (splits > 1) cost += kFinishWork + last * splits * tile.area() * 4 * kByteWork / limits.compute_units;
         if (cost >= best) continue;
         best = cost;

@@ -72,7 +72,7 @@ internal static class TuneCommand
     private static ProductShape[] Usual(int units)
     {
         int Side(double perUnit, int multiple) => Math.Max(1, (int)Math.Round(Math.Sqrt(perUnit * units * 128 * 128) / multiple)) * multiple;
-        int huge = Side(7, 256), large = Side(2, 128), medium = Side(0.3, 64), few = Math.Max(64, Side(0.03, 32));
+        int huge = Side(7, 256), large = Side(2, 128), medium = Side(0.3, 64), few = Side(0.03, 32);
         return
         [
             new(few, few, 512), new(64 * units, 16, 512), new(16, 32 * units, 512), new(medium, medium, 1024), new(large, large, large),
