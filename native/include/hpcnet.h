@@ -276,6 +276,76 @@ typedef struct hpc_cache_info {
 /* OpenCL tells one cache, that of the global memory: it is level 2. */
 HPC_API hpc_status hpc_device_get_caches(const hpc_device* device, hpc_cache_info* info);
 
+/* ---- Tuning: which tiles an OpenCL device multiplies matrices by ----------------------------------------------------------
+
+   C[m x n] is computed by tiles out of a table. Which tile it is depends on the form and on the size class of C; without more, on
+   the maker of the device. A device that was made with a cache_directory looks there for what was kept for it (a text, named by
+   device and driver), and takes that; what is damaged or belongs to another device is left alone. hpc_device_describe says so. */
+
+typedef enum hpc_product_form {
+    HPC_FORM_NN = 0, /* C = A[m x k] B[k x n] */
+    HPC_FORM_NT = 1, /* C = A[m x k] B[n x k]^T */
+    HPC_FORM_TN = 2  /* C = A[k x m]^T B[k x n] */
+} hpc_product_form;
+
+typedef enum hpc_size_class {
+    HPC_SIZE_SMALL = 0, /* too small to occupy the device, or hardly more */
+    HPC_SIZE_TALL = 1,  /* few columns */
+    HPC_SIZE_WIDE = 2,  /* few rows */
+    HPC_SIZE_MEDIUM = 3,
+    HPC_SIZE_LARGE = 4,
+    HPC_SIZE_HUGE = 5,  /* occupies the device several times over */
+    HPC_SIZE_COUNT = 6
+} hpc_size_class;
+
+typedef struct hpc_tile_info {
+    char name[32];
+    int32_t count;    /* of tiles: their numbers are 0 to count - 1 */
+    int32_t runs;     /* 1: within the limits of the device */
+    uint32_t items;   /* work-items of a work-group */
+    uint32_t reserved;
+    uint64_t local_bytes;
+} hpc_tile_info;
+
+/* HPC_NOT_AVAILABLE for a device that is not an OpenCL device; so for all of this section. */
+HPC_API hpc_status hpc_device_get_tile(const hpc_device* device, int32_t tile, hpc_tile_info* info);
+
+typedef struct hpc_product_case {
+    int32_t form; /* hpc_product_form */
+    int32_t tile; /* -1: as the device would choose */
+    uint64_t m, n, k; /* 1 to 2^20 each */
+} hpc_product_case;
+
+typedef struct hpc_product_measurement {
+    double nanoseconds; /* on the device, the shortest of several times */
+    double error;       /* the largest error of an element as a share of what rounding may do: right up to 1 */
+    int32_t size_class; /* hpc_size_class */
+    int32_t tile;       /* that was taken; -1: none, few rows are multiplied as vectors */
+    int32_t parts;      /* that the depth of tiles was cut into */
+    int32_t reserved;
+} hpc_product_measurement;
+
+/* Multiplies random matrices with a tile, compares all of C, and of a small product with ragged edges, with the sums in higher precision
+   that the device finds without tiles, and measures for about `milliseconds` (1 to 10,000) beyond that. The matrices stay until
+   another shape is measured or the tuning is kept. */
+HPC_API hpc_status hpc_device_measure_product(hpc_device* device, const hpc_product_case* product, int32_t milliseconds,
+                                              hpc_product_measurement* measurement);
+
+typedef struct hpc_product_choice {
+    int32_t form;
+    int32_t size_class;
+    int32_t tile;
+    int32_t reserved;
+} hpc_product_choice;
+
+/* Writes the choices, on top of what the device has, into the file that a device like this one looks for, or to `path` (UTF-8) if that is
+   not null. Devices made afterwards take them; this one stays as it is. HPC_INVALID_ARGUMENT: a tile that does not run
+   here, or neither a path nor a cache_directory. */
+HPC_API hpc_status hpc_device_keep_tuning(hpc_device* device, const hpc_product_choice* choices, int32_t count, const char* path);
+
+/* Where a device like this one looks; "" without a cache_directory. */
+HPC_API hpc_status hpc_device_tuning_path(const hpc_device* device, char* text, size_t capacity, size_t* needed);
+
 /* ---- Buffers ----------------------------------------------------------------------------------------------------- */
 
 typedef struct hpc_buffer hpc_buffer;

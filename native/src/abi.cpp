@@ -140,6 +140,10 @@ std::string struct_layouts() {
     LAYOUT(hpc_measurement, 2, peak_gflops, copy_gigabytes_per_second)
     LAYOUT(hpc_memory_bandwidth, 4, read, copy, update, bytes)
     LAYOUT(hpc_cache_info, 5, level1_bytes, level2_bytes, level3_bytes, level3_threads, guessed)
+    LAYOUT(hpc_tile_info, 6, name, count, runs, items, reserved, local_bytes)
+    LAYOUT(hpc_product_case, 5, form, tile, m, n, k)
+    LAYOUT(hpc_product_measurement, 6, nanoseconds, error, size_class, tile, parts, reserved)
+    LAYOUT(hpc_product_choice, 4, form, size_class, tile, reserved)
     LAYOUT(hpc_program_options, 4, rows, steps, flags, reserved)
     LAYOUT(hpc_value_desc, 9, kind, dtype, lead, reserved, count, columns, buffer, offset, name)
     LAYOUT(hpc_scalar, 2, constant, slot)
@@ -302,6 +306,33 @@ HPC_API hpc_status hpc_device_get_caches(const hpc_device* device, hpc_cache_inf
         const auto& object = open(device, "device");
         need(info, "info") = object->caches();
     });
+}
+
+HPC_API hpc_status hpc_device_get_tile(const hpc_device* device, int32_t tile, hpc_tile_info* info) {
+    return guarded([&] { hpc::opencl::tile_info(*open(device, "device"), tile, need(info, "info")); });
+}
+
+HPC_API hpc_status hpc_device_measure_product(hpc_device* device, const hpc_product_case* product, int32_t milliseconds,
+                                              hpc_product_measurement* measurement) {
+    return guarded([&] {
+        const auto& object = open(device, "device");
+        need(measurement, "measurement");
+        check_milliseconds(milliseconds);
+        *measurement = hpc::opencl::measure_product(*object, need(product, "product"), milliseconds);
+    });
+}
+
+HPC_API hpc_status hpc_device_keep_tuning(hpc_device* device, const hpc_product_choice* choices, int32_t count, const char* path) {
+    return guarded([&] {
+        const auto& object = open(device, "device");
+        if (count < 0) fail(HPC_INVALID_ARGUMENT, "count is %d: expected 0 or more", count);
+        if (count > 0) need(choices, "choices");
+        hpc::opencl::keep_tuning(*object, choices, count, path);
+    });
+}
+
+HPC_API hpc_status hpc_device_tuning_path(const hpc_device* device, char* text, size_t capacity, size_t* needed) {
+    return guarded([&] { give_text(hpc::opencl::tuning_path(*open(device, "device")), text, capacity, needed); });
 }
 
 HPC_API hpc_status hpc_buffer_create(hpc_device* device, uint64_t bytes, hpc_buffer** buffer) {

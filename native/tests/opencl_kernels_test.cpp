@@ -21,6 +21,7 @@
 #include "cpu/kernels.h"
 #include "harness.h"
 #include "opencl/api.h"
+#include "opencl/device.h"
 #include "opencl/kernels.h"
 #include "opencl/program_cache.h"
 #include "tables.h"
@@ -82,7 +83,7 @@ public:
 
     Limits limits(bool fp64 = true, uint64_t group = kGroup) const {
         return Limits::of(std::min<uint64_t>(group, device.work_group), device.local_memory, 4, fp64 && device.fp64,
-                          device.rounded_divide);
+                          device.rounded_divide, device_class(device));
     }
 
     // What may be tried beside the device's own: no double precision, small groups.
@@ -229,7 +230,7 @@ public:
         cl_ulong local_bytes = 0;
         HPC_CL(m.api, clGetKernelWorkGroupInfo, object, m.device.id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local_bytes,
                static_cast<void*>(&local_bytes), static_cast<size_t*>(nullptr));
-        EXPECT_LE(local_bytes, 32768u) << kernel.name << kernel.options;
+        EXPECT_LE(local_bytes, limits.local_bytes) << kernel.name << kernel.options;
         index_ = 0;
         set(object, own_metrics());
         set(object, guard);
@@ -1195,26 +1196,44 @@ struct Product {
     uint64_t m, n, k;
 };
 
-// One product by the kernels against double precision. `tile` forces a tile, or the matrix-vector kernel (-1), else
-// plan_gemm chooses (-2).
-void check_product(const Limits& limits, const Product& p, const Epilogue& epilogue, int tile, uint64_t shift) {
-    Bench bench(limits);
-    GemmPlan plan = plan_gemm(p.form, p.m, p.n, p.k, limits);
-    if (tile >= 0) {
-        const GemmTile& forced = kGemmTiles[tile];
-        if (forced.group() > limits.group) return;
-        plan.tile = &forced;
-        plan.row_tiles = blocks_of(p.m, forced.tile_m);
-        plan.column_tiles = blocks_of(p.n, forced.tile_n);
-    } else if (tile == -1) {
-        plan.tile = nullptr;
+// How a product is tiled: as plan_gemm chooses, by vectors, or by one tile; tiles with numbers from `whole` on in parts.
+constexpr int kChosen = -2, kVector = -1;
+struct Tiling {
+    int tile = kChosen;
+    uint64_t splits = 0;  // 0: as planned
+    uint64_t whole = 0;
+};
+
+GemmPlan plan_of(const Product& p, const Tiling& tiling, const Limits& limits) {
+    if (tiling.tile == kVector) {
+        GemmPlan plan;
+        plan.split_k = std::max<uint64_t>(p.k, 1);
         plan.row_tiles = p.m;
         plan.column_tiles = blocks_of(p.n, p.form == Form::NN ? kVectorLanes : limits.group / kVectorLanes);
+        plan.whole = plan.tiles();
+        return plan;
     }
+    GemmPlan plan = plan_gemm(p.form, p.m, p.n, p.k, limits, tiling.tile == kChosen ? nullptr : &kGemmTiles[tiling.tile]);
+    if (tiling.splits == 0) return plan;
+    const uint64_t blocks = blocks_of(p.k, plan.tile->tile_k);
+    plan.split_k = blocks_of(blocks, tiling.splits) * plan.tile->tile_k;
+    plan.splits = blocks_of(p.k, plan.split_k);
+    plan.whole = plan.splits > 1 ? std::min(tiling.whole, plan.tiles() - 1) : plan.tiles();
+    plan.strips = plan.splits > 1 ? plan.tile->tile_m / gemm_strip(*plan.tile, limits) : 1;
+    return plan;
+}
+
+// One product by the kernels against double precision.
+void check_product(const Limits& limits, const Product& p, const Epilogue& epilogue, const Tiling& tiling, uint64_t shift) {
+    if (tiling.tile >= 0 && !limits.runs(kGemmTiles[tiling.tile])) return;
+    Bench bench(limits);
+    const GemmPlan plan = plan_of(p, tiling, limits);
     const char* const forms[] = {"NN", "NT", "TN"};
     const std::string what = std::string(forms[static_cast<int>(p.form)]) + " " + std::to_string(p.m) + " x " +
-                             std::to_string(p.n) + " x " + std::to_string(p.k) + " tile " + std::to_string(tile) +
-                             " epilogue " + std::to_string(epilogue.kind) + " at " + std::to_string(shift);
+                             std::to_string(p.n) + " x " + std::to_string(p.k) + " tile " +
+                             (plan.tile ? plan.tile->name : "vector") + " parts " + std::to_string(plan.splits) + " from " +
+                             std::to_string(plan.whole) + " epilogue " + std::to_string(epilogue.kind) + " at " +
+                             std::to_string(shift);
 
     const Floats a(random_floats(p.m * p.k, 18), shift), b(random_floats(p.k * p.n, 19), shift);
     const bool forward = epilogue.kind == Epilogue::Forward, backward = epilogue.kind == Epilogue::Backward;
@@ -1223,26 +1242,28 @@ void check_product(const Limits& limits, const Product& p, const Epilogue& epilo
     Floats bias(random_floats(p.n, 21), shift),
         kept = backward ? Floats(kept_values, shift) : Floats::empty(p.m * p.n, shift);
     Floats c = Floats::empty(p.m * p.n, shift), sums = Floats::empty(p.n, 1);
-    Floats parts = Floats::empty(plan.splits > 1 ? plan.splits * p.m * p.n : 1),
-           sum_parts = Floats::empty(plan.row_tiles * p.n);
-    const bool direct = plan.row_tiles == 1;
-    bench.run(gemm_kernel(p.form, plan, epilogue), gemm_launch(plan, limits), a, b, plan.splits > 1 ? parts : c, bias,
-              kept, direct ? sums : sum_parts, p.m, p.n, p.k, plan.split_k, kAlpha, kBeta);
-    if (plan.splits > 1) {
-        EXPECT_TRUE(tile != -2 || gemm_scratch(p.form, p.m, p.n, p.k, false, limits) == plan.splits * p.m * p.n * 4);
-        const uint64_t count = p.m * p.n;
-        const ColumnPlan combine = plan_combine(plan.splits, count, limits);
-        bench.run(column_sums_kernel(), columns_launch(combine, limits), parts, c, plan.splits, count, combine.block,
-                  static_cast<uint32_t>(combine.lanes));
-        parts.read();
+    Floats parts = Floats::empty(plan.splits > 1 ? plan.cut() * plan.splits * plan.tile->area() : 1),
+           sum_rows = Floats::empty(plan.sum_rows() * p.n);
+    Floats& sums_of_tiles = plan.sum_rows() == 1 ? sums : sum_rows;
+    const GemmScratch scratch = gemm_scratch(p.form, p.m, p.n, p.k, epilogue.sums, limits);
+    if (tiling.tile == kChosen && tiling.splits == 0) {
+        EXPECT_GE(scratch.bytes - scratch.parts, plan.splits > 1 ? parts.values().size() * 4 : 0) << what;
+        EXPECT_GE(scratch.parts, epilogue.sums && plan.sum_rows() > 1 ? plan.sum_rows() * p.n * 4 : 0) << what;
     }
-    if (epilogue.sums && !direct) {
-        EXPECT_TRUE(tile != -2 || gemm_scratch(p.form, p.m, p.n, p.k, true, limits) >= plan.row_tiles * p.n * 4);
-        const ColumnPlan combine = plan_combine(plan.row_tiles, p.n, limits);
-        bench.run(column_sums_kernel(), columns_launch(combine, limits), sum_parts, sums, plan.row_tiles, p.n,
-                  combine.block, static_cast<uint32_t>(combine.lanes));
-        sum_parts.read();
+    const bool aligned = gemm_aligned(p.form, p.m, p.n, p.k, a.offset(), b.offset());
+    const auto number = [](uint64_t value) { return static_cast<uint32_t>(value); };
+    bench.run(gemm_kernel(p.form, plan, epilogue, aligned, limits), gemm_launch(plan, limits), a, b, c, bias, kept, sums_of_tiles, parts,
+              p.m, p.n, p.k, plan.split_k, number(plan.whole), number(plan.splits), number(plan.strips), kAlpha, kBeta);
+    if (plan.splits > 1)
+        bench.run(gemm_finish_kernel(plan, epilogue), gemm_finish_launch(plan, limits), parts, c, bias, kept, sums_of_tiles, p.m, p.n,
+                  number(plan.whole), number(plan.splits), kAlpha, kBeta);
+    parts.read();
+    if (epilogue.sums && plan.sum_rows() > 1) {
+        const ColumnPlan combine = plan_combine(plan.sum_rows(), p.n, limits);
+        bench.run(column_sums_kernel(), columns_launch(combine, limits), sum_rows, sums, plan.sum_rows(), p.n,
+                  combine.block, number(combine.lanes));
     }
+    sum_rows.read();
 
     const std::vector<float> actual = c.read();
     std::vector<double> truth(p.m * p.n), bound(p.m * p.n);
@@ -1325,90 +1346,191 @@ std::vector<Epilogue> epilogues(Form form) {
 
 constexpr Form kForms[] = {Form::NN, Form::NT, Form::TN};
 
-TEST_F(OpenClKernels, ProductsOfEveryFormTileAndEpilogue) {
+// Every activation, with the smallest tile and by vectors; the larger ones below, with what differs there.
+TEST_F(OpenClKernels, ProductsOfEveryFormAndEpilogue) {
     const Limits limits = Machine::get()->limits();
-    const int tiles = static_cast<int>(std::size(kGemmTiles));
+    const int last = static_cast<int>(kGemmTileCount) - 1;
     for (Form form : kForms) {
         for (const Epilogue& epilogue : epilogues(form)) {
-            for (int tile = form == Form::TN ? 0 : -1; tile < tiles; tile++) {
-                // Every activation with the small products; two stand for all with the others.
-                if (tile >= 0 && tile < tiles - 1 && epilogue.activation != HPC_ACTIVATION_LINEAR &&
-                    epilogue.activation != HPC_ACTIVATION_TANH)
-                    continue;
+            for (int tile : {kVector, last}) {
+                if (tile == kVector && form == Form::TN) continue;
                 if (slow()) {
-                    // One of each: the two large tiles are a million steps each.
-                    if (tile >= 0 && tile < tiles - 1 && epilogue.kind != Epilogue::None &&
-                        !(epilogue.sums && epilogue.activation == HPC_ACTIVATION_TANH))
-                        continue;
-                    check_product(limits, {form, tile == -1 ? 2u : 5u, 7, tile == 0 ? 3u : 19u}, epilogue, tile, 1);
+                    check_product(limits, {form, tile == kVector ? 2u : 5u, 7, 19}, epilogue, {tile}, 1);
                     continue;
                 }
-                check_product(limits, {form, 1, 1, 1}, epilogue, tile, 0);
-                check_product(limits, {form, 37, 70, 33}, epilogue, tile, 1);
-                check_product(limits, {form, 132, 140, 36}, epilogue, tile, 0);
+                check_product(limits, {form, 1, 1, 1}, epilogue, {tile}, 0);
+                check_product(limits, {form, 37, 70, 33}, epilogue, {tile}, 1);
             }
         }
     }
     if (slow()) return;
     const Limits small = Machine::get()->limits(true, Limits::kLeastGroup);
-    for (Form form : kForms) check_product(small, {form, 37, 70, 33}, epilogues(form).back(), -2, 1);
-    for (Form form : {Form::NN, Form::NT}) check_product(small, {form, 3, 70, 33}, epilogues(form).back(), -2, 0);
+    for (Form form : kForms) check_product(small, {form, 37, 70, 33}, epilogues(form).back(), {}, 1);
+    for (Form form : {Form::NN, Form::NT}) check_product(small, {form, 3, 70, 33}, epilogues(form).back(), {}, 0);
+}
+
+// Every tile with every form: rows that are aligned and rows that are not, ragged and whole tiles, whole depths and depths in parts
+// (all of them, or those of the last tiles), without and with all that an epilogue does.
+TEST_F(OpenClKernels, ProductsOfEveryTile) {
+    const Limits limits = Machine::get()->limits();
+    for (int tile = 0; tile < static_cast<int>(kGemmTileCount); tile++) {
+        const GemmTile& t = kGemmTiles[tile];
+        for (Form form : kForms) {
+            Epilogue full = {Epilogue::Forward, HPC_ACTIVATION_TANH, true, true, false};
+            if (form == Form::NT) full = {Epilogue::Backward, HPC_ACTIVATION_TANH, false, true, true};
+            if (form == Form::TN) full = {};
+            if (slow()) {
+                // A step of oclgrind's is long: one form of each tile, and one tile with parts.
+                if (static_cast<uint64_t>(form) != static_cast<uint64_t>(tile) % 3) continue;
+                check_product(limits, {form, 5, 7, t.tile_k + 1}, t.area() <= 4096 ? full : Epilogue{}, {tile, t.area() <= 1024 ? 2u : 0u}, 1);
+                continue;
+            }
+            // Compiling is what takes the time: in parts and unaligned with every form, whole and aligned with one of them.
+            const uint64_t m = t.tile_m + 5, n = t.tile_n + 7;
+            check_product(limits, {form, m, n, 5 * t.tile_k + 3}, full, {tile, 3, 1}, 1);
+            check_product(limits, {form, 3, n + 50, 4 * t.tile_k}, full, {tile, 4, 0}, 0);
+            if (static_cast<uint64_t>(form) == static_cast<uint64_t>(tile) % 3)
+                check_product(limits, {form, m + 3, n + 1, 2 * t.tile_k + 4}, full, {tile}, 4);
+        }
+    }
 }
 
 TEST_F(OpenClKernels, ProductsOfEveryExtentAroundTheBlocks) {
     const Limits limits = Machine::get()->limits();
+    const int last = static_cast<int>(kGemmTileCount) - 1;
     for (Form form : kForms) {
         if (slow()) {
-            check_product(limits, {form, 33, 4, 17}, {}, 2, 0);
+            check_product(limits, {form, 33, 4, 17}, {}, {last}, 0);
             continue;
         }
         for (uint64_t m : {1, 2, 4, 5, 31, 32, 33, 65}) {
             for (uint64_t n : {1, 3, 4, 32, 33, 64, 68}) {
                 for (uint64_t k : {1, 4, 15, 16, 17, 130})
-                    check_product(limits, {form, m, n, k}, {}, -2, (m + n + k) % 2 * 3);
+                    check_product(limits, {form, m, n, k}, {}, {}, (m + n + k) % 2 * 3);
             }
         }
     }
 }
 
-TEST_F(OpenClKernels, ProductsThatAreLargeOrSplit) {
+TEST_F(OpenClKernels, ProductsThatAreLargeOrInParts) {
     const Limits limits = Machine::get()->limits();
     if (slow()) {
-        check_product(limits, {Form::TN, 3, 2, 520}, {}, -2, 0);
+        check_product(limits, {Form::TN, 3, 2, 520}, {}, {}, 0);
         return;
     }
-    EXPECT_GT(plan_gemm(Form::TN, 64, 10, 3000, limits).splits, 1u);
-    for (uint64_t k : {257, 512, 3000, 3001}) check_product(limits, {Form::TN, 64, 10, k}, {}, -2, k % 2);
-    check_product(limits, {Form::TN, 1, 1, 20000}, {}, -2, 0);
-    check_product(limits, {Form::NN, 600, 530, 300}, {Epilogue::Forward, HPC_ACTIVATION_RELU, true, true, false}, -2,
-                  0);
-    check_product(limits, {Form::NT, 1030, 300, 70}, {Epilogue::Backward, HPC_ACTIVATION_TANH, false, true, true}, -2,
-                  0);
-    check_product(limits, {Form::NT, 4, 1000, 513}, {Epilogue::Backward, HPC_ACTIVATION_TANH, false, true, true}, -2,
-                  0);
-    check_product(limits, {Form::NN, 1, 1000, 2049}, {Epilogue::Forward, HPC_ACTIVATION_SIGMOID, true, false, false},
-                  -2, 0);
+    EXPECT_GT(plan_gemm(Form::TN, 64, 10, 30001, limits).splits, 1u);
+    for (uint64_t k : {257, 512, 3000, 30001}) check_product(limits, {Form::TN, 64, 10, k}, {}, {}, k % 2);
+    check_product(limits, {Form::TN, 1, 1, 20000}, {}, {}, 0);
+    const Epilogue forward = {Epilogue::Forward, HPC_ACTIVATION_RELU, true, true, false};
+    const Epilogue backward = {Epilogue::Backward, HPC_ACTIVATION_TANH, false, true, true};
+    EXPECT_GT(plan_gemm(Form::NN, 40, 10, 20000, limits).splits, 1u);
+    check_product(limits, {Form::NN, 40, 10, 20000}, forward, {}, 0);
+    EXPECT_GT(plan_gemm(Form::NT, 10, 50, 20000, limits).splits, 1u);
+    check_product(limits, {Form::NT, 10, 50, 20000}, backward, {}, 1);
+    check_product(limits, {Form::NN, 600, 530, 300}, forward, {}, 0);
+    check_product(limits, {Form::NT, 1030, 300, 70}, backward, {}, 0);
+    check_product(limits, {Form::NT, 4, 1000, 513}, backward, {}, 0);
+    check_product(limits, {Form::NN, 1, 1000, 2049}, {Epilogue::Forward, HPC_ACTIVATION_SIGMOID, true, false, false}, {}, 0);
 }
 
-TEST_F(OpenClKernels, ScratchServesEverySmallerRun) {
-    for (const Limits& limits : all_limits()) {
+// The same bits again, whatever else the device does: a product whose last tiles are in parts.
+TEST_F(OpenClKernels, ProductsInPartsGiveTheSameBitsAgain) {
+    if (slow()) return;
+    Limits limits = Machine::get()->limits();
+    limits.compute_units = 3;
+    const uint64_t m = 300, n = 70, k = 700;
+    const GemmPlan plan = plan_of({Form::NN, m, n, k}, {static_cast<int>(kGemmTileCount) - 1, 3, 7}, limits);
+    ASSERT_EQ(plan.splits, 3u);
+    ASSERT_EQ(plan.whole, 7u);
+    const auto number = [](uint64_t value) { return static_cast<uint32_t>(value); };
+    const Floats a(random_floats(m * k, 18)), b(random_floats(k * n, 19));
+    std::vector<float> first;
+    for (int i = 0; i < 3; i++) {
+        Bench bench(limits);
+        Floats c = Floats::empty(m * n), parts = Floats::empty(plan.cut() * plan.splits * plan.tile->area());
+        bench.run(gemm_kernel(Form::NN, plan, {}, false, limits), gemm_launch(plan, limits), a, b, c, nullptr, nullptr, nullptr, parts, m, n, k,
+                  plan.split_k, number(plan.whole), number(plan.splits), number(plan.strips), 0.0f, 0.0f);
+        bench.run(gemm_finish_kernel(plan, {}), gemm_finish_launch(plan, limits), parts, c, nullptr, nullptr, nullptr, m, n,
+                  number(plan.whole), number(plan.splits), 0.0f, 0.0f);
+        if (i == 0) first = c.read();
+        expect_same(c.read(), first, "again");
+    }
+}
+
+// What the device's classes choose runs on the least device and on one with all that a tile may ask for.
+TEST(OpenClTiles, WhatIsChosenRuns) {
+    for (const GemmTile& tile : kGemmTiles) {
+        EXPECT_LE(tile.group(), 1024u) << tile.name;
+        EXPECT_LE(tile.local_bytes(), Limits::kMostLocalBytes) << tile.name;
+        EXPECT_EQ(tile.group() & (tile.group() - 1), 0u) << tile.name;
+        EXPECT_EQ(std::to_string(tile.tile_m) + "x" + std::to_string(tile.tile_n) + "x" + std::to_string(tile.tile_k) + "-" +
+                      std::to_string(tile.work_m) + "x" + std::to_string(tile.work_n),
+                  tile.name);
+        EXPECT_EQ((tile.unroll % 4) + (tile.tile_k % tile.unroll), 0u) << tile.name;
+    }
+    for (uint64_t device = 0; device < std::size(kDeviceClassNames); device++) {
+        for (uint64_t group : {Limits::kLeastGroup, kGroup}) {
+            for (uint64_t local : {Limits::kLeastLocalBytes, uint64_t{32768}, uint64_t{65536}}) {
+                const Limits limits = Limits::of(group, local, 132, true, true, static_cast<DeviceClass>(device));
+                for (const auto& form : limits.tiles)
+                    for (const uint8_t tile : form) EXPECT_TRUE(limits.runs(kGemmTiles[tile])) << kGemmTiles[tile].name;
+            }
+        }
+    }
+}
+
+TEST(OpenClTiles, PartsFillTheDevice) {
+    const Limits card = Limits::of(1024, 49152, 132, true, true, DeviceClass::Nvidia);
+    const auto plan = [&](Form form, uint64_t m, uint64_t n, uint64_t k) { return plan_gemm(form, m, n, k, card); };
+    // Whole turns stay whole, and so do shallow products; a few tiles are cut, and what a last turn leaves over.
+    EXPECT_EQ(plan(Form::NN, 2048 * 3, 11 * 256, 4096).splits, 1u);
+    EXPECT_EQ(plan(Form::NN, 512, 512, 64).splits, 1u);
+    EXPECT_GT(plan(Form::TN, 128, 128, 60000).splits, 1u);
+    const GemmPlan last = plan(Form::NN, 4096, 4352, 8192);
+    EXPECT_EQ(last.whole, 528u);
+    EXPECT_EQ(last.cut(), 16u);
+    EXPECT_GT(last.splits, 4u);
+    for (Form form : kForms) {
+        for (uint64_t m : {1, 5, 40, 200, 700, 2000, 4100}) {
+            for (uint64_t n : {1, 10, 33, 130, 1000, 5000}) {
+                for (uint64_t k : {0, 1, 100, 256, 784, 5000, 100000}) {
+                    const GemmPlan p = plan(form, m, n, k);
+                    EXPECT_LE(p.whole, p.tiles());
+                    EXPECT_LE(p.splits, kMaxSplits);
+                    if (p.splits == 1) continue;
+                    // Every part has something to do, and together they are the depth.
+                    EXPECT_LT((p.splits - 1) * p.split_k, k);
+                    EXPECT_GE(p.splits * p.split_k, k);
+                    EXPECT_EQ(p.split_k % p.tile->tile_k, 0u);
+                    EXPECT_LE(p.cut() * p.splits, kSplitTurns * gemm_slots(*p.tile, card));
+                }
+            }
+        }
+    }
+}
+
+TEST(OpenClTiles, ScratchServesEverySmallerRun) {
+    for (uint64_t device = 0; device < std::size(kDeviceClassNames); device++) {
         for (uint64_t units : {1, 4, 80, 500}) {
-            Limits device = limits;
-            device.compute_units = units;
+            const Limits limits = Limits::of(256, 32768, units, true, true, static_cast<DeviceClass>(device));
             for (uint64_t n : {1, 10, 64, 129, 1000}) {
                 for (uint64_t width : {1, 33, 784}) {
-                    const uint64_t capacity = 5000;
-                    const uint64_t split = gemm_scratch(Form::TN, width, n, capacity, false, device);
-                    const uint64_t sums = gemm_scratch(Form::NT, capacity, n, width, true, device);
-                    for (uint64_t rows = 1; rows <= capacity; rows += 1 + rows / 7) {
-                        const GemmPlan weight = plan_gemm(Form::TN, width, n, rows, device);
-                        EXPECT_LE(weight.splits > 1 ? weight.splits * width * n * 4 : 0, split);
-                        EXPECT_LE((weight.splits - 1) * weight.split_k, rows);
-                        const GemmPlan input = plan_gemm(Form::NT, rows, n, width, device);
-                        EXPECT_LE(input.row_tiles > 1 ? input.row_tiles * n * 4 : 0, sums);
-                        EXPECT_LE(columns_scratch(rows, n, device), columns_scratch(capacity, n, device));
-                        EXPECT_LE(cross_entropy_scratch(rows, n, true, device),
-                                  cross_entropy_scratch(capacity, n, true, device));
+                    for (uint64_t capacity : {5000, 200000}) {
+                        const GemmScratch weight = gemm_scratch(Form::TN, width, n, capacity, false, limits);
+                        const GemmScratch input = gemm_scratch(Form::NT, capacity, n, width, true, limits);
+                        const GemmScratch output = gemm_scratch(Form::NN, capacity, n, width, false, limits);
+                        const auto holds = [&](const GemmScratch& scratch, const GemmPlan& plan, bool sums) {
+                            const uint64_t parts = plan.splits > 1 ? plan.cut() * plan.splits * plan.tile->area() * 4 : 0;
+                            EXPECT_LE(parts, scratch.bytes - scratch.parts) << n << " " << width << " " << units;
+                            EXPECT_LE(sums && plan.sum_rows() > 1 ? plan.sum_rows() * n * 4 : 0, scratch.parts);
+                        };
+                        for (uint64_t rows = 1; rows <= capacity; rows += 1 + rows / 7) {
+                            holds(weight, plan_gemm(Form::TN, width, n, rows, limits), false);
+                            holds(input, plan_gemm(Form::NT, rows, n, width, limits), true);
+                            holds(output, plan_gemm(Form::NN, rows, n, width, limits), false);
+                            EXPECT_LE(columns_scratch(rows, n, limits), columns_scratch(capacity, n, limits));
+                            EXPECT_LE(cross_entropy_scratch(rows, n, true, limits), cross_entropy_scratch(capacity, n, true, limits));
+                        }
                     }
                 }
             }
@@ -1442,8 +1564,8 @@ TEST_F(OpenClKernels, GuardedProductsAndSumsDoNothingWhileAFlagIsSet) {
     bench.run_guarded(1, column_sums_kernel(), columns_launch(columns, bench.limits), x, y, uint64_t{3}, uint64_t{4},
                       columns.block, static_cast<uint32_t>(columns.lanes));
     const GemmPlan plan = plan_gemm(Form::NN, 6, 2, 2, bench.limits);
-    bench.run_guarded(1, gemm_kernel(Form::NN, plan, {}), gemm_launch(plan, bench.limits), x, x, y, nullptr, nullptr,
-                      nullptr, uint64_t{6}, uint64_t{2}, uint64_t{2}, plan.split_k, 0.0f, 0.0f);
+    bench.run_guarded(1, gemm_kernel(Form::NN, plan, {}, false, bench.limits), gemm_launch(plan, bench.limits), x, x, y, nullptr, nullptr,
+                      nullptr, nullptr, uint64_t{6}, uint64_t{2}, uint64_t{2}, plan.split_k, 1u, 1u, 1u, 0.0f, 0.0f);
     expect_same(y.read(), before, "guarded");
     bench.run(fill_kernel(), flat, y, count, 2.0f);
     expect_same(y.read(), std::vector<float>(count, 2.0f), "not guarded");

@@ -75,6 +75,7 @@ internal static class Application
             DemoCommand.Create(interrupted),
             DoctorCommand.Create(),
             BenchCommand.Create(interrupted),
+            TuneCommand.Create(interrupted),
             Verbose,
             help,
             new VersionOption(),

@@ -69,21 +69,34 @@ Ref<cl_command_queue> make_queue(const Api& api, cl_context context, cl_device_i
 }
 
 Limits limits_of(const DeviceInfo& device) {
-    return Limits::of(device.work_group, device.local_memory, device.compute_units, device.fp64, device.rounded_divide);
+    return Limits::of(device.work_group, device.local_memory, device.compute_units, device.fp64, device.rounded_divide, device_class(device));
 }
 
 }  // namespace
+
+DeviceClass device_class(const DeviceInfo& device) {
+    if (device.type & CL_DEVICE_TYPE_CPU) return DeviceClass::Processor;
+    const std::string vendor = lower_case(device.vendor);
+    const auto made_by = [&](const char* name) { return vendor.find(name) != std::string::npos; };
+    if (made_by("nvidia")) return DeviceClass::Nvidia;
+    if (made_by("advanced micro devices") || made_by("amd")) return DeviceClass::Amd;
+    if (made_by("intel")) return DeviceClass::Intel;
+    return DeviceClass::Other;
+}
 
 OpenClDevice::OpenClDevice(const DeviceInfo& device, std::string report, Ref<cl_context> context, Ref<cl_command_queue> queue, bool adopted,
                            const std::string& cache_folder)
     : device_(device),
       report_(std::move(report)),
       adopted_(adopted),
+      cache_folder_(std::u8string(cache_folder.begin(), cache_folder.end())),
       limits_(limits_of(device)),
       context_(std::move(context)),
       queue_(*device.api, std::move(queue)),
       programs_(*device.api, context_.get(), device, common_options(limits_), cache_folder),
-      pool_(*device.api, context_.get(), device) {}
+      pool_(*device.api, context_.get(), device) {
+    tuned_ = read_tuning(device_, tuning_file(device_, cache_folder_), limits_);
+}
 
 OpenClDevice::~OpenClDevice() {
     // A process may end right after this, and drivers crash in one that ends with commands under way. A caller's own queue is
@@ -151,6 +164,7 @@ std::string OpenClDevice::describe() const {
     text += "device: " + device_.name + "\n";
     text += std::string("queue: ") + (adopted_ ? "the caller's\n" : "its own, in order\n");
     text += std::string("sums: ") + (limits_.fp64 ? "double precision\n" : "pairs of floats\n");
+    text += tuned_;
     text += programs_.describe();
     return text;
 }

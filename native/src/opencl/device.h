@@ -12,8 +12,12 @@
 #include "opencl/opencl.h"
 #include "opencl/program_cache.h"
 #include "opencl/queue.h"
+#include "opencl/tuning.h"
 
 namespace hpc::opencl {
+
+// By its type and its vendor's name.
+DeviceClass device_class(const DeviceInfo& device);
 
 class OpenClDevice final : public Device {
 public:
@@ -37,6 +41,10 @@ public:
     std::shared_ptr<Buffer> adopt_buffer(void* memory, uint64_t bytes);
 
     const Api& api() const { return *device_.api; }
+    const DeviceInfo& found() const { return device_; }
+    cl_context context() const { return context_.get(); }
+    const std::filesystem::path& cache_folder() const { return cache_folder_; }
+    Tuning& tuning() { return tuning_; }
     const Limits& limits() const { return limits_; }
     Queue& queue() { return queue_; }
     BufferPool& pool() { return pool_; }
@@ -49,6 +57,8 @@ private:
     DeviceInfo device_;
     std::string report_;
     bool adopted_;
+    std::filesystem::path cache_folder_;
+    std::string tuned_;  // a line for describe
     Limits limits_;
     // Released from the bottom up: memory and kernels, the queues, the context.
     Ref<cl_context> context_;
@@ -57,6 +67,7 @@ private:
     std::unique_ptr<Queue> timed_queue_;
     ProgramCache programs_;
     BufferPool pool_;
+    Tuning tuning_;
 };
 
 // create_device over these libraries.

@@ -125,10 +125,12 @@ uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, c
     auto columns = [&](ValueId id) { return value(id).columns; };
     // Rows of a matrix of so many columns in the memory of a value: a row may hold several (dense_forward in hpcnet.h).
     auto lines = [&](ValueId id, uint64_t width) { return value(id).elements(capacity) / width; };
+    if (const auto* n = std::get_if<DenseForwardNode>(&payload))
+        return gemm_scratch(Form::NN, lines(n->y, columns(n->w)), columns(n->w), rows(n->w), false, limits).bytes;
     if (const auto* n = std::get_if<DenseBackwardInputNode>(&payload))
-        return gemm_scratch(Form::NT, lines(n->dx, rows(n->w)), rows(n->w), columns(n->w), n->sums != 0, limits);
+        return gemm_scratch(Form::NT, lines(n->dx, rows(n->w)), rows(n->w), columns(n->w), n->sums != 0, limits).bytes;
     if (const auto* n = std::get_if<hpc_dense_backward_weight>(&payload))
-        return gemm_scratch(Form::TN, rows(n->dw), columns(n->dw), lines(n->x, rows(n->dw)), false, limits);
+        return gemm_scratch(Form::TN, rows(n->dw), columns(n->dw), lines(n->x, rows(n->dw)), false, limits).bytes;
     if (const auto* n = std::get_if<hpc_column_sums>(&payload)) return columns_scratch(lines(n->x, columns(n->y)), columns(n->y), limits);
     if (const auto* n = std::get_if<ActivationBackwardNode>(&payload))
         return n->sums ? columns_scratch(lines(n->dx, columns(n->sums)), columns(n->sums), limits) : 0;
@@ -197,7 +199,12 @@ public:
         if (n.activation.present()) epilogue.activation = n.activation.activation;
         epilogue.bias = n.b != 0;
         epilogue.kept = n.activation.kept != 0;
-        return product(Form::NN, value(n.y), value(n.w).columns, value(n.w).count, n.x, n.w, n.y, n.b, n.activation, epilogue, 0);
+        Product p = with_rows(Form::NN, value(n.y), value(n.w).columns, value(n.w).count, n.activation, epilogue);
+        p.a = place(n.x);
+        p.b = place(n.w);
+        p.c = place(n.y);
+        p.bias = place(n.b);
+        return product(p);
     }
 
     std::vector<Prepare> operator()(const DenseBackwardInputNode& n) {
@@ -206,31 +213,26 @@ public:
         if (n.activation.present()) epilogue.activation = n.activation.activation;
         epilogue.kept = n.activation.kept != 0;
         epilogue.sums = n.sums != 0;
-        return product(Form::NT, value(n.dx), value(n.w).count, value(n.w).columns, n.dy, n.w, n.dx, 0, n.activation, epilogue, n.sums);
+        Product p = with_rows(Form::NT, value(n.dx), value(n.w).count, value(n.w).columns, n.activation, epilogue);
+        p.a = place(n.dy);
+        p.b = place(n.w);
+        p.c = place(n.dx);
+        p.sums = place(n.sums);
+        return product(p);
     }
 
     std::vector<Prepare> operator()(const hpc_dense_backward_weight& n) {
-        // dW[in x out] = X[r x in]^T dY[r x out]: the rows are the depth, which may be split into parts.
+        // dW[in x out] = X[r x in]^T dY[r x out]: the rows are the depth.
         const Value& x = value(n.x);
-        const cl_ulong m = value(n.dw).count, width = value(n.dw).columns;
-        const Place a = place(n.x), b = place(n.dy), c = place(n.dw), parts = scratch();
-        picked_ = describe_product(plan_gemm(Form::TN, m, width, x.elements(plan_.capacity) / m, limits_));
-        return {[=, &x, limits = limits_](const Run& run, Step& step) {
-                    const cl_ulong k = x.elements(run.extents) / m;
-                    const GemmPlan plan = plan_gemm(Form::TN, m, width, k, limits);
-                    step.use(gemm_launch(plan, limits), [&] { return gemm_kernel(Form::TN, plan, {}); });
-                    step.operand(a);
-                    step.operand(b);
-                    step.operand(plan.splits > 1 ? parts : c);
-                    for (int i = 0; i < 3; i++) step.operand({});
-                    extents(step, m, width, k, plan.split_k);
-                    step.value(cl_float{0});
-                    step.value(cl_float{0});
-                },
-                [=, &x, limits = limits_](const Run& run, Step& step) {
-                    const GemmPlan plan = plan_gemm(Form::TN, m, width, x.elements(run.extents) / m, limits);
-                    combine(step, plan.splits, m * width, parts, c, limits);
-                }};
+        const cl_ulong m = value(n.dw).count;
+        Product p;
+        p.form = Form::TN;
+        p.n = value(n.dw).columns;
+        p.extents = [&x, m](const Extents& extents) { return std::pair<cl_ulong, cl_ulong>(m, x.elements(extents) / m); };
+        p.a = place(n.x);
+        p.b = place(n.dy);
+        p.c = place(n.dw);
+        return product(p);
     }
 
     std::vector<Prepare> operator()(const hpc_column_sums& n) {
@@ -1052,13 +1054,6 @@ private:
                 }};
     }
 
-    static void extents(Step& step, cl_ulong m, cl_ulong n, cl_ulong k, cl_ulong split_k) {
-        step.value(m);
-        step.value(n);
-        step.value(k);
-        step.value(split_k);
-    }
-
     static void columns(Step& step, cl_ulong rows, cl_ulong width, const ColumnPlan& plan) {
         step.value(rows);
         step.value(width);
@@ -1091,33 +1086,71 @@ private:
         step.value(cl_uint{weighs});
     }
 
-    // C[m x width] = A B or A B^T with its epilogue, and what is left of column sums; m is as many rows of `width` as C's value
-    // holds.
-    std::vector<Prepare> product(Form form, const Value& c_value, cl_ulong width, cl_ulong k, ValueId a_id, ValueId b_id, ValueId c_id, ValueId bias_id,
-                                 const FusedActivation& activation, const Epilogue& epilogue, ValueId sums_id) {
-        const Place a = place(a_id), b = place(b_id), c = place(c_id), bias = place(bias_id), kept = place(activation.kept),
-                    sums = place(sums_id), parts = scratch();
-        const float alpha = activation.alpha, beta = activation.beta;
-        picked_ = describe_product(plan_gemm(form, c_value.elements(plan_.capacity) / width, width, k, limits_));
+    // C[m x n] = op(A) op(B) with its epilogue.
+    struct Product {
+        Form form = Form::NN;
+        cl_ulong n = 0;
+        std::function<std::pair<cl_ulong, cl_ulong>(const Extents&)> extents;  // m and k
+        Place a, b, c, bias, kept, sums;
+        Epilogue epilogue;
+        float alpha = 0, beta = 0;
+    };
+
+    // As many rows of `width` as C's value holds.
+    Product with_rows(Form form, const Value& c, cl_ulong width, cl_ulong k, const FusedActivation& activation, const Epilogue& epilogue) {
+        Product p;
+        p.form = form;
+        p.n = width;
+        p.extents = [&c, width, k](const Extents& extents) { return std::pair<cl_ulong, cl_ulong>(c.elements(extents) / width, k); };
+        p.kept = place(activation.kept);
+        p.epilogue = epilogue;
+        p.alpha = activation.alpha;
+        p.beta = activation.beta;
+        return p;
+    }
+
+    // The product; what is left of tiles that were cut; what is left of column sums.
+    std::vector<Prepare> product(const Product& p) {
+        const auto [most_m, most_k] = p.extents(plan_.capacity);
+        const Place sum_rows = scratch();
+        Place parts = sum_rows;
+        parts.element += gemm_scratch(p.form, most_m, p.n, most_k, p.epilogue.sums, limits_).parts / 4;
+        picked_ = describe_product(plan_gemm(p.form, most_m, p.n, most_k, limits_));
+        // Made anew only for other extents: the steps of a run share it.
+        struct Planned {
+            cl_ulong m = ~cl_ulong{0}, k = ~cl_ulong{0};
+            GemmPlan plan;
+        };
+        auto plan_of = [p, limits = limits_, last = std::make_shared<Planned>()](const Run& run) -> const GemmPlan& {
+            const auto [m, k] = p.extents(run.extents);
+            if (m != last->m || k != last->k) *last = {m, k, plan_gemm(p.form, m, p.n, k, limits)};
+            return last->plan;
+        };
+        auto sums_of = [p, sum_rows](const GemmPlan& plan) { return !p.epilogue.sums ? Place{} : plan.sum_rows() > 1 ? sum_rows : p.sums; };
         std::vector<Prepare> steps;
-        steps.push_back([=, &c_value, limits = limits_](const Run& run, Step& step) {
-            const cl_ulong m = c_value.elements(run.extents) / width;
-            const GemmPlan plan = plan_gemm(form, m, width, k, limits);
-            step.use(gemm_launch(plan, limits), [&] { return gemm_kernel(form, plan, epilogue); });
-            step.operand(a);
-            step.operand(b);
-            step.operand(c);
-            step.operand(bias);
-            step.operand(kept);
-            step.operand(!epilogue.sums ? Place{} : plan.row_tiles > 1 ? parts : sums);
-            extents(step, m, width, k, plan.split_k);
-            step.value(alpha);
-            step.value(beta);
+        steps.push_back([=, limits = limits_](const Run& run, Step& step) {
+            const auto [m, k] = p.extents(run.extents);
+            const GemmPlan& plan = plan_of(run);
+            const bool aligned = gemm_aligned(p.form, m, p.n, k, p.a.element, p.b.element);
+            step.use(gemm_launch(plan, limits), [&] { return gemm_kernel(p.form, plan, p.epilogue, aligned, limits); });
+            for (const Place& operand : {p.a, p.b, p.c, p.bias, p.kept, sums_of(plan), plan.splits > 1 ? parts : Place{}}) step.operand(operand);
+            for (const cl_ulong extent : {m, p.n, k, cl_ulong{plan.split_k}}) step.value(extent);
+            for (const uint64_t number : {plan.whole, plan.splits, plan.strips}) step.value(static_cast<cl_uint>(number));
+            step.value(p.alpha);
+            step.value(p.beta);
         });
-        if (epilogue.sums)
-            steps.push_back([=, &c_value, limits = limits_](const Run& run, Step& step) {
-                const GemmPlan plan = plan_gemm(form, c_value.elements(run.extents) / width, width, k, limits);
-                combine(step, plan.row_tiles, width, parts, sums, limits);
+        steps.push_back([=, limits = limits_](const Run& run, Step& step) {
+            const GemmPlan& plan = plan_of(run);
+            step.use(gemm_finish_launch(plan, limits), [&] { return gemm_finish_kernel(plan, p.epilogue); });
+            for (const Place& operand : {parts, p.c, p.bias, p.kept, sums_of(plan)}) step.operand(operand);
+            for (const cl_ulong extent : {p.extents(run.extents).first, p.n}) step.value(extent);
+            for (const uint64_t number : {plan.whole, plan.splits}) step.value(static_cast<cl_uint>(number));
+            step.value(p.alpha);
+            step.value(p.beta);
+        });
+        if (p.epilogue.sums)
+            steps.push_back([=, limits = limits_](const Run& run, Step& step) {
+                combine(step, plan_of(run).sum_rows(), p.n, sum_rows, p.sums, limits);
             });
         return steps;
     }
@@ -1126,7 +1159,10 @@ private:
         if (!plan.tile) return "matrix-vector, " + std::to_string(plan.row_tiles * plan.column_tiles) + " groups";
         std::string text = std::to_string(plan.row_tiles) + " x " + std::to_string(plan.column_tiles) + " tiles of " +
                            std::to_string(plan.tile->tile_m) + " x " + std::to_string(plan.tile->tile_n);
-        if (plan.splits > 1) text += ", rows in " + std::to_string(plan.splits) + " parts";
+        if (plan.splits > 1) {
+            text += plan.whole ? ", the last " + std::to_string(plan.cut()) : ", all";
+            text += " in " + std::to_string(plan.splits) + " parts";
+        }
         return text;
     }
 

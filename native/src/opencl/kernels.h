@@ -23,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <string>
 
 #include "hpcnet.h"
@@ -52,27 +53,95 @@ inline constexpr RowLanes kRowLanes[] = {{32, 8}, {512, 32}, {~uint64_t{0}, kGro
 // Cross-entropy: how many rows each share of a work-group takes one after the other.
 inline constexpr uint64_t kRowPasses = 4;
 
-// The product's tiles: C is cut into tile_m x tile_n, a work-item has work_m x work_n of it in registers, tile_k of the
-// depth is in local memory at a time. Preferred first; the last one serves what is small. All powers of two, work_* 4
-// or 8, tile_k a multiple of 4.
+// The product's tiles: C is cut into tile_m x tile_n, a work-item has work_m x work_n of it in registers, two blocks of tile_k of
+// the depth of each operand are in local memory. All powers of two, work_* 4 to 16, tile_k a multiple of 4. `resident`: groups
+// that a unit with 65,536 registers is to hold at a time, from what a work-item needs (gemm.cl says how much that is). `unroll`:
+// steps of the depth that follow one another without a loop: more would be fetched ahead of its use than there are registers.
+// To add one: a row here; the tests and `hpcnet tune` find it.
 struct GemmTile {
+    const char* name;
     uint64_t tile_m, tile_n, tile_k, work_m, work_n;  // HPC_TILE_M, HPC_TILE_N, HPC_TILE_K, HPC_WORK_M, HPC_WORK_N
+    uint64_t resident, unroll;                        // HPC_UNROLL
     constexpr uint64_t group() const { return tile_m / work_m * (tile_n / work_n); }
-    // Both operands' blocks, each row 4 floats longer against bank conflicts.
-    constexpr uint64_t local_bytes() const { return tile_k * (tile_m + 4 + tile_n + 4) * 4; }
+    constexpr uint64_t local_bytes() const { return 2 * tile_k * (tile_m + tile_n) * 4; }
+    constexpr uint64_t area() const { return tile_m * tile_n; }
 };
-inline constexpr GemmTile kGemmTiles[] = {{128, 128, 16, 8, 8}, {64, 64, 16, 4, 4}, {32, 32, 16, 4, 4}};
+inline constexpr GemmTile kGemmTiles[] = {
+    {"128x256x16-8x16", 128, 256, 16, 8, 16, 1, 8},
+    {"128x256x8-8x16", 128, 256, 8, 8, 16, 1, 8},
+    {"256x128x8-16x8", 256, 128, 8, 16, 8, 1, 8},
+    {"128x128x16-8x16", 128, 128, 16, 8, 16, 2, 8},
+    {"128x128x8-8x16", 128, 128, 8, 8, 16, 2, 8},
+    {"128x128x16-8x8", 128, 128, 16, 8, 8, 1, 16},
+    {"128x128x8-8x8", 128, 128, 8, 8, 8, 2, 8},
+    {"64x128x8-8x8", 64, 128, 8, 8, 8, 4, 8},
+    {"128x64x8-8x8", 128, 64, 8, 8, 8, 4, 8},
+    {"64x64x16-4x4", 64, 64, 16, 4, 4, 4, 16},
+    {"64x64x8-8x8", 64, 64, 8, 8, 8, 8, 8},
+    {"128x32x16-8x4", 128, 32, 16, 8, 4, 4, 16},
+    {"32x128x16-4x8", 32, 128, 16, 4, 8, 4, 16},
+    {"128x16x16-8x4", 128, 16, 16, 8, 4, 8, 16},
+    {"32x32x32-4x4", 32, 32, 32, 4, 4, 8, 16},
+    {"32x32x16-4x4", 32, 32, 16, 4, 4, 8, 16},  // the last one fits every device
+};
+inline constexpr uint64_t kGemmTileCount = std::size(kGemmTiles);
+inline constexpr uint64_t kRegisters = 65536;
+// Most registers of a work-item.
+inline constexpr uint64_t kMostRegisters = 255;
+// Steps without a loop where the "device" is a processor: its compiler takes long, and wins nothing.
+inline constexpr uint64_t kProcessorUnroll = 1;
+
+// C's shapes, which choose the tile. Beside the narrow ones they are told apart by how many units with a tile of 128 x 128
+// each would be busy.
+enum class SizeClass : uint64_t { Small, Tall, Wide, Medium, Large, Huge };
+inline constexpr const char* kSizeClassNames[] = {"small", "tall", "wide", "medium", "large", "huge"};
+inline constexpr uint64_t kSizeClasses = 6;
+inline constexpr uint64_t kNarrow = 32;          // up to so many columns C is tall, up to so many rows wide
+inline constexpr uint64_t kUnitArea = 128 * 128;
+inline constexpr uint64_t kHugeUnits = 4, kLargeUnits = 1, kMediumUnits = 8;  // 4 tiles for each unit, 1, and 1/8
+inline constexpr uint64_t kThin = 64;            // with so few rows or columns it is not more than medium
+
+// What kind of device it is: by its vendor's name and its type.
+enum class DeviceClass : uint64_t { Other, Nvidia, Amd, Intel, Processor };
+inline constexpr const char* kDeviceClassNames[] = {"other", "NVIDIA", "AMD", "Intel", "processor"};
+// Which tile a class of devices takes for which sizes, for all three forms.
+struct GemmDefaults {
+    DeviceClass device;
+    const char* tiles[kSizeClasses];  // small, tall, wide, medium, large, huge
+};
+inline constexpr GemmDefaults kGemmDefaults[] = {
+    // What fits a unit's memory and registers whatever they are.
+    {DeviceClass::Other,
+     {"32x32x16-4x4", "128x32x16-8x4", "32x128x16-4x8", "64x64x16-4x4", "128x128x8-8x8", "128x128x8-8x8"}},
+    // 255 registers, 65,536 of them for a unit: the widest work-items where there are tiles enough to fill it with them.
+    {DeviceClass::Nvidia,
+     {"32x32x32-4x4", "128x32x16-8x4", "32x128x16-4x8", "64x64x16-4x4", "128x128x8-8x8", "128x256x8-8x16"}},
+    // 64 work-items in step and a local memory that is slower beside the arithmetic: deeper blocks.
+    {DeviceClass::Amd,
+     {"32x32x32-4x4", "128x32x16-8x4", "32x128x16-4x8", "64x64x16-4x4", "128x128x8-8x8", "128x128x16-8x8"}},
+    // 4 KiB of registers for 8 or 16 work-items: 8 x 8 sums would not stay in them.
+    {DeviceClass::Intel,
+     {"32x32x16-4x4", "128x32x16-8x4", "32x128x16-4x8", "64x64x16-4x4", "64x64x16-4x4", "64x64x16-4x4"}},
+    // Local memory is memory there: few barriers, blocks that the caches hold.
+    {DeviceClass::Processor,
+     {"32x32x16-4x4", "32x32x16-4x4", "32x32x16-4x4", "64x64x16-4x4", "128x128x16-8x8", "128x128x16-8x8"}},
+};
 // Up to this many rows a product is as many matrix-vector products (gemv.cl).
 inline constexpr uint64_t kVectorRows = 4;
 // Columns (NN) or lanes along the depth (NT) that a work-group of a matrix-vector product has side by side.
 inline constexpr uint64_t kVectorLanes = 32;  // HPC_VECTOR_LANES
 // Rows of tiles that neighbouring work-groups share, so that both operands stay in the second-level cache.
 inline constexpr uint64_t kGemmBand = 8;  // HPC_GEMM_BAND
-// A tile is taken if its work-groups number at least this many for each compute unit, else a smaller one.
-inline constexpr uint64_t kGroupsPerUnit = 2;
-// TN: the depth is split into parts of at least this many rows, until there are enough work-groups.
-inline constexpr uint64_t kSplitRows = 256;
+// Where the last turn of tiles would leave units without work, the depth of its tiles is cut into parts. A part has at least
+// kSplitDepth of it; there are at most kMaxSplits, and in all at most kSplitTurns turns of parts.
+inline constexpr uint64_t kSplitDepth = 128;
 inline constexpr uint64_t kMaxSplits = 64;
+inline constexpr uint64_t kSplitTurns = 2;
+// What that costs, in multiply-adds that a unit could do meanwhile: to begin and end a tile, as much as so many steps of its depth;
+// one more launch; each byte of the parts, which is written and read.
+inline constexpr uint64_t kTileSteps = 32;
+inline constexpr uint64_t kFinishWork = 1 << 21;
+inline constexpr uint64_t kByteWork = 8;
 
 // ---- What a device allows -------------------------------------------------------------------------------------------
 
@@ -82,18 +151,42 @@ struct Limits {
     uint64_t compute_units = 16;
     bool fp64 = false;            // cl_khr_fp64
     bool rounded_divide = false;  // CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT
+    DeviceClass device = DeviceClass::Other;
+    // The number of the tile in kGemmTiles, by form and size class: the defaults of the device's class, or what was measured
+    // (tuning.h).
+    uint8_t tiles[3][kSizeClasses] = {};
 
     static constexpr uint64_t kLeastGroup = 64, kLeastLocalBytes = 16384;  // a device with less is refused
+    static constexpr uint64_t kMostLocalBytes = 49152;                     // what a kernel has without asking for more
+
+    bool runs(const GemmTile& tile) const { return tile.group() <= group && tile.local_bytes() <= local_bytes; }
 
     // From CL_DEVICE_MAX_WORK_GROUP_SIZE, CL_DEVICE_LOCAL_MEM_SIZE, CL_DEVICE_MAX_COMPUTE_UNITS.
-    static Limits of(uint64_t max_group, uint64_t local, uint64_t units, bool has_fp64, bool has_rounded_divide) {
+    static Limits of(uint64_t max_group, uint64_t local, uint64_t units, bool has_fp64, bool has_rounded_divide,
+                     DeviceClass device = DeviceClass::Other) {
         Limits limits;
         while (limits.group > max_group) limits.group /= 2;
-        limits.local_bytes = std::min<uint64_t>(local, 32768);
+        limits.local_bytes = std::min(local, kMostLocalBytes);
         limits.compute_units = std::max<uint64_t>(units, 1);
         limits.fp64 = has_fp64;
         limits.rounded_divide = has_rounded_divide;
+        limits.device = device;
+        for (const GemmDefaults& defaults : kGemmDefaults) {
+            if (defaults.device != device) continue;
+            for (auto& form : limits.tiles)
+                for (uint64_t size = 0; size < kSizeClasses; size++) form[size] = limits.nearest(defaults.tiles[size]);
+        }
         return limits;
+    }
+
+private:
+    // The number of a tile, or of the largest one that is not larger and runs here.
+    uint8_t nearest(const char* name) const {
+        uint64_t at = 0;
+        while (std::strcmp(kGemmTiles[at].name, name) != 0) at++;
+        const GemmTile& wanted = kGemmTiles[at];
+        while (!runs(kGemmTiles[at]) || kGemmTiles[at].tile_m > wanted.tile_m || kGemmTiles[at].tile_n > wanted.tile_n) at++;
+        return static_cast<uint8_t>(at);
     }
 };
 
@@ -102,15 +195,19 @@ struct Limits {
 // The texts of a program, in order; the list ends with null.
 struct Source {
     const char* name;
-    const char* texts[8];
+    const char* texts[9];
 };
 
 #define HPC_BASE "opencl/kernels/layout.h", "opencl/kernels/common.cl"
 #define HPC_FORMULAS HPC_BASE, "formulas/ops_opencl.h", "formulas/elementary.h"
 inline constexpr Source kGemmSource{
-    "gemm", {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/gemm.cl"}};
+    "gemm", {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/tiles.cl", "opencl/kernels/gemm.cl"}};
+inline constexpr Source kGemmFinishSource{"gemm_finish",
+                                          {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl",
+                                           "opencl/kernels/tiles.cl", "opencl/kernels/gemm_finish.cl"}};
 inline constexpr Source kGemvSource{
     "gemv", {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/gemv.cl"}};
+inline constexpr Source kProductCheckSource{"product_check", {HPC_BASE, "opencl/kernels/product_check.cl"}};
 inline constexpr Source kActivationSource{
     "activation",
     {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/activation.cl"}};
@@ -217,76 +314,169 @@ inline std::string activation_options(int32_t activation) {
 struct GemmPlan {
     const GemmTile* tile = nullptr;  // null: matrix-vector
     uint64_t row_tiles = 0, column_tiles = 0;
+    uint64_t whole = 0;                // tiles with a smaller number are computed whole, the others in parts
     uint64_t splits = 1, split_k = 0;  // parts of the depth, rows of each (the last may have fewer)
+    uint64_t strips = 1;               // rows of column sums for each row of tiles
+
+    uint64_t tiles() const { return row_tiles * column_tiles; }
+    uint64_t cut() const { return tiles() - whole; }
+    uint64_t sum_rows() const { return row_tiles * strips; }
 };
 
-// The tile for C[m x n], by its size alone.
-inline const GemmTile& gemm_tile(uint64_t m, uint64_t n, const Limits& limits) {
-    const GemmTile* chosen = &kGemmTiles[std::size(kGemmTiles) - 1];
-    for (const GemmTile& tile : kGemmTiles) {
-        if (tile.group() > limits.group || tile.local_bytes() > limits.local_bytes) continue;
-        // Half empty tiles are left to smaller ones.
-        if (m * 2 <= tile.tile_m || n * 2 <= tile.tile_n) continue;
-        if (blocks_of(m, tile.tile_m) * blocks_of(n, tile.tile_n) < kGroupsPerUnit * limits.compute_units) continue;
-        chosen = &tile;
-        break;
-    }
-    return *chosen;
+// By C's size alone; the rows are rounded up, so that few numbers of rows make a difference.
+inline SizeClass size_class(uint64_t m, uint64_t n, const Limits& limits) {
+    const uint64_t rows = padded(m);
+    if (n <= kNarrow) return rows <= kNarrow ? SizeClass::Small : SizeClass::Tall;
+    if (rows <= kNarrow) return SizeClass::Wide;
+    const uint64_t area = rows * n, unit = kUnitArea * limits.compute_units;
+    const bool thin = rows <= kThin || n <= kThin;
+    if (!thin && area >= kHugeUnits * unit) return SizeClass::Huge;
+    if (!thin && area >= kLargeUnits * unit) return SizeClass::Large;
+    return area * kMediumUnits >= unit ? SizeClass::Medium : SizeClass::Small;
 }
 
-inline GemmPlan plan_gemm(Form form, uint64_t m, uint64_t n, uint64_t k, const Limits& limits) {
+// Groups that are at work at a time, on a unit (a processor's does one after the other) and on the device.
+inline uint64_t gemm_resident(const GemmTile& tile, const Limits& limits) {
+    return limits.device == DeviceClass::Processor ? 1 : tile.resident;
+}
+inline uint64_t gemm_slots(const GemmTile& tile, const Limits& limits) { return limits.compute_units * gemm_resident(tile, limits); }
+
+// The most parts that the tiles of the last turn may be cut into: for larger k never fewer.
+inline uint64_t most_splits(const GemmTile& tile, uint64_t tiles, uint64_t k, const Limits& limits) {
+    const uint64_t slots = gemm_slots(tile, limits), last = tiles % slots;
+    if (last == 0) return 1;
+    return std::max<uint64_t>(std::min({kSplitTurns * slots / last, k / kSplitDepth, kMaxSplits}), 1);
+}
+
+// Whole turns of tiles stay whole. What is left over is cut into parts of equal depth where that ends sooner: as many as
+// cost least.
+inline void plan_splits(GemmPlan& plan, uint64_t k, const Limits& limits) {
+    const GemmTile& tile = *plan.tile;
+    const uint64_t slots = gemm_slots(tile, limits), last = plan.tiles() % slots, blocks = blocks_of(k, tile.tile_k);
+    plan.whole = plan.tiles();
+    const uint64_t most = most_splits(tile, plan.tiles(), k, limits);
+    uint64_t best = ~uint64_t{0};
+    for (uint64_t splits = 1; splits <= most; splits++) {
+        const uint64_t part = blocks_of(blocks, splits), parts = blocks_of(blocks, std::max<uint64_t>(part, 1));
+        if (parts != splits && splits > 1) continue;  // the same as fewer
+        uint64_t cost = blocks_of(last * splits, slots) * (part * tile.tile_k + kTileSteps) * tile.area() * gemm_resident(tile, limits);
+        if (splits > 1) cost += kFinishWork + last * splits * tile.area() * 4 * kByteWork / limits.compute_units;
+        if (cost >= best) continue;
+        best = cost;
+        plan.splits = splits;
+        plan.split_k = splits > 1 ? part * tile.tile_k : plan.split_k;
+    }
+    if (plan.splits > 1) plan.whole -= last;
+}
+
+// Rows of a tile that a work-group of gemm_finish takes.
+inline uint64_t gemm_strip(const GemmTile& tile, const Limits& limits) {
+    return std::min(limits.group * 4 / tile.tile_n, tile.tile_m);
+}
+
+inline GemmPlan plan_gemm(Form form, uint64_t m, uint64_t n, uint64_t k, const Limits& limits, const GemmTile* tile = nullptr) {
     GemmPlan plan;
     plan.split_k = std::max<uint64_t>(k, 1);
-    if (form != Form::TN && m <= kVectorRows) {
+    if (!tile && form != Form::TN && m <= kVectorRows) {
         plan.row_tiles = m;
         const uint64_t outputs = form == Form::NN ? kVectorLanes : limits.group / kVectorLanes;
         plan.column_tiles = blocks_of(n, outputs);
+        plan.whole = plan.tiles();
         return plan;
     }
-    plan.tile = &gemm_tile(m, n, limits);
+    plan.tile = tile ? tile : &kGemmTiles[limits.tiles[static_cast<uint64_t>(form)][static_cast<uint64_t>(size_class(m, n, limits))]];
     plan.row_tiles = blocks_of(m, plan.tile->tile_m);
     plan.column_tiles = blocks_of(n, plan.tile->tile_n);
-    if (form == Form::TN) {
-        const uint64_t wanted = blocks_of(kGroupsPerUnit * limits.compute_units, plan.row_tiles * plan.column_tiles);
-        const uint64_t splits = std::min({wanted, blocks_of(k, kSplitRows), kMaxSplits});
-        if (splits > 1) {
-            plan.split_k = blocks_of(blocks_of(k, splits), plan.tile->tile_k) * plan.tile->tile_k;
-            plan.splits = blocks_of(k, plan.split_k);
-        }
-    }
+    plan_splits(plan, k, limits);
+    if (plan.splits > 1) plan.strips = plan.tile->tile_m / gemm_strip(*plan.tile, limits);
     return plan;
 }
 
-// Arguments of "gemm" and "gemv": metrics, guard, a, b, c, bias, kept, sums; m, n, k, split_k (ulong); alpha, beta.
-//   c     with splits > 1: scratch, [splits][m * n]; then column_sums over the splits makes C of it
-//   sums  [row_tiles][n]: scratch if row_tiles > 1, then column_sums over the row tiles makes the sums of it; with one
-//         row of tiles the sums themselves
-inline Kernel gemm_kernel(Form form, const GemmPlan& plan, const Epilogue& epilogue) {
-    std::string options = define("HPC_FORM", static_cast<uint64_t>(form)) + define("HPC_EPILOGUE", epilogue.kind);
+// Whether every row of both operands begins at a multiple of 16 bytes, given the places of the operands in elements.
+inline bool gemm_aligned(Form form, uint64_t m, uint64_t n, uint64_t k, uint64_t a_at, uint64_t b_at) {
+    return ((a_at | b_at | (form == Form::TN ? m : k) | (form == Form::NT ? k : n)) & 3) == 0;
+}
+
+inline std::string epilogue_options(const Epilogue& epilogue) {
+    std::string options = define("HPC_EPILOGUE", epilogue.kind);
     if (epilogue.kind != Epilogue::None) {
         options += activation_options(epilogue.activation) + define("HPC_BIAS", epilogue.bias) +
                    define("HPC_KEPT", epilogue.kept) + define("HPC_SUMS", epilogue.sums);
     }
+    return options;
+}
+inline std::string tile_options(const GemmTile& tile) {
+    return define("HPC_TILE_M", tile.tile_m) + define("HPC_TILE_N", tile.tile_n) + define("HPC_GEMM_BAND", kGemmBand);
+}
+
+// Arguments of "gemm" and "gemv": metrics, guard, a, b, c, bias, kept, sums, parts; m, n, k, split_k (ulong); whole, splits, strips
+// (uint); alpha, beta.
+//   parts  scratch, [plan.cut()][splits][tile_m][tile_n]; gemm_finish makes C of it
+//   sums   [plan.sum_rows()][n]: scratch if there is more than one row, then column_sums over them makes the sums of it; else the
+//          sums themselves
+inline Kernel gemm_kernel(Form form, const GemmPlan& plan, const Epilogue& epilogue, bool aligned, const Limits& limits) {
+    std::string options = define("HPC_FORM", static_cast<uint64_t>(form)) + epilogue_options(epilogue);
     if (!plan.tile) return {&kGemvSource, options, "gemv"};
-    options += define("HPC_TILE_M", plan.tile->tile_m) + define("HPC_TILE_N", plan.tile->tile_n) +
-               define("HPC_TILE_K", plan.tile->tile_k) + define("HPC_WORK_M", plan.tile->work_m) +
-               define("HPC_WORK_N", plan.tile->work_n) + define("HPC_GEMM_BAND", kGemmBand);
+    const GemmTile& tile = *plan.tile;
+    const bool processor = limits.device == DeviceClass::Processor;
+    options += tile_options(tile) + define("HPC_TILE_K", tile.tile_k) + define("HPC_WORK_M", tile.work_m) +
+               define("HPC_WORK_N", tile.work_n) + define("HPC_UNROLL", processor ? kProcessorUnroll : tile.unroll) +
+               define("HPC_PROCESSOR", processor) + define("HPC_ALIGNED", aligned) + define("HPC_SPLIT", plan.splits > 1);
+    // What the compiler would take more of, another group could not have.
+    if (limits.device == DeviceClass::Nvidia)
+        options += " -cl-nv-maxrregcount=" + std::to_string(std::min(kRegisters / (tile.group() * tile.resident), kMostRegisters));
     return {&kGemmSource, options, "gemm"};
 }
 inline Launch gemm_launch(const GemmPlan& plan, const Limits& limits) {
-    return {plan.row_tiles * plan.column_tiles * plan.splits, plan.tile ? plan.tile->group() : limits.group};
+    return {plan.tile ? plan.whole + plan.cut() * plan.splits : plan.tiles(), plan.tile ? plan.tile->group() : limits.group};
 }
-// Bytes of scratch that serve every smaller m (NN, NT: the rows of the run) or k (TN), too.
-inline uint64_t gemm_scratch(Form form, uint64_t m, uint64_t n, uint64_t k, bool sums, const Limits& limits) {
+
+// Follows "gemm" if plan.splits > 1.
+// Arguments: metrics, guard, parts, c, bias, kept, sums; m, n (ulong); whole, splits (uint); alpha, beta.
+inline Kernel gemm_finish_kernel(const GemmPlan& plan, const Epilogue& epilogue) {
+    return {&kGemmFinishSource, epilogue_options(epilogue) + tile_options(*plan.tile), "gemm_finish"};
+}
+inline Launch gemm_finish_launch(const GemmPlan& plan, const Limits& limits) {
+    if (plan.splits <= 1) return {};
+    return {plan.cut() * plan.strips, limits.group};
+}
+
+// Scratch that serves every smaller m (NN, NT: the rows of the run) or k (TN), too: the column sums, then from `parts` on the parts
+// of tiles. In bytes.
+struct GemmScratch {
+    uint64_t parts = 0, bytes = 0;
+};
+inline GemmScratch gemm_scratch(Form form, uint64_t m, uint64_t n, uint64_t k, bool sums, const Limits& limits) {
+    uint64_t sum_rows = sums ? std::min(m, kVectorRows) : 0, elements = 0;
+    const auto& choices = limits.tiles[static_cast<uint64_t>(form)];
+    // A tile that a run may choose; `parts`: how many parts of tiles there are then at most, 0 where nothing is cut.
+    auto meet = [&](const GemmTile& tile, uint64_t rows, uint64_t parts) {
+        if (sums) sum_rows = std::max(sum_rows, blocks_of(rows, tile.tile_m) * (parts ? tile.tile_m / gemm_strip(tile, limits) : 1));
+        elements = std::max(elements, parts * tile.area());
+    };
+    auto at = [&](uint64_t rows) {
+        const GemmTile& tile = kGemmTiles[choices[static_cast<uint64_t>(size_class(rows, n, limits))]];
+        const uint64_t tiles = blocks_of(rows, tile.tile_m) * blocks_of(n, tile.tile_n);
+        const uint64_t splits = most_splits(tile, tiles, k, limits);
+        meet(tile, rows, splits > 1 ? tiles % gemm_slots(tile, limits) * splits : 0);
+    };
     if (form == Form::TN) {
-        // The rows of a part are rounded up, which can leave fewer parts than a smaller k has: room for all that are wanted.
-        const GemmPlan plan = plan_gemm(form, m, n, k, limits);
-        const uint64_t wanted = blocks_of(kGroupsPerUnit * limits.compute_units, plan.row_tiles * plan.column_tiles);
-        const uint64_t splits = std::min({wanted, blocks_of(k, kSplitRows), kMaxSplits});
-        return splits > 1 ? splits * m * n * 4 : 0;
+        at(m);
+    } else {
+        // A plan depends on no more of the rows than how many sixteens there are; behind a few thousand, the last turn may be any.
+        constexpr uint64_t kStep = 16, kSteps = 4096;
+        for (uint64_t rows = kStep; rows < m + kStep && rows <= kStep * kSteps; rows += kStep) at(std::min(rows, m));
+        if (m > kStep * kSteps) {
+            for (const uint8_t choice : choices) {
+                const GemmTile& tile = kGemmTiles[choice];
+                meet(tile, m, k >= 2 * kSplitDepth ? kSplitTurns * gemm_slots(tile, limits) : 0);
+            }
+        }
     }
-    if (!sums || m <= 1) return 0;
-    return std::max(kVectorRows, blocks_of(m, kGemmTiles[std::size(kGemmTiles) - 1].tile_m)) * n * 4;
+    GemmScratch scratch;
+    scratch.parts = sum_rows > 1 ? padded(sum_rows * n) * 4 : 0;
+    scratch.bytes = scratch.parts + elements * 4;
+    return scratch;
 }
 
 // ---- Column sums (reduce.cl) ----------------------------------------------------------------------------------------

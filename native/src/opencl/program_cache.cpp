@@ -67,10 +67,45 @@ std::string hex(uint64_t value) {
     return text;
 }
 
-// Two hashes from different seeds.
-std::string digest(const std::string& text) { return hex(hash(text)) + hex(hash(text, 0x9e3779b97f4a7c15)); }
+// A name beside a file that nobody else takes.
+std::filesystem::path name_beside(const std::filesystem::path& file, const void* owner) {
+    static std::atomic<uint64_t> number{0};
+    const uint64_t moment = static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+    std::filesystem::path beside = file;
+    beside += std::string(".").append(hex(moment ^ reinterpret_cast<uintptr_t>(owner))) + "." + std::to_string(number++) + ".tmp";
+    return beside;
+}
 
 }  // namespace
+
+// From different seeds.
+std::string digest(const std::string& text) { return hex(hash(text)) + hex(hash(text, 0x9e3779b97f4a7c15)); }
+
+bool read_text(const std::filesystem::path& file, uint64_t largest, std::string& text) {
+    std::error_code ignored;
+    const uint64_t bytes = std::filesystem::file_size(file, ignored);
+    if (ignored || bytes > largest) return false;
+    const File stream = open(file, false);
+    text.assign(bytes, '\0');
+    return stream && read(stream, text.data(), text.size());
+}
+
+void write_text(const std::filesystem::path& file, const std::string& text) {
+    std::error_code code;
+    if (file.has_parent_path()) std::filesystem::create_directories(file.parent_path(), code);
+    const std::filesystem::path beside = name_beside(file, &text);
+    bool written = false;
+    {
+        const File stream = open(beside, true);
+        written = stream && write(stream, text.data(), text.size()) && std::fflush(stream.get()) == 0;
+    }
+    if (written) std::filesystem::rename(beside, file, code);
+    if (written && !code) return;
+    std::error_code ignored;
+    std::filesystem::remove(beside, ignored);
+    const std::u8string name = file.u8string();
+    throw Error(HPC_INVALID_ARGUMENT, "cannot write '" + std::string(name.begin(), name.end()) + "'");
+}
 
 ProgramCache::ProgramCache(const Api& api, cl_context context, const DeviceInfo& device, std::string common_options,
                            const std::string& folder)
@@ -186,10 +221,7 @@ void ProgramCache::store(const std::filesystem::path& file, const std::string& k
         if (binary.empty()) return;
         std::filesystem::create_directories(folder_, code);
         if (code) throw std::filesystem::filesystem_error("cannot create the folder", folder_, code);
-        static std::atomic<uint64_t> number{0};
-        const uint64_t moment = static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
-        beside = file;
-        beside += std::string(".").append(hex(moment ^ reinterpret_cast<uintptr_t>(this))) + "." + std::to_string(number++) + ".tmp";
+        beside = name_beside(file, this);
         {
             const File stream = open(beside, true);
             Header header{};

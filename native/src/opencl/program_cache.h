@@ -19,6 +19,14 @@ namespace hpc::opencl {
 // The text of a file that is embedded in the library ("opencl/kernels/gemm.cl"); throws if there is none of that name.
 std::string embedded_text(const char* name);
 
+// Two hashes of a text, as a name for a file.
+std::string digest(const std::string& text);
+
+// A small text file: false where there is none that can be read, or a larger one. Written beside and renamed; throws where that
+// fails.
+bool read_text(const std::filesystem::path& file, uint64_t largest, std::string& text);
+void write_text(const std::filesystem::path& file, const std::string& text);
+
 class ProgramCache {
 public:
     // `folder`: "" for none.

@@ -17,8 +17,8 @@
 
 HPC_KERNEL(HPC_GROUP)
 gemv(HPC_HEAD, global const float* a, ulong a_at, global const float* b, ulong b_at, global float* c, ulong c_at, global const float* bias,
-     ulong bias_at, global float* kept, ulong kept_at, global float* sums, ulong sums_at, ulong m, ulong n, ulong k, ulong split_k, float alpha,
-     float beta) {
+     ulong bias_at, global float* kept, ulong kept_at, global float* sums, ulong sums_at, global float* parts, ulong parts_at, ulong m, ulong n,
+     ulong k, ulong split_k, uint whole, uint splits, uint strips, float alpha, float beta) {
     local float cells[HPC_GROUP];
     HPC_GUARD();
     const uint id = (uint)get_local_id(0), lane = id % HPC_VECTOR_LANES, piece = id / HPC_VECTOR_LANES;
