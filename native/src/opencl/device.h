@@ -12,6 +12,7 @@
 #include "opencl/opencl.h"
 #include "opencl/program_cache.h"
 #include "opencl/queue.h"
+#include "opencl/tensor_cores.h"
 
 namespace hpc::opencl {
 
@@ -19,7 +20,7 @@ class OpenClDevice final : public Device {
 public:
     // The chosen device, with a context and a queue: its own, or a caller's, of which each holds a reference.
     OpenClDevice(const DeviceInfo& device, std::string report, Ref<cl_context> context, Ref<cl_command_queue> queue, bool adopted,
-                 const std::string& cache_folder);
+                 const std::string& cache_folder, TensorCores tensor_cores = {});
 
     ~OpenClDevice() override;
 
@@ -38,6 +39,8 @@ public:
 
     const Api& api() const { return *device_.api; }
     const Limits& limits() const { return limits_; }
+    // What matrix products are multiplied in.
+    const TensorCores& tensor_cores() const { return tensor_cores_; }
     Queue& queue() { return queue_; }
     BufferPool& pool() { return pool_; }
     // A kernel object of its own for whoever asks: arguments belong to the object. Checked to run in groups of `local`.
@@ -50,6 +53,7 @@ private:
     std::string report_;
     bool adopted_;
     Limits limits_;
+    TensorCores tensor_cores_;
     // Released from the bottom up: memory and kernels, the queues, the context.
     Ref<cl_context> context_;
     Queue queue_;

@@ -119,12 +119,17 @@ struct Float4 {
 // ---- Scratch -----------------------------------------------------------------------------------------------------
 
 // Scratch of one node, in bytes at capacity. What lies in it is told in kernels.h, by each kernel.
-uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, const Extents& capacity, const Limits& limits) {
+uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, const Extents& capacity, const Limits& limits,
+                     const TensorCores& cores) {
     auto value = [&](ValueId id) -> const Value& { return values[id - 1]; };
     auto rows = [&](ValueId id) { return value(id).rows(capacity); };
     auto columns = [&](ValueId id) { return value(id).columns; };
     // Rows of a matrix of so many columns in the memory of a value: a row may hold several (dense_forward in hpcnet.h).
     auto lines = [&](ValueId id, uint64_t width) { return value(id).elements(capacity) / width; };
+    if (const auto* n = std::get_if<DenseBackwardInputNode>(&payload); n && mma_serves(Form::NT, lines(n->dx, rows(n->w)), cores))
+        return mma_scratch(Form::NT, lines(n->dx, rows(n->w)), rows(n->w), columns(n->w), n->sums != 0, limits, cores);
+    if (const auto* n = std::get_if<hpc_dense_backward_weight>(&payload); n && mma_serves(Form::TN, rows(n->dw), cores))
+        return mma_scratch(Form::TN, rows(n->dw), columns(n->dw), lines(n->x, rows(n->dw)), false, limits, cores);
     if (const auto* n = std::get_if<DenseBackwardInputNode>(&payload))
         return gemm_scratch(Form::NT, lines(n->dx, rows(n->w)), rows(n->w), columns(n->w), n->sums != 0, limits);
     if (const auto* n = std::get_if<hpc_dense_backward_weight>(&payload))
@@ -160,7 +165,7 @@ using Prepare = std::function<void(const Run&, Step&)>;
 
 class Lowering {
 public:
-    Lowering(const OpenClDevice& device, const Plan& plan) : limits_(device.limits()), plan_(plan) {}
+    Lowering(const OpenClDevice& device, const Plan& plan) : limits_(device.limits()), cores_(device.tensor_cores()), plan_(plan) {}
 
     // The steps of one node.
     std::vector<Prepare> lower(size_t index, std::string& picked) {
@@ -211,6 +216,7 @@ public:
 
     std::vector<Prepare> operator()(const hpc_dense_backward_weight& n) {
         // dW[in x out] = X[r x in]^T dY[r x out]: the rows are the depth, which may be split into parts.
+        if (mma_serves(Form::TN, value(n.dw).count, cores_)) return mma_weight_product(n);
         const Value& x = value(n.x);
         const cl_ulong m = value(n.dw).count, width = value(n.dw).columns;
         const Place a = place(n.x), b = place(n.dy), c = place(n.dw), parts = scratch();
@@ -1095,6 +1101,8 @@ private:
     // holds.
     std::vector<Prepare> product(Form form, const Value& c_value, cl_ulong width, cl_ulong k, ValueId a_id, ValueId b_id, ValueId c_id, ValueId bias_id,
                                  const FusedActivation& activation, const Epilogue& epilogue, ValueId sums_id) {
+        if (mma_serves(form, c_value.elements(plan_.capacity) / width, cores_))
+            return mma_product(form, c_value, width, k, a_id, b_id, c_id, bias_id, activation, epilogue, sums_id);
         const Place a = place(a_id), b = place(b_id), c = place(c_id), bias = place(bias_id), kept = place(activation.kept),
                     sums = place(sums_id), parts = scratch();
         const float alpha = activation.alpha, beta = activation.beta;
@@ -1120,6 +1128,67 @@ private:
                 combine(step, plan.row_tiles, width, parts, sums, limits);
             });
         return steps;
+    }
+
+    // `product` on tensor cores, whatever the rows of a run.
+    std::vector<Prepare> mma_product(Form form, const Value& c_value, cl_ulong width, cl_ulong k, ValueId a_id, ValueId b_id, ValueId c_id,
+                                     ValueId bias_id, const FusedActivation& activation, const Epilogue& epilogue, ValueId sums_id) {
+        const Place a = place(a_id), b = place(b_id), c = place(c_id), bias = place(bias_id), kept = place(activation.kept),
+                    sums = place(sums_id), parts = scratch();
+        const float alpha = activation.alpha, beta = activation.beta;
+        picked_ = describe_mma(plan_mma(form, c_value.elements(plan_.capacity) / width, width, k, limits_, cores_));
+        std::vector<Prepare> steps;
+        steps.push_back([=, &c_value, limits = limits_, cores = cores_](const Run& run, Step& step) {
+            const cl_ulong m = c_value.elements(run.extents) / width;
+            const MmaPlan plan = plan_mma(form, m, width, k, limits, cores);
+            step.use(mma_launch(plan), [&] { return mma_kernel(form, plan, epilogue, cores); });
+            step.operand(a);
+            step.operand(b);
+            step.operand(c);
+            step.operand(bias);
+            step.operand(kept);
+            step.operand(!epilogue.sums ? Place{} : plan.row_tiles > 1 ? parts : sums);
+            extents(step, m, width, k, plan.split_k);
+            step.value(alpha);
+            step.value(beta);
+        });
+        if (epilogue.sums)
+            steps.push_back([=, &c_value, limits = limits_, cores = cores_](const Run& run, Step& step) {
+                const MmaPlan plan = plan_mma(form, c_value.elements(run.extents) / width, width, k, limits, cores);
+                combine(step, plan.row_tiles, width, parts, sums, limits);
+            });
+        return steps;
+    }
+
+    // hpc_dense_backward_weight on tensor cores.
+    std::vector<Prepare> mma_weight_product(const hpc_dense_backward_weight& n) {
+        const Value& x = value(n.x);
+        const cl_ulong m = value(n.dw).count, width = value(n.dw).columns;
+        const Place a = place(n.x), b = place(n.dy), c = place(n.dw), parts = scratch();
+        picked_ = describe_mma(plan_mma(Form::TN, m, width, x.elements(plan_.capacity) / m, limits_, cores_));
+        return {[=, &x, limits = limits_, cores = cores_](const Run& run, Step& step) {
+                    const cl_ulong k = x.elements(run.extents) / m;
+                    const MmaPlan plan = plan_mma(Form::TN, m, width, k, limits, cores);
+                    step.use(mma_launch(plan), [&] { return mma_kernel(Form::TN, plan, {}, cores); });
+                    step.operand(a);
+                    step.operand(b);
+                    step.operand(plan.splits > 1 ? parts : c);
+                    for (int i = 0; i < 3; i++) step.operand({});
+                    extents(step, m, width, k, plan.split_k);
+                    step.value(cl_float{0});
+                    step.value(cl_float{0});
+                },
+                [=, &x, limits = limits_, cores = cores_](const Run& run, Step& step) {
+                    const MmaPlan plan = plan_mma(Form::TN, m, width, x.elements(run.extents) / m, limits, cores);
+                    combine(step, plan.splits, m * width, parts, c, limits);
+                }};
+    }
+
+    std::string describe_mma(const MmaPlan& plan) const {
+        std::string text = std::to_string(plan.row_tiles) + " x " + std::to_string(plan.column_tiles) + " tiles of " +
+                           std::to_string(plan.tile->tile_m) + " x " + std::to_string(plan.tile->tile_n);
+        if (plan.splits > 1) text += ", rows in " + std::to_string(plan.splits) + " parts";
+        return text.append(", ").append(precision_name(cores_.precision));
     }
 
     static std::string describe_product(const GemmPlan& plan) {
@@ -1157,6 +1226,7 @@ private:
     }
 
     Limits limits_;
+    TensorCores cores_;
     const Plan& plan_;
     size_t node_ = 0;
     std::string picked_;
@@ -1359,7 +1429,7 @@ private:
 }  // namespace
 
 uint64_t OpenClDevice::scratch_bytes(const Node& node, const std::vector<Value>& values, const Extents& capacity) const {
-    return scratch_for(node.payload, values, capacity, limits_);
+    return scratch_for(node.payload, values, capacity, limits_, tensor_cores_);
 }
 
 std::unique_ptr<Executor> OpenClDevice::lower(const Plan& plan) {
