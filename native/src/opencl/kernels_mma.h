@@ -111,6 +111,8 @@ inline bool mma_serves(Form form, uint64_t m, const TensorCores& cores) {
 inline std::string mma_options(const TensorCores& cores) {
     std::string options = define("HPC_PRECISION", static_cast<uint64_t>(cores.precision)) + define("HPC_MMA_ASYNC", cores.copies);
     options += define("HPC_MMA_EMULATED", cores.emulated);
+    // Nobody waits for an emulation's answers, but tests wait for their compiler.
+    if (cores.emulated) options += " -cl-opt-disable";
     return options;
 }
 

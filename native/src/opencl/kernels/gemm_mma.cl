@@ -47,13 +47,12 @@ HPC_INLINE void copy_later(local float* to, global const float* from, uint count
         copy_later_16(to, from, count);
         return;
     }
-#pragma unroll
-    for (uint i = 0; i < 4; ++i) copy_later_4(to + i, from + (i < count ? i : 0), i < count);
+HPC_UNROLL for (uint i = 0; i < 4; ++i) copy_later_4(to + i, from + (i < count ? i : 0), i < count);
 }
 
 // `first`: somewhere that may be read; what has no element is not read, but its address is given.
 #define HPC_COPY(fetches, block, first, from, inner, tile, places, stride, aligned)                                                     \
-    _Pragma("unroll") for (uint i = 0; i < fetches; ++i) {                                                                              \
+    HPC_UNROLL for (uint i = 0; i < fetches; ++i) {                                                                              \
         const uint q = id + i * HPC_ITEMS, place = HPC_QUAD_PLACE(q, inner, tile), depth = HPC_QUAD_DEPTH(q, inner, tile);              \
         const uint count = quad_count(inner, place, depth, places, depths);                                                             \
         copy_later((block) + HPC_AT(place, depth, inner, tile),                                                                         \
@@ -69,13 +68,13 @@ HPC_INLINE void copy_later(local float* to, global const float* from, uint count
 #endif
 
 #define HPC_FETCH(fetches, next, first, from, inner, tile, places, stride, aligned)                                                     \
-    _Pragma("unroll") for (uint i = 0; i < fetches; ++i) {                                                                              \
+    HPC_UNROLL for (uint i = 0; i < fetches; ++i) {                                                                              \
         const uint q = id + i * HPC_ITEMS, place = HPC_QUAD_PLACE(q, inner, tile), depth = HPC_QUAD_DEPTH(q, inner, tile);              \
         const uint count = quad_count(inner, place, depth, places, depths);                                                             \
         next[i] = load4(count ? (from) + ((inner) ? place * (stride) + depth : depth * (stride) + place) : (first), 0, count, aligned); \
     }
 #define HPC_PUT(fetches, next, block, inner, tile)                                                                                      \
-    _Pragma("unroll") for (uint i = 0; i < fetches; ++i) {                                                                              \
+    HPC_UNROLL for (uint i = 0; i < fetches; ++i) {                                                                              \
         const uint q = id + i * HPC_ITEMS, place = HPC_QUAD_PLACE(q, inner, tile), depth = HPC_QUAD_DEPTH(q, inner, tile);              \
         *(local float4*)((block) + HPC_AT(place, depth, inner, tile)) =                                                                 \
             (float4)(HPC_ROUNDED(next[i].s0), HPC_ROUNDED(next[i].s1), HPC_ROUNDED(next[i].s2), HPC_ROUNDED(next[i].s3));               \
@@ -94,7 +93,7 @@ HPC_INLINE void copy_later(local float* to, global const float* from, uint count
 
 // Four places from `place` on, by four depths from `depth` on: words[4][2 * HPC_MMA_STEPS].
 #define HPC_TAKE_INNER(words, block, place, depth)                                                                                      \
-    _Pragma("unroll") for (uint h = 0; h < 4; ++h) {                                                                                    \
+    HPC_UNROLL for (uint h = 0; h < 4; ++h) {                                                                                    \
         const float4 v = *(local const float4*)((block) + mma_inner_at((place) + h, depth));                                            \
         HPC_WORD(words[h], v.s0, v.s1, v.s2, v.s3);                                                                                     \
     }
@@ -123,8 +122,8 @@ HPC_INLINE void copy_later(local float* to, global const float* from, uint count
 // Row q of an mma's A is one of the lane's four places, row q + 8 the next one; column q of its B is one.
 #if !HPC_MMA_EMULATED
 #define HPC_MULTIPLY(step)                                                                                                              \
-    _Pragma("unroll") for (uint i = 0; i < HPC_PARTS_M * 2; ++i) {                                                                      \
-        _Pragma("unroll") for (uint j = 0; j < 4; ++j) sum[i][part * 4 + j] =                                                           \
+    HPC_UNROLL for (uint i = 0; i < HPC_PARTS_M * 2; ++i) {                                                                      \
+        HPC_UNROLL for (uint j = 0; j < 4; ++j) sum[i][part * 4 + j] =                                                           \
             mma(x[i / 2][i % 2 * 2][2 * (step)], x[i / 2][i % 2 * 2 + 1][2 * (step)], x[i / 2][i % 2 * 2][2 * (step) + 1],              \
                 x[i / 2][i % 2 * 2 + 1][2 * (step) + 1], y[j][2 * (step)], y[j][2 * (step) + 1], sum[i][part * 4 + j]);                 \
     }
@@ -184,21 +183,19 @@ gemm_mma(HPC_HEAD, global const float* a, ulong a_at, global const float* b, ulo
 
     // sum[i][j]: one mma's C, of two of the lane's places of rows and one of columns.
     float4 sum[HPC_PARTS_M * 2][HPC_PARTS_N * 4];
-#pragma unroll
-    for (uint i = 0; i < HPC_PARTS_M * 2; ++i) {
-#pragma unroll
-        for (uint j = 0; j < HPC_PARTS_N * 4; ++j) sum[i][j] = (float4)(0.0f);
+HPC_UNROLL for (uint i = 0; i < HPC_PARTS_M * 2; ++i) {
+HPC_UNROLL for (uint j = 0; j < HPC_PARTS_N * 4; ++j) sum[i][j] = (float4)(0.0f);
     }
 
 #define HPC_MULTIPLY_BLOCK(stage_number)                                                                                                \
     {                                                                                                                                   \
         local const float* const stage = memory + (stage_number) * HPC_STAGE;                                                           \
         uint x[HPC_PARTS_M][4][2 * HPC_MMA_STEPS];                                                                                      \
-        _Pragma("unroll") for (uint part = 0; part < HPC_PARTS_M; ++part) HPC_TAKE_A(x[part], part)                                     \
-        _Pragma("unroll") for (uint part = 0; part < HPC_PARTS_N; ++part) {                                                             \
+        HPC_UNROLL for (uint part = 0; part < HPC_PARTS_M; ++part) HPC_TAKE_A(x[part], part)                                     \
+        HPC_UNROLL for (uint part = 0; part < HPC_PARTS_N; ++part) {                                                             \
             uint y[4][2 * HPC_MMA_STEPS];                                                                                               \
             HPC_TAKE_B(y, part)                                                                                                         \
-            _Pragma("unroll") for (uint step = 0; step < HPC_MMA_STEPS; ++step) { HPC_MULTIPLY(step) }                                  \
+            HPC_UNROLL for (uint step = 0; step < HPC_MMA_STEPS; ++step) { HPC_MULTIPLY(step) }                                  \
         }                                                                                                                               \
     }
 
@@ -263,8 +260,7 @@ gemm_mma(HPC_HEAD, global const float* a, ulong a_at, global const float* b, ulo
     barrier(CLK_LOCAL_MEM_FENCE);
 #endif
     // A lane has quads of neighbouring columns: of part p, half e, those from p * 32 + e * 16 + lane_t * 4 on.
-#pragma unroll
-    for (uint half_part = 0; half_part < HPC_PARTS_N * 2; ++half_part) {
+HPC_UNROLL for (uint half_part = 0; half_part < HPC_PARTS_N * 2; ++half_part) {
         const uint in_tile = first_n + half_part * 16 + lane_t * 4;
         const ulong column = column0 + in_tile;
 #if HPC_EPILOGUE == 1 && HPC_BIAS
@@ -273,8 +269,7 @@ gemm_mma(HPC_HEAD, global const float* a, ulong a_at, global const float* b, ulo
 #if HPC_EPILOGUE == 2 && HPC_SUMS
         float4 column_sum = (float4)(0.0f);
 #endif
-#pragma unroll
-        for (uint i = 0; i < HPC_PARTS_M * 4; ++i) {
+HPC_UNROLL for (uint i = 0; i < HPC_PARTS_M * 4; ++i) {
             const ulong row = row0 + first_m + i / 4 * 32 + mma_place(lane_q) + i % 4;
             if (row < m) {
                 const uint at_m = i / 2, at_n = half_part / 2 * 4, e = half_part % 2 + i % 2 * 2;

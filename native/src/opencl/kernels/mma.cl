@@ -18,6 +18,13 @@
 #if defined(__NV_CL_C_VERSION) || HPC_MMA_EMULATED
 #define HPC_MMA_POSSIBLE 1
 
+// Everything that is indexed by a loop's counter is to be in registers: those loops are unrolled. The emulation has no need of it.
+#if HPC_MMA_EMULATED
+#define HPC_UNROLL _Pragma("nounroll")
+#else
+#define HPC_UNROLL _Pragma("unroll")
+#endif
+
 #if HPC_PRECISION == 1
 #define HPC_MMA_STEPS 2  // mma for a block of HPC_MMA_DEPTH
 #else
