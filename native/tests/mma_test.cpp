@@ -431,6 +431,8 @@ TEST_P(Products, WithEveryEpilogue) {
     for (const auto& [form, epilogue] : rows) {
         if (HasFatalFailure()) return;
         check_product(*device, {form, 37, 70, 33}, epilogue, &kMmaTiles[std::size(kMmaTiles) - 1], 1, false);
+        // What is done to C does not depend on what it was multiplied in.
+        if (GetParam() == HPC_PRECISION_BFLOAT16) continue;
         check_product(*device, {form, 132, 140, 36}, epilogue, &kMmaTiles[std::size(kMmaTiles) - 2], 0, false);
     }
     // Where the column sums take most of local memory.
@@ -510,6 +512,170 @@ TEST_F(Mma, ScratchServesEverySmallerRun) {
         }
     }
 }
+
+// ---- Whole steps -------------------------------------------------------------------------------------------------------
+
+// A small network learns in the coarse formats as in float32: after 40 steps its loss is within 2 units in the format's last place
+// of 1 (2^-10, 2^-7), and its parameters are not the same bits, so that something was rounded.
+TEST_F(Mma, TrainingGetsWhereFloat32Gets) {
+    const NetworkShape shape{{20, 40, 3}, {HPC_ACTIVATION_TANH, HPC_ACTIVATION_LINEAR}, true, 0, false, HPC_RULE_MOMENTUM};
+    double first = 0;
+    const auto train = [&](int32_t precision, std::vector<float>& parameters) {
+        opencl::testing::tensor_cores = Stand::Emulated;
+        Device device({"opencl", HPC_DEVICE_OPENCL, nullptr, precision});
+        opencl::testing::tensor_cores = Stand::Hardware;
+        TrainingStep step(device, shape, 64, HPC_PROGRAM_DEFAULT);
+        const std::string text = step.program.describe();
+        EXPECT_EQ(precision != HPC_PRECISION_FLOAT32, text.find(precision_name(precision == 0 ? HPC_PRECISION_TF32 : precision)) != std::string::npos) << text;
+        double loss = 0;
+        first = step.step(64, 0, 1, 0.0f).loss / 64;
+        // Fewer rows than the program was made for, too.
+        for (uint64_t i = 0; i < 40; i++) {
+            const uint64_t rows = i % 5 == 4 ? 3 : 64;
+            const double batch = step.step(rows, i * 13 % 500, i + 2, 0.05f).loss / static_cast<double>(rows);
+            if (i >= 30) loss += batch / 10;
+        }
+        parameters = step.parameters.read();
+        return loss;
+    };
+    std::vector<float> plain, coarse;
+    const double expected = train(HPC_PRECISION_FLOAT32, plain);
+    EXPECT_LT(expected, 0.9 * first);
+    for (const int32_t precision : kPrecisions) {
+        const double loss = train(precision, coarse);
+        EXPECT_NEAR(expected, loss, precision == HPC_PRECISION_TF32 ? 0x1p-9 : 0x1p-6) << precision_name(precision);
+        EXPECT_NE(plain, coarse) << precision_name(precision);
+    }
+}
+
+// ---- What a compiler makes of it ---------------------------------------------------------------------------------------
+
+#if !defined(_WIN32)
+
+int run(const std::string& command) { return std::system(command.c_str()); }
+
+std::string text_of(const std::filesystem::path& path) {
+    std::ostringstream text;
+    text << std::ifstream(path).rdbuf();
+    return text.str();
+}
+
+uint64_t count_of(const std::string& text, const std::string& part) {
+    uint64_t count = 0;
+    for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) count++;
+    return count;
+}
+
+// A clang that writes PTX; "" where there is none.
+std::string ptx_compiler() {
+    std::vector<std::string> names = {"clang"};
+    for (int version = 22; version >= 14; version--) names.push_back("clang-" + std::to_string(version));
+    if (const char* chosen = std::getenv("HPCNET_CLANG")) names = {chosen};
+    for (const std::string& name : names)
+        if (run("'" + name + "' --print-targets 2> /dev/null | grep -q nvptx64") == 0) return name;
+    return "";
+}
+
+// The program as PTX, as near as clang comes to NVIDIA's compiler: for compute capability 8.0, which has all of the instructions, and
+// with its macros. `before` stands before the text.
+std::string ptx_of(const std::string& compiler, const std::filesystem::path& folder, const Source& source, const std::string& options,
+                   const std::string& before) {
+    {
+        std::ofstream text(folder / "program.cl");
+        text << before;
+        for (const char* const* name = source.texts; *name; name++) text << embedded_text(*name);
+    }
+    const std::string where = "'" + folder.string() + "/program";
+    const std::string command = "'" + compiler + "' -x cl -target nvptx64-nvidia-nvcl -Xclang -finclude-default-header -Xclang -target-cpu -Xclang sm_80" +
+                                " -Xclang -target-feature -Xclang +ptx72 -D__OPENCL_VERSION__=120 -D__NV_CL_C_VERSION=120 -O3 -Wall -Wno-unused-function -Werror " +
+                                common_options(Limits{}) + options + " -S -o " + where + ".ptx' " + where + ".cl' > " + where + ".log' 2>&1";
+    EXPECT_EQ(0, run(command)) << command << "\n" << text_of(folder / "program.log");
+    return text_of(folder / "program.ptx");
+}
+
+struct PtxCase {
+    TensorCores cores;
+    Form form;
+    const MmaTile* tile;
+    MmaPlan plan() const { return {tile, 1, 1, 1, 1, cores.copies ? tile->stages : 2}; }
+};
+
+std::vector<PtxCase> ptx_cases() {
+    std::vector<PtxCase> cases;
+    for (const int32_t precision : kPrecisions) {
+        for (const bool copies : {true, false}) {
+            TensorCores cores;
+            cores.precision = precision;
+            cores.copies = copies;
+            for (const Form form : kForms) cases.push_back({cores, form, &kMmaTiles[std::size(kMmaTiles) - 2]});
+            cases.push_back({cores, Form::NN, &kMmaTiles[0]});
+        }
+    }
+    return cases;
+}
+
+TEST(MmaPtx, HasTheInstructionsAndKeepsNumbersInRegisters) {
+    const std::string compiler = ptx_compiler();
+    if (compiler.empty()) GTEST_SKIP() << "no clang that writes PTX (nvptx64) was found";
+    const Folder folder;
+    for (const PtxCase& row : ptx_cases()) {
+        const Kernel kernel = mma_kernel(row.form, row.plan(), {}, row.cores);
+        SCOPED_TRACE(kernel.options);
+        const std::string ptx = ptx_of(compiler, folder.path(), *kernel.source, kernel.options, "");
+        const bool tf32 = row.cores.precision == HPC_PRECISION_TF32;
+        const uint64_t products = row.tile->warp_m / 16 * (row.tile->warp_n / 8), steps = tf32 ? 2 : 1;
+        EXPECT_EQ(tf32 ? products * steps : 0, count_of(ptx, "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"));
+        EXPECT_EQ(tf32 ? 0 : products * steps, count_of(ptx, "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"));
+        EXPECT_EQ(tf32, count_of(ptx, "cvt.rna.tf32.f32") > 0);
+        EXPECT_EQ(!tf32, count_of(ptx, "cvt.rn.bf16x2.f32") > 0);
+        for (const char* instruction : {"cp.async.cg.shared.global", "cp.async.ca.shared.global", "cp.async.commit_group", "cp.async.wait_group"})
+            EXPECT_EQ(row.cores.copies, count_of(ptx, instruction) > 0) << instruction;
+        EXPECT_EQ(row.cores.copies, count_of(ptx, "cp.async.wait_group " + std::to_string(row.tile->stages - 2) + ";") > 0);
+        // A block's numbers come 16 bytes at a time: four from each place of the warp's rows and columns.
+        EXPECT_EQ((row.tile->warp_m + row.tile->warp_n) / 8, count_of(ptx, "ld.shared.v4"));
+        EXPECT_EQ(0u, count_of(ptx, "__local_depot")) << "an array lies in memory";
+    }
+    for (const int32_t precision : kPrecisions) {
+        TensorCores cores;
+        cores.precision = precision;
+        EXPECT_GT(count_of(ptx_of(compiler, folder.path(), kMmaProbeSource, mma_options(cores), ""), "mma.sync"), 0u);
+        cores.copies = true;
+        EXPECT_GT(count_of(ptx_of(compiler, folder.path(), kMmaProbeSource, mma_options(cores), ""), "cp.async"), 0u);
+    }
+}
+
+// Where NVIDIA's assembler is installed (Debian: nvidia-cuda-toolkit in non-free; HPCNET_PTXAS names another one): it takes the PTX for
+// each of the cards, and says how many registers a kernel has.
+TEST(MmaPtx, IsAssembledWhereThereIsAnAssembler) {
+    const char* chosen = std::getenv("HPCNET_PTXAS");
+    const std::string assembler = chosen ? chosen : "ptxas";
+    if (run("'" + assembler + "' --version > /dev/null 2>&1") != 0) GTEST_SKIP() << "no ptxas is here";
+    const std::string compiler = ptx_compiler();
+    if (compiler.empty()) GTEST_SKIP() << "no clang that writes PTX (nvptx64) was found";
+    // What OpenCL's own functions are there.
+    const char* const before = "#define get_local_id(i) ((size_t)__nvvm_read_ptx_sreg_tid_x())\n"
+                               "#define get_group_id(i) ((size_t)__nvvm_read_ptx_sreg_ctaid_x())\n"
+                               "#define barrier(f) __asm__ volatile(\"bar.sync 0;\" : : : \"memory\")\n"
+                               "#define fma(a, b, c) __builtin_fmaf(a, b, c)\n"
+                               "#define min(a, b) ((a) < (b) ? (a) : (b))\n";
+    const Folder folder;
+    for (const PtxCase& row : ptx_cases()) {
+        const Kernel kernel = mma_kernel(row.form, row.plan(), {}, row.cores);
+        SCOPED_TRACE(kernel.options);
+        const std::string where = "'" + folder.path().string() + "/program";
+        ptx_of(compiler, folder.path(), *kernel.source, kernel.options, before);
+        for (const char* card : {"sm_80", "sm_90"}) {
+            EXPECT_EQ(0, run("'" + assembler + "' -v -arch " + card + " " + where + ".ptx' -o " + where + ".cubin' > " + where + ".log' 2>&1"))
+                << text_of(folder.path() / "program.log");
+            const std::string words = text_of(folder.path() / "program.log");
+            const size_t at = words.find("Used ");
+            std::cout << kernel.options << ", " << card << ": " << (at == std::string::npos ? words : words.substr(at, words.find(" reg", at) - at)) << " registers"
+                      << (words.find(" 0 bytes spill stores") == std::string::npos ? ", some spilled" : "") << "\n";
+        }
+    }
+}
+
+#endif
 
 }  // namespace
 }  // namespace hpc::test

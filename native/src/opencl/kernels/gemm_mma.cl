@@ -94,15 +94,15 @@ HPC_UNROLL for (uint i = 0; i < 4; ++i) copy_later_4(to + i, from + (i < count ?
 // Four places from `place` on, by four depths from `depth` on: words[4][2 * HPC_MMA_STEPS].
 #define HPC_TAKE_INNER(words, block, place, depth)                                                                                      \
     HPC_UNROLL for (uint h = 0; h < 4; ++h) {                                                                                    \
-        const float4 v = *(local const float4*)((block) + mma_inner_at((place) + h, depth));                                            \
+        const float4 v = take4((block) + mma_inner_at((place) + h, depth));                                                              \
         HPC_WORD(words[h], v.s0, v.s1, v.s2, v.s3);                                                                                     \
     }
 #define HPC_TAKE_OUTER(words, block, place, depth, tile)                                                                                \
     {                                                                                                                                   \
-        const float4 v0 = *(local const float4*)((block) + mma_outer_at(tile, place, depth));                                           \
-        const float4 v1 = *(local const float4*)((block) + mma_outer_at(tile, place, (depth) + 1));                                     \
-        const float4 v2 = *(local const float4*)((block) + mma_outer_at(tile, place, (depth) + 2));                                     \
-        const float4 v3 = *(local const float4*)((block) + mma_outer_at(tile, place, (depth) + 3));                                     \
+        const float4 v0 = take4((block) + mma_outer_at(tile, place, depth));                                           \
+        const float4 v1 = take4((block) + mma_outer_at(tile, place, (depth) + 1));                                     \
+        const float4 v2 = take4((block) + mma_outer_at(tile, place, (depth) + 2));                                     \
+        const float4 v3 = take4((block) + mma_outer_at(tile, place, (depth) + 3));                                     \
         HPC_WORD(words[0], v0.s0, v1.s0, v2.s0, v3.s0);                                                                                 \
         HPC_WORD(words[1], v0.s1, v1.s1, v2.s1, v3.s1);                                                                                 \
         HPC_WORD(words[2], v0.s2, v1.s2, v2.s2, v3.s2);                                                                                 \

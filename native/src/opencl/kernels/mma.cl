@@ -35,8 +35,8 @@
 
 // The instructions want an address within local ("shared") memory in 32 bits. A local pointer is such an address: OpenCL C 1.2 has
 // no generic address space, so it was never made generic, and `cvta.to.shared`, which undoes that, would spoil it. Whether the compiler
-// keeps local pointers in 32 or in 64 bits, through size_t they become the same number, which is far below 2^32. The probe
-// (mma_probe.cl) copies through such addresses before anything relies on it.
+// keeps local pointers in 32 or in 64 bits, through size_t they become the same number, which is far below 2^32. The probes
+// (mma_probe.cl) load and copy through such addresses before anything relies on it.
 #define HPC_SHARED(p) ((uint)(size_t)(p))
 
 static inline uint tf32_word(float x) {
@@ -63,6 +63,13 @@ static inline float4 mma(uint a0, uint a1, uint a2, uint a3, uint b0, uint b1, f
                  : "=f"(d0), "=f"(d1), "=f"(d2), "=f"(d3)
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1), "f"(c.s0), "f"(c.s1), "f"(c.s2), "f"(c.s3));
     return (float4)(d0, d1, d2, d3);
+}
+
+// Four floats of local memory, at a multiple of 16 bytes. Compilers take the plain expression apart into four loads.
+HPC_INLINE float4 take4(local const float* from) {
+    float v0, v1, v2, v3;
+    __asm__ volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(v0), "=f"(v1), "=f"(v2), "=f"(v3) : "r"(HPC_SHARED(from)) : "memory");
+    return (float4)(v0, v1, v2, v3);
 }
 
 #if HPC_MMA_ASYNC
@@ -118,6 +125,8 @@ HPC_INLINE float4 mma_of(local const uint* a, local const uint* b, uint lane, fl
     }
     return (float4)(d[0], d[1], d[2], d[3]);
 }
+
+HPC_INLINE float4 take4(local const float* from) { return *(local const float4*)from; }
 
 HPC_INLINE void copy_later_4(local float* to, global const float* from, uint count) { *to = count ? *from : 0.0f; }
 

@@ -28,12 +28,17 @@ mma_probe(global const float* a, global const float* b, global const float* c, g
     const uint id = (uint)get_local_id(0), warp = id / HPC_MMA_LANES, lane = id % HPC_MMA_LANES, q = lane / 4, t = lane % 4;
     a += warp * 16 * HPC_PROBE_K + q * HPC_PROBE_K;
     b += warp * HPC_PROBE_K * 8 + q;
-    c += warp * 128 + q * 8 + 2 * t;
     d += warp * 128 + q * 8 + 2 * t;
     const uint a0 = HPC_PROBE_WORD(a, t, 1), a1 = HPC_PROBE_WORD(a + 8 * HPC_PROBE_K, t, 1);
     const uint a2 = HPC_PROBE_WORD(a, t + 4, 1), a3 = HPC_PROBE_WORD(a + 8 * HPC_PROBE_K, t + 4, 1);
     const uint b0 = HPC_PROBE_WORD(b, t, 8), b1 = HPC_PROBE_WORD(b, t + 4, 8);
-    float4 sum = (float4)(c[0], c[1], c[64], c[65]);
+    // C comes by way of local memory, put there by a work-item of the other warp.
+    local float memory[HPC_PROBE_ITEMS * 4] __attribute__((aligned(16)));
+    const uint other = (id + 32) % HPC_PROBE_ITEMS;
+    c += (warp ^ 1) * 128 + q * 8 + 2 * t;
+    memory[other * 4] = c[0], memory[other * 4 + 1] = c[1], memory[other * 4 + 2] = c[64], memory[other * 4 + 3] = c[65];
+    barrier(CLK_LOCAL_MEM_FENCE);
+    float4 sum = take4(memory + id * 4);
 #if HPC_MMA_EMULATED
     local uint given_a[HPC_PROBE_ITEMS * 4], given_b[HPC_PROBE_ITEMS * 2];
     given_a[id * 4] = a0, given_a[id * 4 + 1] = a1, given_a[id * 4 + 2] = a2, given_a[id * 4 + 3] = a3;
