@@ -159,6 +159,14 @@ internal enum hpc_device_kind
     HPC_DEVICE_OPENCL = 1,
 }
 
+[NativeTypeName("unsigned int")]
+internal enum hpc_precision
+{
+    HPC_PRECISION_FLOAT32 = 0,
+    HPC_PRECISION_TF32 = 1,
+    HPC_PRECISION_BFLOAT16 = 2,
+}
+
 internal unsafe partial struct hpc_device_options
 {
     [NativeTypeName("int32_t")]
@@ -179,8 +187,8 @@ internal unsafe partial struct hpc_device_options
     [NativeTypeName("int32_t")]
     public int index;
 
-    [NativeTypeName("uint32_t")]
-    public uint reserved;
+    [NativeTypeName("int32_t")]
+    public int precision;
 
     [NativeTypeName("const char *")]
     public sbyte* name;
@@ -219,6 +227,15 @@ internal partial struct hpc_device_info
     [NativeTypeName("char[128]")]
     public _blas_path_e__FixedBuffer blas_path;
 
+    [NativeTypeName("int32_t")]
+    public int asked_precision;
+
+    [NativeTypeName("int32_t")]
+    public int precision;
+
+    [NativeTypeName("char[128]")]
+    public _precision_note_e__FixedBuffer precision_note;
+
     [InlineArray(128)]
     public partial struct _name_e__FixedBuffer
     {
@@ -239,6 +256,12 @@ internal partial struct hpc_device_info
 
     [InlineArray(128)]
     public partial struct _blas_path_e__FixedBuffer
+    {
+        public sbyte e0;
+    }
+
+    [InlineArray(128)]
+    public partial struct _precision_note_e__FixedBuffer
     {
         public sbyte e0;
     }
@@ -1617,8 +1640,8 @@ internal static unsafe partial class Native
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_profile(hpc_program* program, [NativeTypeName("uint64_t")] ulong rows, [NativeTypeName("uint64_t")] ulong steps, [NativeTypeName("const uint64_t *")] ulong* slots, [NativeTypeName("uint32_t")] uint slot_count, [NativeTypeName("uint32_t")] uint repetitions, hpc_profile_entry* entries, [NativeTypeName("uint32_t")] uint capacity, [NativeTypeName("uint32_t *")] uint* count);
 
-    [NativeTypeName("#define HPC_ABI_VERSION 4")]
-    public const int HPC_ABI_VERSION = 4;
+    [NativeTypeName("#define HPC_ABI_VERSION 5")]
+    public const int HPC_ABI_VERSION = 5;
 
     [NativeTypeName("#define HPC_MAX_HYPERPARAMETERS 8")]
     public const int HPC_MAX_HYPERPARAMETERS = 8;

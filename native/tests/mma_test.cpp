@@ -22,7 +22,7 @@ namespace hpc::test {
 namespace {
 
 using namespace hpc::opencl;
-using opencl::testing::Stand;
+using opencl::injection::Stand;
 
 constexpr float kAlpha = 0.75f, kBeta = 1.25f;
 constexpr int32_t kPrecisions[] = {HPC_PRECISION_TF32, HPC_PRECISION_BFLOAT16};
@@ -157,13 +157,13 @@ hpc_device_options options_of(int32_t precision, const std::string& cache) {
 // A device that stands for one with tensor cores.
 std::shared_ptr<OpenClDevice> open(int32_t precision, Stand stand) {
     const std::string cache = kernel_cache();
-    opencl::testing::tensor_cores = stand;
+    opencl::injection::tensor_cores = stand;
     std::shared_ptr<hpc::Device> device = create_device(options_of(precision, cache));
-    opencl::testing::tensor_cores = Stand::Hardware;
+    opencl::injection::tensor_cores = Stand::Hardware;
     return std::static_pointer_cast<OpenClDevice>(device);
 }
 
-class Mma : public ::testing::Test {
+class Mma : public testing::Test {
 protected:
     void SetUp() override {
         const std::string why = missing(kOpenCl);
@@ -219,7 +219,7 @@ TEST_F(Mma, ADeviceWithoutTensorCoresRunsFloat32AndSaysWhy) {
 // Every call of the probe that fails ends in float32, never in an error or a wrong answer; nothing is left behind.
 TEST_F(Mma, EveryCallOfTheProbeMayFail) {
     const DeviceInfo info = discover().devices.front();
-    opencl::testing::tensor_cores = Stand::Emulated;
+    opencl::injection::tensor_cores = Stand::Emulated;
     const int64_t references = injection::references.load();
     int64_t before = injection::calls.load();
     ASSERT_TRUE(probe_tensor_cores(info, HPC_PRECISION_TF32).copies);
@@ -235,7 +235,7 @@ TEST_F(Mma, EveryCallOfTheProbeMayFail) {
         EXPECT_EQ(cores.serve(), cores.why.empty()) << call << ": " << cores.why;
         EXPECT_EQ(cores.serve() && !cores.copies, !cores.why_no_copies.empty()) << call << ": " << cores.why_no_copies;
     }
-    opencl::testing::tensor_cores = Stand::Hardware;
+    opencl::injection::tensor_cores = Stand::Hardware;
     EXPECT_GT(fallen, 3);
     EXPECT_EQ(references, injection::references.load());
 }
@@ -403,7 +403,7 @@ std::vector<std::shared_ptr<OpenClDevice>> devices(int32_t precision) {
     return all;
 }
 
-class Products : public Mma, public ::testing::WithParamInterface<int32_t> {};
+class Products : public Mma, public testing::WithParamInterface<int32_t> {};
 
 TEST_P(Products, OfEveryFormTileAndWayToLocalMemory) {
     for (const std::shared_ptr<OpenClDevice>& device : devices(GetParam())) {
@@ -459,6 +459,16 @@ TEST_P(Products, InPartsOfTheDepth) {
     for (const uint64_t k : {257, 3001}) check_product(*device, {Form::TN, 20, 10, k}, {}, nullptr, k % 2, true, 4);
 }
 
+// More blocks than there are places for, so that each place is filled again: run under oclgrind (OpenClRacesOfTensorCores in CMakeLists.txt),
+// which takes no two work-items to be in step and sees when one is still reading. One warp, and several.
+TEST_P(Products, FillPlacesOfLocalMemoryAgain) {
+    for (const std::shared_ptr<OpenClDevice>& device : devices(GetParam())) {
+        check_product(*device, {Form::NT, 3, 5, 6 * kMmaDepth + 1}, {Epilogue::Backward, HPC_ACTIVATION_TANH, false, true, true},
+                      &kMmaTiles[std::size(kMmaTiles) - 1], 0, false);
+        check_product(*device, {Form::NN, 3, 5, 6 * kMmaDepth + 1}, {}, &kMmaTiles[std::size(kMmaTiles) - 2], 0, true);
+    }
+}
+
 // A number times 1 is what the number is rounded to; what is no number goes through.
 TEST_P(Products, RoundAsTheFormatSays) {
     std::vector<float> numbers = telling_numbers();
@@ -487,8 +497,8 @@ TEST_P(Products, RoundAsTheFormatSays) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Mma, Products, ::testing::ValuesIn(kPrecisions),
-                         [](const ::testing::TestParamInfo<int32_t>& info) { return std::string(precision_name(info.param)); });
+INSTANTIATE_TEST_SUITE_P(Mma, Products, testing::ValuesIn(kPrecisions),
+                         [](const testing::TestParamInfo<int32_t>& info) { return std::string(precision_name(info.param)); });
 
 TEST_F(Mma, ScratchServesEverySmallerRun) {
     const std::shared_ptr<OpenClDevice> device = open(HPC_PRECISION_TF32, Stand::Emulated);
@@ -521,9 +531,9 @@ TEST_F(Mma, TrainingGetsWhereFloat32Gets) {
     const NetworkShape shape{{20, 40, 3}, {HPC_ACTIVATION_TANH, HPC_ACTIVATION_LINEAR}, true, 0, false, HPC_RULE_MOMENTUM};
     double first = 0;
     const auto train = [&](int32_t precision, std::vector<float>& parameters) {
-        opencl::testing::tensor_cores = Stand::Emulated;
+        opencl::injection::tensor_cores = Stand::Emulated;
         Device device({"opencl", HPC_DEVICE_OPENCL, nullptr, precision});
-        opencl::testing::tensor_cores = Stand::Hardware;
+        opencl::injection::tensor_cores = Stand::Hardware;
         TrainingStep step(device, shape, 64, HPC_PROGRAM_DEFAULT);
         const std::string text = step.program.describe();
         EXPECT_EQ(precision != HPC_PRECISION_FLOAT32, text.find(precision_name(precision == 0 ? HPC_PRECISION_TF32 : precision)) != std::string::npos) << text;

@@ -154,7 +154,7 @@ void OpenClDevice::info(hpc_device_info& info) const {
     copy_text(info.name, device_.name);
     info.asked_precision = tensor_cores_.asked;
     info.precision = tensor_cores_.precision;
-    copy_text(info.precision_note, tensor_cores_.why);
+    copy_text(info.precision_note, tensor_cores_.why.substr(0, tensor_cores_.why.find('\n')));
 }
 
 std::string OpenClDevice::describe() const {

@@ -10,7 +10,7 @@
 namespace hpc::opencl {
 
 #if defined(HPC_TESTING)
-namespace testing {
+namespace injection {
 Stand tensor_cores = Stand::Hardware;
 }
 #endif
@@ -168,13 +168,13 @@ TensorCores probe_tensor_cores(const DeviceInfo& device, int32_t asked) {
     bool wrong_products = false, wrong_copies = false, wants_copies = true;
     std::string further;
 #if defined(HPC_TESTING)
-    using testing::Stand;
-    cores.emulated = testing::tensor_cores != Stand::Hardware && testing::tensor_cores != Stand::DoesNotBuild;
+    using injection::Stand;
+    cores.emulated = injection::tensor_cores != Stand::Hardware && injection::tensor_cores != Stand::DoesNotBuild;
     if (cores.emulated) cores.local_bytes = 49152;  // NVIDIA's
-    wrong_products = testing::tensor_cores == Stand::WrongProducts;
-    wrong_copies = testing::tensor_cores == Stand::WrongCopies;
-    wants_copies = testing::tensor_cores != Stand::EmulatedNoCopies;
-    if (testing::tensor_cores == Stand::DoesNotBuild) further = " -D__NV_CL_C_VERSION=1";
+    wrong_products = injection::tensor_cores == Stand::WrongProducts;
+    wrong_copies = injection::tensor_cores == Stand::WrongCopies;
+    wants_copies = injection::tensor_cores != Stand::EmulatedNoCopies;
+    if (injection::tensor_cores == Stand::DoesNotBuild) further = " -D__NV_CL_C_VERSION=1";
 #endif
     const auto options = [&](bool copies) {
         TensorCores tried = cores;

@@ -17,7 +17,7 @@ const char* precision_name(int32_t precision);
 float rounded_to(int32_t precision, float x);
 
 #if defined(HPC_TESTING)
-namespace testing {
+namespace injection {
 // What a probe finds, for tests on devices that have no tensor cores.
 enum class Stand {
     Hardware,           // the device itself
@@ -28,7 +28,7 @@ enum class Stand {
     DoesNotBuild,       // the compiler refuses
 };
 extern Stand tensor_cores;
-}  // namespace testing
+}  // namespace injection
 #endif
 
 }  // namespace hpc::opencl
