@@ -465,7 +465,9 @@ TEST_P(Products, FillPlacesOfLocalMemoryAgain) {
     for (const std::shared_ptr<OpenClDevice>& device : devices(GetParam())) {
         check_product(*device, {Form::NT, 3, 5, 6 * kMmaDepth + 1}, {Epilogue::Backward, HPC_ACTIVATION_TANH, false, true, true},
                       &kMmaTiles[std::size(kMmaTiles) - 1], 0, false);
-        check_product(*device, {Form::NN, 3, 5, 6 * kMmaDepth + 1}, {}, &kMmaTiles[std::size(kMmaTiles) - 2], 0, true);
+        // What four blocks of this tile and the emulation's own need is more than oclgrind's device has.
+        if (!device->tensor_cores().copies)
+            check_product(*device, {Form::NN, 3, 5, 6 * kMmaDepth + 1}, {}, &kMmaTiles[std::size(kMmaTiles) - 2], 0, true);
     }
 }
 
