@@ -192,6 +192,17 @@ typedef struct hpc_device hpc_device;
 
 typedef enum hpc_device_kind { HPC_DEVICE_CPU = 0, HPC_DEVICE_OPENCL = 1 } hpc_device_kind;
 
+/*
+ * What the numbers are rounded to that a device multiplies in matrix products. Products and sums are float32 in each of them, and
+ * so are numbers in memory and everything that is no matrix product. All have the 8 exponent bits of float32, so its range; what differs
+ * is the fraction's explicit bits. Float32 is what runs unless something else is asked for.
+ */
+typedef enum hpc_precision {
+    HPC_PRECISION_FLOAT32 = 0, /* 23 bits: the numbers themselves */
+    HPC_PRECISION_TF32 = 1,    /* 10 bits, to the nearest, ties away from zero */
+    HPC_PRECISION_BFLOAT16 = 2 /* 7 bits, to the nearest, ties to even */
+} hpc_precision;
+
 typedef struct hpc_device_options {
     int32_t kind; /* hpc_device_kind */
 
@@ -204,7 +215,8 @@ typedef struct hpc_device_options {
 
     /* HPC_DEVICE_OPENCL; ignored elsewhere. */
     int32_t index; /* the device's number in hpc_opencl_describe; -1: by name, else the best: a GPU before others */
-    uint32_t reserved;
+    int32_t precision; /* hpc_precision of matrix products; on a device that proves to multiply so, else float32 runs and
+                          hpc_device_info says why. Not for HPC_DEVICE_CPU: 0 there */
     const char* name; /* a fragment of the device's or its platform's name, in any case of letters; null: none */
     void* context;    /* a caller's cl_context and in-order cl_command_queue, retained until the device is gone, instead */
     void* queue;      /* of a device chosen here: both or neither */
@@ -225,6 +237,9 @@ typedef struct hpc_device_info {
     char isa[HPC_NAME_LENGTH];       /* instruction set of the kernels that run; "" where that has no meaning */
     char blas[HPC_NAME_LENGTH];      /* provider of the tile product: builtin, mkl, openblas, onednn, blis, custom; "" for OpenCL */
     char blas_path[HPC_NAME_LENGTH]; /* file it was loaded from; "" for builtin */
+    int32_t asked_precision;         /* hpc_precision: what the options asked for, */
+    int32_t precision;               /* what runs, */
+    char precision_note[HPC_NAME_LENGTH]; /* and the beginning of why, where it is not the same; "" where it is */
 } hpc_device_info;
 
 HPC_API hpc_status hpc_device_get_info(const hpc_device* device, hpc_device_info* info);

@@ -134,9 +134,10 @@ std::string struct_layouts() {
     LAYOUT(hpc_activation_info, 3, name, keeps, parameters)
     LAYOUT(hpc_loss_info, 3, name, parameters, reserved)
     LAYOUT(hpc_rule_info, 4, name, hyperparameters, hyperparameter_count, state_count)
-    LAYOUT(hpc_device_options, 11, kind, threads, isa, blas, library_directories, index, reserved, name, context, queue,
+    LAYOUT(hpc_device_options, 11, kind, threads, isa, blas, library_directories, index, precision, name, context, queue,
            cache_directory)
-    LAYOUT(hpc_device_info, 8, kind, threads, memory_bytes, allocated_bytes, name, isa, blas, blas_path)
+    LAYOUT(hpc_device_info, 11, kind, threads, memory_bytes, allocated_bytes, name, isa, blas, blas_path, asked_precision, precision,
+           precision_note)
     LAYOUT(hpc_measurement, 2, peak_gflops, copy_gigabytes_per_second)
     LAYOUT(hpc_memory_bandwidth, 4, read, copy, update, bytes)
     LAYOUT(hpc_cache_info, 5, level1_bytes, level2_bytes, level3_bytes, level3_threads, guessed)
@@ -236,7 +237,10 @@ HPC_API hpc_status hpc_device_create(const hpc_device_options* options, hpc_devi
     return guarded([&] {
         need(device, "device");
         need(options, "options");
-        if (options->reserved != 0) fail(HPC_INVALID_ARGUMENT, "options.reserved is %u: expected 0", options->reserved);
+        if (options->precision < HPC_PRECISION_FLOAT32 || options->precision > HPC_PRECISION_BFLOAT16)
+            fail(HPC_INVALID_ARGUMENT, "options.precision is %d: expected 0 (float32), 1 (tf32) or 2 (bfloat16)", options->precision);
+        if (options->kind == HPC_DEVICE_CPU && options->precision != HPC_PRECISION_FLOAT32)
+            fail(HPC_INVALID_ARGUMENT, "options.precision is %d: the CPU multiplies in float32 (0) only", options->precision);
         switch (options->kind) {
             case HPC_DEVICE_CPU:
                 give(device, hpc::cpu::create_device(*options));

@@ -390,10 +390,18 @@ std::vector<Row> rows() {
              hpc_device* device;
              return hpc_device_create(&options, &device);
          }},
-        {"reserved device option", HPC_INVALID_ARGUMENT, "reserved",
+        {"a precision for the CPU", HPC_INVALID_ARGUMENT, "options.precision is 1: the CPU",
          [](Device&, Program&) {
              hpc_device_options options{};
-             options.reserved = 1;
+             options.precision = HPC_PRECISION_TF32;
+             hpc_device* device;
+             return hpc_device_create(&options, &device);
+         }},
+        {"unknown precision", HPC_INVALID_ARGUMENT, "options.precision is 3",
+         [](Device&, Program&) {
+             hpc_device_options options{};
+             options.kind = HPC_DEVICE_OPENCL;
+             options.precision = 3;
              hpc_device* device;
              return hpc_device_create(&options, &device);
          }},

@@ -25,6 +25,7 @@ struct Target {
     const char* name;
     int kind = HPC_DEVICE_CPU;
     const char* isa = nullptr;
+    int precision = HPC_PRECISION_FLOAT32;
 };
 inline constexpr Target kCpu{"cpu"};
 inline constexpr Target kOpenCl{"opencl", HPC_DEVICE_OPENCL};
@@ -72,6 +73,7 @@ struct Device {
         options.threads = threads;
         options.isa = target.isa;
         options.blas = "builtin";
+        options.precision = target.precision;
         options.index = -1;
         options.cache_directory = cache.c_str();
         HPC_EXPECT(hpc_device_create(&options, &handle));

@@ -27,7 +27,13 @@ internal sealed class DeviceOptions(bool severalThreads = false)
         "--threads", "Numbers of threads, each of which is measured (else HPCNET_THREADS, else 1 and the physical cores that this process "
         + "may use).", 1, MostThreads);
 
-    public Option[] All => [_device, _isa, _blas, severalThreads ? _threadCounts : _threads];
+    private readonly Option<string?> _precision = Options.OneOf(
+        "--precision", "What an OpenCL device rounds numbers to in matrix products, on tensor cores that are tried out first; float32 runs where "
+        + "they are not to be had, and `hpcnet doctor` says why (else float32).", "float32", "tf32", "bfloat16");
+
+    public Option[] All => [_device, .. ForTheCpu, _precision];
+
+    private Option[] ForTheCpu => [_isa, _blas, severalThreads ? _threadCounts : _threads];
 
     public void AddTo(Command command)
     {
@@ -36,11 +42,11 @@ internal sealed class DeviceOptions(bool severalThreads = false)
     }
 
     /// <summary>Makes the device.</summary>
-    /// <exception cref="CliException">An option that has a meaning for the CPU only came with another device.</exception>
+    /// <exception cref="CliException">An option that has a meaning for one kind of device only came with another.</exception>
     public Device Open(ParseResult line) => Open(line, line.GetValue(_threads) ?? 0);
 
     /// <summary>Makes the device with so many threads; 0: as many as is usual.</summary>
-    /// <exception cref="CliException">An option that has a meaning for the CPU only came with another device.</exception>
+    /// <exception cref="CliException">An option that has a meaning for one kind of device only came with another.</exception>
     public Device Open(ParseResult line, int threads)
     {
         Device device = Device.Open(line.GetValue(_device), new CpuOptions
@@ -48,12 +54,21 @@ internal sealed class DeviceOptions(bool severalThreads = false)
             Isa = line.GetValue(_isa),
             Blas = line.GetValue(_blas),
             Threads = threads == 0 ? null : threads,
+        }, new OpenClOptions
+        {
+            Precision = line.GetValue(_precision) is { } precision ? Enum.Parse<Precision>(precision, ignoreCase: true) : Precision.Float32,
         });
-        if (device.IsOpenCl && All[1..].FirstOrDefault(line.Has) is { } option)
+        if (device.IsOpenCl && ForTheCpu.FirstOrDefault(line.Has) is { } option)
         {
             string name = device.Name;
             device.Dispose();
             throw new CliException(ExitCode.Usage, $"{option.Name} is a choice for the CPU; the device is opencl ({name}).");
+        }
+        if (!device.IsOpenCl && line.Has(_precision))
+        {
+            device.Dispose();
+            throw new CliException(
+                ExitCode.Usage, $"{_precision.Name} is a choice for OpenCL devices (--device opencl); the device is cpu, which multiplies in float32.");
         }
         return device;
     }

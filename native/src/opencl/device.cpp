@@ -72,6 +72,11 @@ Limits limits_of(const DeviceInfo& device) {
     return Limits::of(device.work_group, device.local_memory, device.compute_units, device.fp64, device.rounded_divide, device_class(device));
 }
 
+// Nothing is probed where nothing is asked for.
+TensorCores tensor_cores_of(const DeviceInfo& device, int32_t precision) {
+    return precision == HPC_PRECISION_FLOAT32 ? TensorCores{} : probe_tensor_cores(device, precision);
+}
+
 }  // namespace
 
 DeviceClass device_class(const DeviceInfo& device) {
@@ -85,12 +90,13 @@ DeviceClass device_class(const DeviceInfo& device) {
 }
 
 OpenClDevice::OpenClDevice(const DeviceInfo& device, std::string report, Ref<cl_context> context, Ref<cl_command_queue> queue, bool adopted,
-                           const std::string& cache_folder)
+                           const std::string& cache_folder, TensorCores tensor_cores)
     : device_(device),
       report_(std::move(report)),
       adopted_(adopted),
       cache_folder_(std::u8string(cache_folder.begin(), cache_folder.end())),
       limits_(limits_of(device)),
+      tensor_cores_(std::move(tensor_cores)),
       context_(std::move(context)),
       queue_(*device.api, std::move(queue)),
       programs_(*device.api, context_.get(), device, common_options(limits_), cache_folder),
@@ -129,7 +135,8 @@ std::shared_ptr<Device> create_device(const hpc_device_options& options, const P
         const DeviceInfo device = device_info(api, platform, id);
         if (!device.lacks.empty()) fail(HPC_NOT_AVAILABLE, "the OpenCL device '%s' lacks %s", device.name.c_str(), device.lacks.c_str());
         return std::make_shared<OpenClDevice>(device, found.report, Ref<cl_context>::retained(api, context),
-                                              Ref<cl_command_queue>::retained(api, queue), true, cache_folder);
+                                              Ref<cl_command_queue>::retained(api, queue), true, cache_folder,
+                                              tensor_cores_of(device, options.precision));
     }
 
     if (options.index >= 0 && !name.empty())
@@ -137,7 +144,8 @@ std::shared_ptr<Device> create_device(const hpc_device_options& options, const P
     const DeviceInfo& device = choose(found, options.index, options.name);
     Ref<cl_context> context = make_context(device);
     Ref<cl_command_queue> queue = make_queue(*device.api, context.get(), device.id, 0);
-    return std::make_shared<OpenClDevice>(device, found.report, std::move(context), std::move(queue), false, cache_folder);
+    return std::make_shared<OpenClDevice>(device, found.report, std::move(context), std::move(queue), false, cache_folder,
+                                          tensor_cores_of(device, options.precision));
 }
 
 std::shared_ptr<Buffer> adopt_buffer(const std::shared_ptr<Device>& device, void* memory, uint64_t bytes) {
@@ -157,6 +165,9 @@ void OpenClDevice::info(hpc_device_info& info) const {
     info.memory_bytes = device_.memory;
     info.allocated_bytes = allocated.load(std::memory_order_relaxed);
     copy_text(info.name, device_.name);
+    info.asked_precision = tensor_cores_.asked;
+    info.precision = tensor_cores_.precision;
+    copy_text(info.precision_note, tensor_cores_.why.substr(0, tensor_cores_.why.find('\n')));
 }
 
 std::string OpenClDevice::describe() const {
@@ -165,6 +176,15 @@ std::string OpenClDevice::describe() const {
     text += std::string("queue: ") + (adopted_ ? "the caller's\n" : "its own, in order\n");
     text += std::string("sums: ") + (limits_.fp64 ? "double precision\n" : "pairs of floats\n");
     text += tuned_;
+    text += "products: " + std::string(precision_name(tensor_cores_.precision));
+    if (tensor_cores_.serve()) {
+        text += tensor_cores_.emulated ? " in an emulation of tensor cores" : " on tensor cores";
+        text += tensor_cores_.copies ? ", operands past the registers (cp.async)\n" : ", operands through registers: " + tensor_cores_.why_no_copies + "\n";
+    } else if (tensor_cores_.asked != tensor_cores_.precision) {
+        text += std::string("; ") + precision_name(tensor_cores_.asked) + " was asked for, but " + tensor_cores_.why + "\n";
+    } else {
+        text += "\n";
+    }
     text += programs_.describe();
     return text;
 }

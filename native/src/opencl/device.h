@@ -12,6 +12,7 @@
 #include "opencl/opencl.h"
 #include "opencl/program_cache.h"
 #include "opencl/queue.h"
+#include "opencl/tensor_cores.h"
 #include "opencl/tuning.h"
 
 namespace hpc::opencl {
@@ -23,7 +24,7 @@ class OpenClDevice final : public Device {
 public:
     // The chosen device, with a context and a queue: its own, or a caller's, of which each holds a reference.
     OpenClDevice(const DeviceInfo& device, std::string report, Ref<cl_context> context, Ref<cl_command_queue> queue, bool adopted,
-                 const std::string& cache_folder);
+                 const std::string& cache_folder, TensorCores tensor_cores = {});
 
     ~OpenClDevice() override;
 
@@ -46,6 +47,8 @@ public:
     const std::filesystem::path& cache_folder() const { return cache_folder_; }
     Tuning& tuning() { return tuning_; }
     const Limits& limits() const { return limits_; }
+    // What matrix products are multiplied in.
+    const TensorCores& tensor_cores() const { return tensor_cores_; }
     Queue& queue() { return queue_; }
     BufferPool& pool() { return pool_; }
     // A kernel object of its own for whoever asks: arguments belong to the object. Checked to run in groups of `local`.
@@ -60,6 +63,7 @@ private:
     std::filesystem::path cache_folder_;
     std::string tuned_;  // a line for describe
     Limits limits_;
+    TensorCores tensor_cores_;
     // Released from the bottom up: memory and kernels, the queues, the context.
     Ref<cl_context> context_;
     Queue queue_;

@@ -119,12 +119,20 @@ struct Float4 {
 // ---- Scratch -----------------------------------------------------------------------------------------------------
 
 // Scratch of one node, in bytes at capacity. What lies in it is told in kernels.h, by each kernel.
-uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, const Extents& capacity, const Limits& limits) {
+uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, const Extents& capacity, const Limits& limits,
+                     const TensorCores& cores) {
     auto value = [&](ValueId id) -> const Value& { return values[id - 1]; };
     auto rows = [&](ValueId id) { return value(id).rows(capacity); };
     auto columns = [&](ValueId id) { return value(id).columns; };
     // Rows of a matrix of so many columns in the memory of a value: a row may hold several (dense_forward in hpcnet.h).
     auto lines = [&](ValueId id, uint64_t width) { return value(id).elements(capacity) / width; };
+    const auto mma = [&](Form form, uint64_t m, uint64_t n, uint64_t k, bool sums) { return mma_scratch(form, m, n, k, sums, limits, cores); };
+    if (const auto* n = std::get_if<DenseForwardNode>(&payload); n && mma_serves(Form::NN, lines(n->y, columns(n->w)), cores))
+        return mma(Form::NN, lines(n->y, columns(n->w)), columns(n->w), rows(n->w), false);
+    if (const auto* n = std::get_if<DenseBackwardInputNode>(&payload); n && mma_serves(Form::NT, lines(n->dx, rows(n->w)), cores))
+        return mma(Form::NT, lines(n->dx, rows(n->w)), rows(n->w), columns(n->w), n->sums != 0);
+    if (const auto* n = std::get_if<hpc_dense_backward_weight>(&payload); n && mma_serves(Form::TN, rows(n->dw), cores))
+        return mma(Form::TN, rows(n->dw), columns(n->dw), lines(n->x, rows(n->dw)), false);
     if (const auto* n = std::get_if<DenseForwardNode>(&payload))
         return gemm_scratch(Form::NN, lines(n->y, columns(n->w)), columns(n->w), rows(n->w), false, limits).bytes;
     if (const auto* n = std::get_if<DenseBackwardInputNode>(&payload))
@@ -162,7 +170,7 @@ using Prepare = std::function<void(const Run&, Step&)>;
 
 class Lowering {
 public:
-    Lowering(const OpenClDevice& device, const Plan& plan) : limits_(device.limits()), plan_(plan) {}
+    Lowering(const OpenClDevice& device, const Plan& plan) : limits_(device.limits()), cores_(device.tensor_cores()), plan_(plan) {}
 
     // The steps of one node.
     std::vector<Prepare> lower(size_t index, std::string& picked) {
@@ -1112,6 +1120,7 @@ private:
     // The product; what is left of tiles that were cut; what is left of column sums.
     std::vector<Prepare> product(const Product& p) {
         const auto [most_m, most_k] = p.extents(plan_.capacity);
+        if (mma_serves(p.form, most_m, cores_)) return mma_product(p);
         const Place sum_rows = scratch();
         Place parts = sum_rows;
         parts.element += gemm_scratch(p.form, most_m, p.n, most_k, p.epilogue.sums, limits_).parts / 4;
@@ -1155,6 +1164,42 @@ private:
         return steps;
     }
 
+    // The same on tensor cores: gemm_mma takes the operands and extents of gemm; then what is left of parts of the depth, or of column sums.
+    std::vector<Prepare> mma_product(const Product& p) {
+        const Place parts = scratch();
+        const auto [most_m, most_k] = p.extents(plan_.capacity);
+        picked_ = describe_mma(plan_mma(p.form, most_m, p.n, most_k, limits_, cores_));
+        auto plan_of = [p, limits = limits_, cores = cores_](const Run& run) {
+            const auto [m, k] = p.extents(run.extents);
+            return plan_mma(p.form, m, p.n, k, limits, cores);
+        };
+        return {[=, cores = cores_](const Run& run, Step& step) {
+                    const auto [m, k] = p.extents(run.extents);
+                    const MmaPlan plan = plan_of(run);
+                    step.use(mma_launch(plan), [&] { return mma_kernel(p.form, plan, p.epilogue, cores); });
+                    const Place sums = !p.epilogue.sums ? Place{} : plan.row_tiles > 1 ? parts : p.sums;
+                    for (const Place& operand : {p.a, p.b, plan.splits > 1 ? parts : p.c, p.bias, p.kept, sums}) step.operand(operand);
+                    for (const cl_ulong extent : {m, p.n, k, cl_ulong{plan.split_k}}) step.value(extent);
+                    step.value(p.alpha);
+                    step.value(p.beta);
+                },
+                [=, limits = limits_](const Run& run, Step& step) {
+                    const MmaPlan plan = plan_of(run);
+                    if (p.epilogue.sums) {
+                        combine(step, plan.row_tiles, p.n, parts, p.sums, limits);
+                    } else {
+                        combine(step, plan.splits, p.extents(run.extents).first * p.n, parts, p.c, limits);
+                    }
+                }};
+    }
+
+    std::string describe_mma(const MmaPlan& plan) const {
+        std::string text = std::to_string(plan.row_tiles) + " x " + std::to_string(plan.column_tiles) + " tiles of " +
+                           std::to_string(plan.tile->tile_m) + " x " + std::to_string(plan.tile->tile_n);
+        if (plan.splits > 1) text += ", rows in " + std::to_string(plan.splits) + " parts";
+        return text.append(", ").append(precision_name(cores_.precision));
+    }
+
     static std::string describe_product(const GemmPlan& plan) {
         if (!plan.tile) return "matrix-vector, " + std::to_string(plan.row_tiles * plan.column_tiles) + " groups";
         std::string text = std::to_string(plan.row_tiles) + " x " + std::to_string(plan.column_tiles) + " tiles of " +
@@ -1193,6 +1238,7 @@ private:
     }
 
     Limits limits_;
+    TensorCores cores_;
     const Plan& plan_;
     size_t node_ = 0;
     std::string picked_;
@@ -1395,7 +1441,7 @@ private:
 }  // namespace
 
 uint64_t OpenClDevice::scratch_bytes(const Node& node, const std::vector<Value>& values, const Extents& capacity) const {
-    return scratch_for(node.payload, values, capacity, limits_);
+    return scratch_for(node.payload, values, capacity, limits_, tensor_cores_);
 }
 
 std::unique_ptr<Executor> OpenClDevice::lower(const Plan& plan) {

@@ -195,7 +195,7 @@ private:
 // The texts of a program, in order; the list ends with null.
 struct Source {
     const char* name;
-    const char* texts[9];
+    const char* texts[12];
 };
 
 #define HPC_BASE "opencl/kernels/layout.h", "opencl/kernels/common.cl"

@@ -22,7 +22,8 @@ internal static class DoctorCommand
             + "OpenCL devices, threads, measured speed.",
             "hpcnet doctor",
             "hpcnet doctor --blas openblas --threads 1",
-            "hpcnet doctor --device opencl");
+            "hpcnet doctor --device opencl",
+            "hpcnet doctor --device opencl --precision tf32");
         devices.AddTo(command);
         command.SetAction(line =>
         {

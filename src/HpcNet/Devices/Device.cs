@@ -54,6 +54,7 @@ public sealed unsafe class Device : IDisposable
         Isa = NativeText.FromFixed(_info.isa);
         Blas = NativeText.FromFixed(_info.blas);
         BlasPath = NativeText.FromFixed(_info.blas_path);
+        PrecisionNote = NativeText.FromFixed(_info.precision_note);
     }
 
     /// <summary>
@@ -85,6 +86,18 @@ public sealed unsafe class Device : IDisposable
 
     /// <summary>The file that <see cref="Blas"/> was loaded from; empty for <c>builtin</c>.</summary>
     public string BlasPath { get; }
+
+    /// <summary>What matrix products are multiplied in.</summary>
+    public Precision Precision => (Precision)_info.precision;
+
+    /// <summary>What <see cref="OpenClOptions.Precision"/> asked for.</summary>
+    public Precision AskedPrecision => (Precision)_info.asked_precision;
+
+    /// <summary>
+    /// Why <see cref="Precision"/> is not <see cref="AskedPrecision"/>, or the beginning of it (<see cref="Describe"/> has it whole); empty
+    /// where they are the same.
+    /// </summary>
+    public string PrecisionNote { get; }
 
     /// <summary>Threads of the team; of an OpenCL device its compute units.</summary>
     public int Threads => _info.threads;
@@ -275,10 +288,17 @@ public sealed unsafe class Device : IDisposable
     /// <summary>One line: name, instruction set, provider, threads; or name and compute units.</summary>
     public override string ToString() => $"{Name}: {Configuration}";
 
-    /// <summary>What computes, without the name: instruction set, provider and threads, or compute units.</summary>
+    /// <summary>
+    /// What computes, without the name: instruction set, provider and threads, or compute units and, where another precision than float32
+    /// was asked for, what runs.
+    /// </summary>
     public string Configuration => IsOpenCl
-        ? $"OpenCL, {Threads} compute unit{(Threads == 1 ? "" : "s")}"
+        ? $"OpenCL, {Threads} compute unit{(Threads == 1 ? "" : "s")}{Products}"
         : $"{Isa}, {Blas}, {Threads} thread{(Threads == 1 ? "" : "s")}";
+
+    private string Products => AskedPrecision == Precision.Float32 ? ""
+        : AskedPrecision == Precision ? $", products in {Precision.ToString().ToLowerInvariant()}"
+        : $", products in float32 ({AskedPrecision.ToString().ToLowerInvariant()} is not to be had)";
 
     internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(Handle.IsClosed, this);
 
@@ -314,6 +334,7 @@ public sealed unsafe class Device : IDisposable
             context = (void*)context,
             queue = (void*)queue,
             cache_directory = cache.Pointer,
+            precision = (int)options.Precision,
         };
         return new Device(DeviceHandle.Create(native), shared);
     }

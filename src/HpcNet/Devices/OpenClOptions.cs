@@ -17,6 +17,20 @@ public sealed record OpenClOptions
         init => field = value ?? throw new ArgumentNullException(nameof(CacheDirectory));
     }
 
+    /// <summary>
+    /// What matrix products are multiplied in; <see cref="HpcNet.Precision.Float32"/> by default. Anything else is tried out when the device
+    /// is made: tiny products whose every bit is known. Where that fails, float32 runs, and <see cref="Device.PrecisionNote"/> and
+    /// <see cref="Device.Describe"/> say why.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">No member of the enumeration.</exception>
+    public Precision Precision
+    {
+        get;
+        init => field = Enum.IsDefined(value)
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(Precision), value, $"Precision is {value}; expected Float32, Tf32 or BFloat16.");
+    }
+
     private static string DefaultCacheDirectory()
     {
         string root = OperatingSystem.IsWindows()

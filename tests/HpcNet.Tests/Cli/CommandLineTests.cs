@@ -56,6 +56,8 @@ public sealed class CommandLineTests : IClassFixture<TemporaryFolder>
     [InlineData(2, "train --dataset digits --activation swoosh", "--activation", "'swoosh'", "relu", "tanh")]
     [InlineData(2, "train --dataset digits --seed -3", "--seed", "'-3'")]
     [InlineData(2, "train --dataset digits --isa sse9", "--isa", "avx2")]
+    [InlineData(2, "train --dataset digits --precision half", "--precision", "'half'", "tf32", "bfloat16")]
+    [InlineData(2, "train --dataset digits --device cpu --precision tf32", "--precision is a choice for OpenCL", "--device opencl")]
     [InlineData(2, "train --dataset digits --device tpu", "--device", "'tpu'", "cpu", "opencl:N")]
     [InlineData(1, "train --dataset digits --device opencl:4711", "OpenCL device", "libOpenCL")]
     [InlineData(2, "train --dataset digits --threads 0", "--threads", "1024")]

@@ -81,6 +81,17 @@ public sealed class TrainingTests : IDisposable
         Assert.Contains("--isa is a choice for the CPU", refused.Error, StringComparison.Ordinal);
     }
 
+    [SkippableFact]
+    public void TheDoctorSaysWhatBecameOfAPrecision()
+    {
+        Targets.NeedOpenCl();
+        CliProcess.Outcome doctor = CliProcess.Run(_folder.Path, "doctor", "--device", "opencl", "--precision", "tf32");
+        Assert.Equal(0, doctor.ExitCode);
+        Assert.Matches("products: (tf32 on tensor cores, |float32; tf32 was asked for, but )", doctor.Output);
+        Assert.Contains("Measured: OpenCL, ", doctor.Output, StringComparison.Ordinal);
+        Assert.Contains(", products in ", doctor.Output, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void TheSameSeedGivesTheSameModel()
     {

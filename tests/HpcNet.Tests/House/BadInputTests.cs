@@ -168,6 +168,7 @@ public sealed class BadInputTests
         ["no context"] = Row<ArgumentException>(() => Device.OpenCl(0, 1), "context is 0"),
         ["no queue"] = Row<ArgumentException>(() => Device.OpenCl(1, 0), "queue is 0"),
         ["no cache folder"] = Row<ArgumentNullException>(() => new OpenClOptions { CacheDirectory = null! }, "CacheDirectory"),
+        ["unknown precision"] = Row<ArgumentOutOfRangeException>(() => new OpenClOptions { Precision = (Precision)3 }, "Precision is 3", "BFloat16"),
         ["OpenCL memory of the CPU"] = Row<ArgumentException>(() => new OpenClMemory(Device.Default, 1, 1), "expected an OpenCL device"),
         ["OpenCL device that is not there"] = Row<HpcNetException>(() => Device.OpenCl(4711), "OpenCL device", "libOpenCL"),
         ["OpenCL name that is not there"] = Row<HpcNetException>(() => Device.OpenCl("no such card"), "OpenCL device", "libOpenCL"),

@@ -33,6 +33,46 @@ public sealed class OpenClTests
         Assert.False(opened.Caches.Guessed);
     }
 
+    // Without tensor cores, as on the processor, float32 runs with the bits of float32; with them the loss is near. Either way the device says
+    // what was asked for, what runs and why.
+    [SkippableTheory]
+    [InlineData(Precision.Tf32, "tf32")]
+    [InlineData(Precision.BFloat16, "bfloat16")]
+    public void A_precision_that_is_not_to_be_had_is_float32_and_says_why(Precision precision, string name)
+    {
+        Targets.NeedOpenCl();
+        using Device device = Device.OpenCl(new OpenClOptions { CacheDirectory = Targets.Kernels, Precision = precision });
+        Assert.Equal(precision, device.AskedPrecision);
+        float[] plain = Train(Targets.Open(Targets.OpenCl)), asked = Train(device);
+        if (device.Precision == Precision.Float32)
+        {
+            Assert.NotEmpty(device.PrecisionNote);
+            Assert.Contains($"products: float32; {name} was asked for, but {device.PrecisionNote}", device.Describe());
+            Assert.EndsWith($"products in float32 ({name} is not to be had)", device.Configuration);
+            Assert.Equal(Samples.Bits(plain), Samples.Bits(asked));
+        }
+        else
+        {
+            Assert.Equal((precision, ""), (device.Precision, device.PrecisionNote));
+            Assert.Contains($"products: {name} on tensor cores", device.Describe());
+            Assert.EndsWith($"products in {name}", device.Configuration);
+            Samples.Close(plain, asked, precision == Precision.Tf32 ? 1e-2 : 1e-1);
+        }
+        Device usual = Targets.Open(Targets.OpenCl);
+        Assert.Equal((Precision.Float32, Precision.Float32, ""), (usual.Precision, usual.AskedPrecision, usual.PrecisionNote));
+        Assert.Contains("products: float32\n", usual.Describe());
+        Assert.DoesNotContain("products", usual.Configuration);
+        Assert.Equal(Precision.Float32, Targets.Open(Targets.Cpu).Precision);
+
+        static float[] Train(Device device)
+        {
+            using var network = new Network(device, 6, seed: 3, new Dense(20, Activation.Tanh), new Dense(3));
+            using var trainer = new Trainer(network, Loss.SoftmaxCrossEntropy, new Sgd(0.1f));
+            trainer.Fit(Samples.Blobs(90, 6, 3, 1), 3, 16);
+            return Samples.Parameters(network);
+        }
+    }
+
     // The rows of a sum are added in another order, nothing else differs: 1e-5 of the largest parameter.
     [SkippableTheory]
     [InlineData(1, 3, 2)]
