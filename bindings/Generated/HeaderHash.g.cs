@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "832fe1b19024f928c40a486c4d51c7eaa5fc66d188605f22d14514a34e9c0ce9";
+    public const string Sha256 = "b0bde96628a639a663b9d718285f1720446179dc3adc56707cc20b354b7a1167";
 }

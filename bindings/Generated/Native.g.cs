@@ -1617,8 +1617,8 @@ internal static unsafe partial class Native
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_profile(hpc_program* program, [NativeTypeName("uint64_t")] ulong rows, [NativeTypeName("uint64_t")] ulong steps, [NativeTypeName("const uint64_t *")] ulong* slots, [NativeTypeName("uint32_t")] uint slot_count, [NativeTypeName("uint32_t")] uint repetitions, hpc_profile_entry* entries, [NativeTypeName("uint32_t")] uint capacity, [NativeTypeName("uint32_t *")] uint* count);
 
-    [NativeTypeName("#define HPC_ABI_VERSION 4")]
-    public const int HPC_ABI_VERSION = 4;
+    [NativeTypeName("#define HPC_ABI_VERSION 5")]
+    public const int HPC_ABI_VERSION = 5;
 
     [NativeTypeName("#define HPC_MAX_HYPERPARAMETERS 8")]
     public const int HPC_MAX_HYPERPARAMETERS = 8;

@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 /* Changes whenever a struct, an enum value or a signature changes. */
-#define HPC_ABI_VERSION 4
+#define HPC_ABI_VERSION 5
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -808,7 +808,9 @@ typedef struct hpc_metrics {
 } hpc_metrics;
 
 /* Data that a run takes from or brings to the caller: inputs, targets and indices are copied in before the first
-   instruction, outputs are copied out after the last. bytes must be the value's size for the run's rows and steps. */
+   instruction, outputs are copied out after the last. bytes must be the value's size for the run's rows and steps. The
+   caller's memory may change when the call is back. What a run does not bring is as the last transfer left it, in as many
+   rows as that one had. */
 typedef struct hpc_transfer {
     uint32_t value;
     uint32_t reserved;

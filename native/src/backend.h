@@ -48,6 +48,7 @@ struct Plan {
     std::vector<Node> nodes;
     std::vector<uint64_t> scratch;  // per node: offset of its scratch in the workspace, as asked for by scratch_bytes
     std::shared_ptr<Buffer> workspace;
+    std::shared_ptr<Buffer> owned;  // where values that callers reach, and gave no buffer, live
     Extents capacity;
 
     const Value& value(ValueId id) const { return values[id - 1]; }
