@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "b0bde96628a639a663b9d718285f1720446179dc3adc56707cc20b354b7a1167";
+    public const string Sha256 = "af5f0f91a9f4aba5eb0c05e2032f1a604bf768814e34afeed5ecf94f4ed8e28f";
 }

@@ -1378,6 +1378,16 @@ internal partial struct hpc_profile_entry
     }
 }
 
+internal partial struct hpc_run_costs
+{
+    [NativeTypeName("uint64_t")]
+    public ulong launches;
+
+    public double busy_nanoseconds;
+
+    public double span_nanoseconds;
+}
+
 internal static unsafe partial class Native
 {
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -1616,6 +1626,9 @@ internal static unsafe partial class Native
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_profile(hpc_program* program, [NativeTypeName("uint64_t")] ulong rows, [NativeTypeName("uint64_t")] ulong steps, [NativeTypeName("const uint64_t *")] ulong* slots, [NativeTypeName("uint32_t")] uint slot_count, [NativeTypeName("uint32_t")] uint repetitions, hpc_profile_entry* entries, [NativeTypeName("uint32_t")] uint capacity, [NativeTypeName("uint32_t *")] uint* count);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_program_measure(hpc_program* program, [NativeTypeName("uint64_t")] ulong rows, [NativeTypeName("uint64_t")] ulong steps, [NativeTypeName("const uint64_t *")] ulong* slots, [NativeTypeName("uint32_t")] uint slot_count, [NativeTypeName("uint32_t")] uint repetitions, hpc_run_costs* costs);
 
     [NativeTypeName("#define HPC_ABI_VERSION 5")]
     public const int HPC_ABI_VERSION = 5;

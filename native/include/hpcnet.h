@@ -859,6 +859,18 @@ HPC_API hpc_status hpc_program_profile(hpc_program* program, uint64_t rows, uint
                                        uint32_t slot_count, uint32_t repetitions, hpc_profile_entry* entries,
                                        uint32_t capacity, uint32_t* count);
 
+/* What one run costs a device that has a queue, by the device's own clock. All zero on the CPU. */
+typedef struct hpc_run_costs {
+    uint64_t launches;        /* kernels of one run */
+    double busy_nanoseconds;  /* their times added up, without what lies between them */
+    double span_nanoseconds;  /* from the beginning of the first to the end of the last */
+} hpc_run_costs;
+
+/* Runs the program `repetitions` times on a queue that tells times; the run with the shortest span counts. Parameters are updated
+   as by any run. */
+HPC_API hpc_status hpc_program_measure(hpc_program* program, uint64_t rows, uint64_t steps, const uint64_t* slots,
+                                       uint32_t slot_count, uint32_t repetitions, hpc_run_costs* costs);
+
 #ifdef __cplusplus
 }
 #endif

@@ -70,6 +70,11 @@ public:
     virtual void run(const Run& run) = 0;
     // Runs node by node; nanoseconds[i] gets the time of nodes[i] if it is smaller than what is there.
     virtual void profile(const Run& run, double* nanoseconds) = 0;
+    // Runs, and tells what the run cost a device with a queue; zeros where there is none.
+    virtual hpc_run_costs measure(const Run& run) {
+        this->run(run);
+        return {};
+    }
     // Waits for what was enqueued; fetches and resets the metrics.
     virtual void fetch(hpc_metrics& metrics) = 0;
     // Host memory into and out of a value's place, in order with the runs.

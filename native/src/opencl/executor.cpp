@@ -1244,19 +1244,22 @@ public:
     }
 
     void profile(const Run& run, double* nanoseconds) override {
-        Queue& timed = device_->timed_queue();
-        prepare(run);
         std::vector<double> total(picked_.size() + 1, 0.0);
-        wait_for_uploads();
-        in_parts(run.extents, [&](size_t first, size_t end) {
-            device_->queue().finish();
-            std::vector<Ref<cl_event>> events(steps_.size());
-            enqueue(timed, events.data(), first, end);
-            timed.finish();
-            for (size_t i = first; i < end; i++)
-                if (events[i]) total[nodes_[i]] += elapsed(events[i].get());
-        });
+        run_timed(run, [&](size_t step, cl_ulong start, cl_ulong end) { total[nodes_[step]] += static_cast<double>(end - start); });
         for (size_t i = 0; i < picked_.size(); i++) nanoseconds[i] = std::min(nanoseconds[i], std::max(total[i], 1.0));
+    }
+
+    hpc_run_costs measure(const Run& run) override {
+        hpc_run_costs costs{};
+        cl_ulong first = UINT64_MAX, last = 0;
+        run_timed(run, [&](size_t, cl_ulong start, cl_ulong end) {
+            costs.launches++;
+            costs.busy_nanoseconds += static_cast<double>(end - start);
+            first = std::min(first, start);
+            last = std::max(last, end);
+        });
+        if (costs.launches) costs.span_nanoseconds = static_cast<double>(last - first);
+        return costs;
     }
 
     void fetch(hpc_metrics& out) override {
@@ -1330,11 +1333,29 @@ private:
         uploaded_ = {};
     }
 
-    double elapsed(cl_event event) const {
-        cl_ulong start = 0, end = 0;
-        HPC_CL(device_->api(), clGetEventProfilingInfo, event, CL_PROFILING_COMMAND_START, sizeof start, static_cast<void*>(&start), nullptr);
-        HPC_CL(device_->api(), clGetEventProfilingInfo, event, CL_PROFILING_COMMAND_END, sizeof end, static_cast<void*>(&end), nullptr);
-        return end > start ? static_cast<double>(end - start) : 0.0;
+    // Runs on the queue that tells times; `took` gets every launch with its beginning and end.
+    template <class Took>
+    void run_timed(const Run& run, const Took& took) {
+        Queue& timed = device_->timed_queue();
+        prepare(run);
+        wait_for_uploads();
+        in_parts(run.extents, [&](size_t first, size_t end) {
+            device_->queue().finish();
+            std::vector<Ref<cl_event>> events(steps_.size());
+            enqueue(timed, events.data(), first, end);
+            timed.finish();
+            for (size_t i = first; i < end; i++) {
+                if (!events[i]) continue;
+                const cl_ulong start = profiled(events[i].get(), CL_PROFILING_COMMAND_START);
+                took(i, start, std::max(start, profiled(events[i].get(), CL_PROFILING_COMMAND_END)));
+            }
+        });
+    }
+
+    cl_ulong profiled(cl_event event, cl_uint what) const {
+        cl_ulong nanoseconds = 0;
+        HPC_CL(device_->api(), clGetEventProfilingInfo, event, what, sizeof nanoseconds, static_cast<void*>(&nanoseconds), nullptr);
+        return nanoseconds;
     }
 
     // Kernels and arguments for these extents and slots. Nothing is enqueued.

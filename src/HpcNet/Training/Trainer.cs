@@ -428,6 +428,15 @@ public sealed unsafe class Trainer : IDisposable
     public IReadOnlyList<ProfileEntry> Profile(int repetitions = 20)
     {
         Ensure.Positive(repetitions, nameof(repetitions));
+        return Tried((program, cells) => program.Profile(program.Capacity, cells, repetitions));
+    }
+
+    /// <summary>What the step that <see cref="Profile"/> takes apart costs a device that has a queue.</summary>
+    internal RunCosts MeasureRun(int repetitions) => Tried((program, cells) => program.Measure(program.Capacity, cells, repetitions));
+
+    // Runs of the training step that leave nothing behind.
+    private T Tried<T>(Func<NativeProgram, ulong[], T> runs)
+    {
         Enter();
         try
         {
@@ -443,7 +452,7 @@ public sealed unsafe class Trainer : IDisposable
                 float[][] saved = Array.ConvertAll(buffers, Contents);
                 try
                 {
-                    return program.Native.Profile(program.Native.Capacity, cells, repetitions);
+                    return runs(program.Native, cells);
                 }
                 finally
                 {
