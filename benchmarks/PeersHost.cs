@@ -2,15 +2,18 @@
 // serves the workload over standard input and output, so that all contestants can take turns.
 //
 //   export WORKLOAD --directory D     D/workload.safetensors: parameters as they lie in memory ([in x out]), data, what is to be done
-//   serve WORKLOAD --threads N        answers lines; every contestant speaks the same protocol (peers/README.md):
+//   serve WORKLOAD [--threads N] [--device D] ...   the device is chosen as by `hpcnet`'s commands; answers lines; every contestant speaks
+//                                     the same protocol (peers/README.md):
 //       begin            goes back to the first weights: "begin"
 //       losses N         begins anew, makes N steps: "losses L1 ... LN"
 //       run W G S        goes on: W steps that do not count, then G groups of S steps: "run T1 ... TG", nanoseconds per step
 //       quit
 
+using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using HpcNet.Cli;
 using HpcNet.Cli.Bench;
 
 namespace HpcNet.Benchmarks;
@@ -31,13 +34,22 @@ internal static class PeersHost
             case ["export", string name, "--directory", string directory]:
                 Export(Workload.Find(name) ?? throw Unknown(name), directory);
                 return 0;
-            case ["serve", string name, "--threads", string threads]:
-                using (Device device = Device.Cpu(new CpuOptions { Threads = int.Parse(threads, CultureInfo.InvariantCulture) }))
+            case ["serve", string name, .. string[] where]:
+                using (Device device = Open(where))
                     Serve(Workload.Find(name) ?? throw Unknown(name), device);
                 return 0;
             default:
                 return null;
         }
+    }
+
+    private static Device Open(string[] where)
+    {
+        var options = new DeviceOptions();
+        var command = new Command("serve");
+        options.AddTo(command);
+        ParseResult line = command.Parse(where);
+        return line.Errors.Count == 0 ? options.Open(line) : throw new ArgumentException(line.Errors[0].Message);
     }
 
     private static ArgumentException Unknown(string name) => new($"There is no workload '{name}'.");
@@ -193,7 +205,7 @@ internal static class PeersHost
                 run.Measure(warm, out _);
             var times = new double[groups];
             for (int i = 0; i < groups; i++)
-                times[i] = run.Measure(steps, out _) * 1e9 / Stopwatch.Frequency / steps;
+                times[i] = run.Measure(steps, out _) * 1e9 / Stopwatch.Frequency / ((double)steps * run.StepsPerCall);
             return times;
         }
 

@@ -897,7 +897,9 @@ typedef struct hpc_metrics {
 } hpc_metrics;
 
 /* Data that a run takes from or brings to the caller: inputs, targets and indices are copied in before the first
-   instruction, outputs are copied out after the last. bytes must be the value's size for the run's rows and steps. */
+   instruction, outputs are copied out after the last. bytes must be the value's size for the run's rows and steps. The
+   caller's memory may change when the call is back. What a run does not bring is as the last transfer left it, in as many
+   rows as that one had. */
 typedef struct hpc_transfer {
     uint32_t value;
     uint32_t reserved;
@@ -945,6 +947,18 @@ typedef struct hpc_profile_entry {
 HPC_API hpc_status hpc_program_profile(hpc_program* program, uint64_t rows, uint64_t steps, const uint64_t* slots,
                                        uint32_t slot_count, uint32_t repetitions, hpc_profile_entry* entries,
                                        uint32_t capacity, uint32_t* count);
+
+/* What one run costs a device that has a queue, by the device's own clock. All zero on the CPU. */
+typedef struct hpc_run_costs {
+    uint64_t launches;        /* kernels of one run */
+    double busy_nanoseconds;  /* their times added up, without what lies between them */
+    double span_nanoseconds;  /* from the beginning of the first to the end of the last */
+} hpc_run_costs;
+
+/* Runs the program `repetitions` times on a queue that tells times; the run with the shortest span counts. Parameters are updated
+   as by any run. */
+HPC_API hpc_status hpc_program_measure(hpc_program* program, uint64_t rows, uint64_t steps, const uint64_t* slots,
+                                       uint32_t slot_count, uint32_t repetitions, hpc_run_costs* costs);
 
 #ifdef __cplusplus
 }

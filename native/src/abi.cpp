@@ -201,6 +201,7 @@ std::string struct_layouts() {
     LAYOUT(hpc_program_info, 10, recorded_instructions, fused_instructions, values, slots, workspace_bytes, owned_bytes, flops,
            compulsory_bytes, runs, team_runs)
     LAYOUT(hpc_profile_entry, 4, nanoseconds, flops, bytes, name)
+    LAYOUT(hpc_run_costs, 3, launches, busy_nanoseconds, span_nanoseconds)
 #undef LAYOUT
     return text;
 }
@@ -527,6 +528,16 @@ HPC_API hpc_status hpc_program_profile(hpc_program* program, uint64_t rows, uint
         need(count, "count");
         hpc::Program::Entry entry(target);
         *count = target.profile(rows, steps, slots, slot_count, repetitions, entries, capacity);
+    });
+}
+
+HPC_API hpc_status hpc_program_measure(hpc_program* program, uint64_t rows, uint64_t steps, const uint64_t* slots,
+                                       uint32_t slot_count, uint32_t repetitions, hpc_run_costs* costs) {
+    return guarded([&] {
+        hpc::Program& target = *open(program, "program");
+        need(costs, "costs");
+        hpc::Program::Entry entry(target);
+        *costs = target.measure(rows, steps, slots, slot_count, repetitions);
     });
 }
 

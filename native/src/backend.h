@@ -53,6 +53,7 @@ struct Plan {
     std::vector<Node> nodes;
     std::vector<uint64_t> scratch;  // per node: offset of its scratch in the workspace, as asked for by scratch_bytes
     std::shared_ptr<Buffer> workspace;
+    std::shared_ptr<Buffer> owned;  // where values that callers reach, and gave no buffer, live
     Extents capacity;
 
     const Value& value(ValueId id) const { return values[id - 1]; }
@@ -74,6 +75,11 @@ public:
     virtual void run(const Run& run) = 0;
     // Runs node by node; nanoseconds[i] gets the time of nodes[i] if it is smaller than what is there.
     virtual void profile(const Run& run, double* nanoseconds) = 0;
+    // Runs, and tells what the run cost a device with a queue; zeros where there is none.
+    virtual hpc_run_costs measure(const Run& run) {
+        this->run(run);
+        return {};
+    }
     // Waits for what was enqueued; fetches and resets the metrics.
     virtual void fetch(hpc_metrics& metrics) = 0;
     // Host memory into and out of a value's place, in order with the runs.

@@ -476,27 +476,153 @@ TEST(OpenClRun, GivesTheSameBitsEveryTimeAndFromTwoThreadsAtOnce) {
     }
 }
 
+// Inputs of a few bytes, which are written in order with the runs, of many, which are uploaded beside them, and of more than is
+// copied aside in one piece.
 TEST(OpenClRun, InputsMayChangeAsSoonAsTheCallIsBack) {
     HPC_NEED_OPENCL();
     Device device(kOpenCl);
-    Buffer total(device, 3);
-    Program program(device, 1);
-    const uint32_t x = program.rows(HPC_VALUE_INPUT, 3);
-    const uint32_t y = program.value(HPC_VALUE_PERSISTENT, HPC_FLOAT32, HPC_LEAD_FIXED, 1, 3, total.handle);
-    const uint32_t copy = program.value(HPC_VALUE_TEMPORARY, HPC_FLOAT32, HPC_LEAD_FIXED, 1, 3);
-    hpc_column_sums sums{x, copy};
-    HPC_CHECK(hpc_record_column_sums(program.handle, &sums));
-    hpc_add_scaled add{copy, y, {1, 0}};
-    HPC_CHECK(hpc_record_add_scaled(program.handle, &add));
-    HPC_CHECK(hpc_program_finish(program.handle));
-    std::vector<float> data(3);
-    for (int i = 1; i <= 50; i++) {
-        std::fill(data.begin(), data.end(), static_cast<float>(i));
-        hpc_transfer transfer{x, 0, data.data(), 12};
-        HPC_CHECK(hpc_program_run_with(program.handle, 1, 1, nullptr, 0, &transfer, 1, nullptr));
-        std::fill(data.begin(), data.end(), -1000.0f);
+    for (const uint64_t columns : {uint64_t{3}, uint64_t{40'001}, uint64_t{3'000'001}}) {
+        const int runs = columns > 1'000'000 ? 8 : 50;
+        Buffer total(device, columns);
+        Program program(device, 1);
+        const uint32_t x = program.rows(HPC_VALUE_INPUT, columns);
+        const uint32_t y = program.value(HPC_VALUE_PERSISTENT, HPC_FLOAT32, HPC_LEAD_FIXED, 1, columns, total.handle);
+        const uint32_t copy = program.value(HPC_VALUE_TEMPORARY, HPC_FLOAT32, HPC_LEAD_FIXED, 1, columns);
+        hpc_column_sums sums{x, copy};
+        HPC_CHECK(hpc_record_column_sums(program.handle, &sums));
+        hpc_add_scaled add{copy, y, {1, 0}};
+        HPC_CHECK(hpc_record_add_scaled(program.handle, &add));
+        HPC_CHECK(hpc_program_finish(program.handle));
+        std::vector<float> data(columns);
+        for (int i = 1; i <= runs; i++) {
+            std::fill(data.begin(), data.end(), static_cast<float>(i));
+            hpc_transfer transfer{x, 0, data.data(), columns * 4};
+            HPC_CHECK(hpc_program_run_with(program.handle, 1, 1, nullptr, 0, &transfer, 1, nullptr));
+            std::fill(data.begin(), data.end(), -1000.0f);
+        }
+        const std::vector<float> sum = total.read();
+        for (float value : sum) ASSERT_EQ(static_cast<float>(runs * (runs + 1) / 2), value) << columns;
     }
-    for (float value : total.read()) EXPECT_EQ(50.0f * 51 / 2, value);
+}
+
+// A chain of large products over what comes in: busy long enough that the next upload catches up with it.
+struct FedChain {
+    static constexpr uint64_t kRows = 128, kWidth = 192, kProducts = 6;
+    Buffer w, total;
+    Program program;
+    uint32_t x = 0, t = 0;
+
+    FedChain(hpc::test::Device& device) : w(device, kWidth * kWidth), total(device, kWidth), program(device, kRows) {
+        w.write(random_floats(kWidth * kWidth, 1, 1 / std::sqrt(static_cast<float>(kWidth))));
+        x = program.rows(HPC_VALUE_INPUT, kWidth);
+        t = program.rows(HPC_VALUE_TARGET, kWidth);
+        const uint32_t weights = program.value(HPC_VALUE_PARAMETER, HPC_FLOAT32, HPC_LEAD_FIXED, kWidth, kWidth, w.handle);
+        uint32_t at = x;
+        for (uint64_t i = 0; i < kProducts; i++) {
+            const uint32_t y = program.rows(HPC_VALUE_TEMPORARY, kWidth);
+            hpc_dense_forward dense{at, weights, 0, y};
+            HPC_EXPECT(hpc_record_dense_forward(program.handle, &dense));
+            at = y;
+        }
+        // Both inputs are read at the end of the run once more: nothing may have come over them by then.
+        const uint32_t sum = program.rows(HPC_VALUE_TEMPORARY, kWidth);
+        const uint32_t columns = program.value(HPC_VALUE_TEMPORARY, HPC_FLOAT32, HPC_LEAD_FIXED, 1, kWidth);
+        hpc_multiply multiply{at, x, sum};
+        HPC_EXPECT(hpc_record_multiply(program.handle, &multiply));
+        hpc_add_scaled add{t, sum, {1, 0}};
+        HPC_EXPECT(hpc_record_add_scaled(program.handle, &add));
+        hpc_column_sums sums{sum, columns};
+        HPC_EXPECT(hpc_record_column_sums(program.handle, &sums));
+        const uint32_t y = program.value(HPC_VALUE_PERSISTENT, HPC_FLOAT32, HPC_LEAD_FIXED, 1, kWidth, total.handle);
+        hpc_add_scaled keep{columns, y, {1, 0}};
+        HPC_EXPECT(hpc_record_add_scaled(program.handle, &keep));
+        HPC_EXPECT(hpc_program_finish(program.handle));
+    }
+
+    // What every run added up. Between runs that bring everything are runs that bring one input, or none, or fewer rows.
+    std::vector<float> feed(int runs) {
+        for (int i = 0; i < runs; i++) {
+            const uint64_t rows = i % 7 == 6 ? 17 : kRows;
+            std::vector<float> a = random_floats(rows * kWidth, static_cast<uint32_t>(2 * i)), b = random_floats(rows * kWidth, static_cast<uint32_t>(2 * i + 1));
+            const hpc_transfer transfers[] = {{x, 0, a.data(), rows * kWidth * 4}, {t, 0, b.data(), rows * kWidth * 4}};
+            HPC_EXPECT(hpc_program_run_with(program.handle, rows, 1, nullptr, 0, transfers, i % 7 == 3 ? 1 : 2, nullptr));
+            std::fill(a.begin(), a.end(), NAN);
+            std::fill(b.begin(), b.end(), NAN);
+            if (i % 5 == 4) {
+                HPC_EXPECT(hpc_program_run(program.handle, rows, 1, nullptr, 0, nullptr));
+            }
+        }
+        return total.read();
+    }
+};
+
+TEST_F(Adoption, UploadsBesideTheRunsGiveTheBitsOfOneQueue) {
+    constexpr int kRuns = 60;
+    hpc::test::Device one_queue(kOpenCl);
+    HPC_EXPECT(hpc_device_destroy(one_queue.handle));
+    one_queue.handle = nullptr;
+    HPC_CHECK(adopt(context.get(), queue.get(), &one_queue.handle));
+    const std::vector<float> expected = FedChain(one_queue).feed(kRuns);
+    for (const float sum : expected) ASSERT_TRUE(std::isfinite(sum));
+
+    hpc::test::Device two_queues(kOpenCl);
+    EXPECT_NE(std::string::npos, text_of(two_queues.handle).find("on one beside it"));
+    EXPECT_EQ(std::string::npos, text_of(one_queue.handle).find("on one beside it"));
+    for (int i = 0; i < 3; i++) expect_same(expected, FedChain(two_queues).feed(kRuns), "one queue and two");
+    // Two programs share the uploads' queue.
+    std::vector<float> first, second;
+    std::thread one([&] { first = FedChain(two_queues).feed(kRuns); });
+    std::thread two([&] { second = FedChain(two_queues).feed(kRuns); });
+    one.join();
+    two.join();
+    expect_same(expected, first, "one queue and two, beside another program");
+    expect_same(expected, second, "one queue and two, beside another program");
+}
+
+// The host gives its memory back and goes on: nothing of a step waits, but for what the ring of pinned memory holds.
+TEST(OpenClRun, AStepThatUploadsEnqueuesTheSameEveryTime) {
+    HPC_NEED_OPENCL();
+    Device device(kOpenCl);
+    FedChain chain(device);
+    std::vector<float> a = random_floats(FedChain::kRows * FedChain::kWidth, 1);
+    const uint64_t bytes = a.size() * 4;
+    const hpc_transfer transfers[] = {{chain.x, 0, a.data(), bytes}, {chain.t, 0, a.data(), bytes}};
+    auto calls_of_a_step = [&] {
+        const int64_t before = injection::calls;
+        HPC_EXPECT(hpc_program_run_with(chain.program.handle, FedChain::kRows, 1, nullptr, 0, transfers, 2, nullptr));
+        return injection::calls - before;
+    };
+    int64_t without = injection::calls;
+    HPC_CHECK(hpc_program_run(chain.program.handle, FedChain::kRows, 1, nullptr, 0, nullptr));
+    without = injection::calls - without;
+    // The first maps the ring and waits for the zeros of new memory; afterwards two writes, two references to their events and one
+    // flush are added, and the places of two inputs, which are set where they are read: three times, a buffer and an offset each.
+    for (int i = 0; i < 3; i++) calls_of_a_step();
+    for (int i = 0; i < 6; i++) EXPECT_LE(calls_of_a_step(), without + 2 + 2 + 1 + 3 * 2) << i;
+}
+
+TEST(OpenClRun, TheCallersCodeReadsWhatWasUploaded) {
+    HPC_NEED_OPENCL();
+    Device device(kOpenCl);
+    constexpr uint64_t kColumns = 3'000'000;  // long enough on its way to be missed
+    std::vector<float> seen;
+    Program program(device, 1);
+    const uint32_t x = program.rows(HPC_VALUE_INPUT, kColumns), y = program.rows(HPC_VALUE_OUTPUT, kColumns);
+    const hpc_call call{[](void* context, uint64_t, uint64_t, float* const* operands) {
+                            static_cast<std::vector<float>*>(context)->assign(operands[0], operands[0] + kColumns);
+                            std::copy(operands[0], operands[0] + kColumns, operands[1]);
+                            return 0;
+                        },
+                        &seen, "reads first", &x, &y, 1, 1};
+    HPC_CHECK(hpc_record_call(program.handle, &call));
+    HPC_CHECK(hpc_program_finish(program.handle));
+    for (uint32_t i = 0; i < 6; i++) {
+        std::vector<float> data = random_floats(kColumns, i), out(kColumns);
+        const hpc_transfer transfers[] = {{x, 0, data.data(), kColumns * 4}, {y, 0, out.data(), kColumns * 4}};
+        HPC_CHECK(hpc_program_run_with(program.handle, 1, 1, nullptr, 0, transfers, 2, nullptr));
+        expect_same(data, seen, "what came in and what the call read");
+        expect_same(data, out, "what came in and what went out");
+    }
 }
 
 TEST(OpenClRun, MeasuresItself) {
@@ -538,8 +664,12 @@ public:
     bool reached() const { return injection::calls_until_failure.load() <= 0; }
 };
 
-// Parameters that two instructions of a step change: first a decay, then an update with two states.
+// Parameters that two instructions of a step change: first a decay, then an update with two states. Few rows come in order with the
+// runs, many beside them.
+constexpr uint64_t kFewRows = 4, kManyRows = 2048;
+
 struct TwoChanges {
+    uint64_t rows = kFewRows;
     hpc_device* device = nullptr;
     hpc_buffer* memory = nullptr;  // parameters, gradients, two states: 8 floats each
     hpc_program* program = nullptr;
@@ -555,7 +685,7 @@ struct TwoChanges {
         for (int i = 0; i < 16; i++) data[i] = static_cast<float>(i + 1);
         if (const hpc_status status = hpc_buffer_write(memory, 0, data, sizeof data)) return status;
         hpc_program_options program_options{};
-        program_options.rows = 4;
+        program_options.rows = rows;
         program_options.steps = 1;
         if (const hpc_status status = hpc_program_create(device, &program_options, &program)) return status;
         auto value = [&](int kind, int lead, hpc_buffer* buffer, uint64_t offset) {
@@ -598,9 +728,9 @@ struct TwoChanges {
         return hpc_program_finish(program);
     }
     hpc_status step(hpc_metrics* metrics) {
-        std::vector<float> x = random_floats(32, 5), t = random_floats(32, 6);
-        hpc_transfer transfers[] = {{input, 0, x.data(), 128}, {wanted, 0, t.data(), 128}};
-        return hpc_program_run_with(program, 4, 1, nullptr, 0, transfers, 2, metrics);
+        std::vector<float> x = random_floats(rows * 8, 5), t = random_floats(rows * 8, 6);
+        hpc_transfer transfers[] = {{input, 0, x.data(), rows * 32}, {wanted, 0, t.data(), rows * 32}};
+        return hpc_program_run_with(program, rows, 1, nullptr, 0, transfers, 2, metrics);
     }
     // Parameters and states; gradients are nobody's network.
     hpc_status state(std::vector<float>& out) const {
@@ -610,7 +740,7 @@ struct TwoChanges {
         return status;
     }
     void set(const std::vector<float>& values) { HPC_EXPECT(hpc_buffer_write(memory, 0, values.data(), 128)); }
-    TwoChanges() = default;
+    explicit TwoChanges(uint64_t rows_of_a_step = kFewRows) : rows(rows_of_a_step) {}
     TwoChanges(const TwoChanges&) = delete;
     TwoChanges& operator=(const TwoChanges&) = delete;
     ~TwoChanges() {
@@ -631,8 +761,9 @@ TEST(OpenClFailures, EveryCallOfBuildingMayFail) {
     HPC_NEED_OPENCL();
     const int64_t before = injection::references;
     {
-        TwoChanges warm;  // fills the cache
+        TwoChanges warm, warm_uploads(kManyRows);  // fill the cache
         ASSERT_EQ(HPC_OK, warm.build()) << hpc_last_error();
+        ASSERT_EQ(HPC_OK, warm_uploads.build()) << hpc_last_error();
     }
     ASSERT_EQ(before, injection::references.load()) << "references are left without any failure";
     int64_t failed = 0;
@@ -640,7 +771,7 @@ TEST(OpenClFailures, EveryCallOfBuildingMayFail) {
         ASSERT_LT(n, 5000);
         bool reached = false;
         {
-            TwoChanges network;
+            TwoChanges network(kManyRows);
             Failure failure(n);
             const hpc_status status = network.build();
             reached = failure.reached();
@@ -659,8 +790,8 @@ TEST(OpenClFailures, EveryCallOfBuildingMayFail) {
 TEST(OpenClFailures, EveryCallOfAStepMayFailAndTheNetworkIsAsBeforeOrAfter) {
     HPC_NEED_OPENCL();
     const int64_t references = injection::references;
-    {
-        TwoChanges network;
+    for (const uint64_t rows : {kFewRows, kManyRows}) {
+        TwoChanges network(rows);
         ASSERT_EQ(HPC_OK, network.build()) << hpc_last_error();
         std::vector<float> before, after, now;
         ASSERT_EQ(HPC_OK, network.state(before));
@@ -698,7 +829,7 @@ TEST(OpenClFailures, EveryCallOfAStepMayFailAndTheNetworkIsAsBeforeOrAfter) {
         ASSERT_EQ(HPC_OK, network.step(&metrics)) << hpc_last_error();
         ASSERT_EQ(HPC_OK, network.state(now));
         EXPECT_EQ(after, now) << "the program does not work as before";
-        EXPECT_LE(injection::references.load(), held + 2);  // inputs that were copied aside
+        EXPECT_LE(injection::references.load(), held + 2);  // pieces of inputs that were copied aside
     }
     EXPECT_EQ(references, injection::references.load());
 }
@@ -706,8 +837,8 @@ TEST(OpenClFailures, EveryCallOfAStepMayFailAndTheNetworkIsAsBeforeOrAfter) {
 TEST(OpenClFailures, AStepThatStaysHalfDoneLosesTheDevice) {
     HPC_NEED_OPENCL();
     const int64_t references = injection::references;
-    {
-        TwoChanges network;
+    for (const uint64_t rows : {kFewRows, kManyRows}) {
+        TwoChanges network(rows);
         ASSERT_EQ(HPC_OK, network.build()) << hpc_last_error();
         std::vector<float> before, after, now;
         hpc_metrics metrics{};

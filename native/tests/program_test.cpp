@@ -593,6 +593,19 @@ TEST_P(OnDevice, ProfileCoversEveryInstruction) {
     const uint64_t slots[] = {0, cell(0.01f), 1};
     uint32_t count = 0;
     HPC_CHECK(hpc_program_profile(step.program.handle, 32, 1, slots, 3, 3, entries.data(), static_cast<uint32_t>(entries.size()), &count));
+    hpc_run_costs costs{1, 1, 1};
+    HPC_CHECK(hpc_program_measure(step.program.handle, 32, 1, slots, 3, 3, &costs));
+    if (GetParam().kind == HPC_DEVICE_OPENCL) {
+        EXPECT_GE(costs.launches, 1u);
+        EXPECT_GT(costs.busy_nanoseconds, 0.0);
+        EXPECT_GE(costs.span_nanoseconds, costs.busy_nanoseconds * 0.99);
+    } else {
+        EXPECT_EQ(0u, costs.launches);
+        EXPECT_EQ(0.0, costs.span_nanoseconds);
+    }
+    EXPECT_EQ(HPC_INVALID_ARGUMENT, hpc_program_measure(step.program.handle, 32, 1, slots, 3, 0, &costs));
+    EXPECT_EQ(HPC_INVALID_ARGUMENT, hpc_program_measure(step.program.handle, 32, 1, slots, 3, 1, nullptr));
+    EXPECT_EQ(HPC_INVALID_ARGUMENT, hpc_program_measure(step.program.handle, 33, 1, slots, 3, 1, &costs));
     EXPECT_EQ(info.fused_instructions, count);
     for (const hpc_profile_entry& entry : entries) {
         EXPECT_GT(entry.nanoseconds, 0) << entry.name;

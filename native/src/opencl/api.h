@@ -70,13 +70,16 @@ constexpr cl_uint CL_QUEUE_CONTEXT = 0x1090, CL_QUEUE_DEVICE = 0x1091, CL_QUEUE_
                   CL_QUEUE_PROPERTIES = 0x1093;
 constexpr cl_bitfield CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE = 1 << 0, CL_QUEUE_PROFILING_ENABLE = 1 << 1;
 
-constexpr cl_bitfield CL_MEM_READ_WRITE = 1 << 0, CL_MEM_READ_ONLY = 1 << 2;
+constexpr cl_bitfield CL_MEM_READ_WRITE = 1 << 0, CL_MEM_READ_ONLY = 1 << 2, CL_MEM_ALLOC_HOST_PTR = 1 << 4;
+constexpr cl_bitfield CL_MAP_WRITE = 1 << 1;
 constexpr cl_uint CL_MEM_TYPE = 0x1100, CL_MEM_SIZE = 0x1102, CL_MEM_REFERENCE_COUNT = 0x1105, CL_MEM_CONTEXT = 0x1106;
 constexpr cl_uint CL_MEM_OBJECT_BUFFER = 0x10F0;
 
 constexpr cl_uint CL_PROGRAM_NUM_DEVICES = 0x1162, CL_PROGRAM_DEVICES = 0x1163, CL_PROGRAM_BINARY_SIZES = 0x1165, CL_PROGRAM_BINARIES = 0x1166, CL_PROGRAM_BUILD_LOG = 0x1183;
 constexpr cl_uint CL_KERNEL_WORK_GROUP_SIZE = 0x11B0, CL_KERNEL_LOCAL_MEM_SIZE = 0x11B2;
 constexpr cl_uint CL_PROFILING_COMMAND_START = 0x1282, CL_PROFILING_COMMAND_END = 0x1283;
+constexpr cl_uint CL_EVENT_COMMAND_EXECUTION_STATUS = 0x11D3;
+constexpr cl_int CL_COMPLETE = 0;
 
 // X(name, place in the ICD dispatch table, result, parameters)
 #define HPC_CL_FUNCTIONS(X)                                                                                              \
@@ -113,6 +116,7 @@ constexpr cl_uint CL_PROFILING_COMMAND_START = 0x1282, CL_PROFILING_COMMAND_END 
     X(clSetKernelArg, 38, cl_int, (cl_kernel, cl_uint, size_t, const void*))                                             \
     X(clGetKernelWorkGroupInfo, 40, cl_int, (cl_kernel, cl_device_id, cl_uint, size_t, void*, size_t*))                  \
     X(clWaitForEvents, 41, cl_int, (cl_uint, const cl_event*))                                                           \
+    X(clGetEventInfo, 42, cl_int, (cl_event, cl_uint, size_t, void*, size_t*))                                           \
     X(clRetainEvent, 43, cl_int, (cl_event))                                                                             \
     X(clReleaseEvent, 44, cl_int, (cl_event))                                                                            \
     X(clGetEventProfilingInfo, 45, cl_int, (cl_event, cl_uint, size_t, void*, size_t*))                                  \
@@ -124,6 +128,9 @@ constexpr cl_uint CL_PROFILING_COMMAND_START = 0x1282, CL_PROFILING_COMMAND_END 
       (cl_command_queue, cl_mem, cl_bool, size_t, size_t, const void*, cl_uint, const cl_event*, cl_event*))             \
     X(clEnqueueCopyBuffer, 50, cl_int,                                                                                   \
       (cl_command_queue, cl_mem, cl_mem, size_t, size_t, size_t, cl_uint, const cl_event*, cl_event*))                   \
+    X(clEnqueueMapBuffer, 56, void*,                                                                                     \
+      (cl_command_queue, cl_mem, cl_bool, cl_bitfield, size_t, size_t, cl_uint, const cl_event*, cl_event*, cl_int*))    \
+    X(clEnqueueUnmapMemObject, 58, cl_int, (cl_command_queue, cl_mem, void*, cl_uint, const cl_event*, cl_event*))       \
     X(clEnqueueNDRangeKernel, 59, cl_int,                                                                                \
       (cl_command_queue, cl_kernel, cl_uint, const size_t*, const size_t*, const size_t*, cl_uint, const cl_event*,      \
        cl_event*))                                                                                                       \

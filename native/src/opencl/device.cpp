@@ -99,8 +99,10 @@ OpenClDevice::OpenClDevice(const DeviceInfo& device, std::string report, Ref<cl_
       tensor_cores_(std::move(tensor_cores)),
       context_(std::move(context)),
       queue_(*device.api, std::move(queue)),
+      uploads_(*device.api, make_queue(*device.api, context_.get(), device.id, 0)),
       programs_(*device.api, context_.get(), device, common_options(limits_), cache_folder),
-      pool_(*device.api, context_.get(), device) {
+      pool_(*device.api, context_.get(), device),
+      staging_(context_.get(), uploads_) {
     tuned_ = read_tuning(device_, tuning_file(device_, cache_folder_), limits_);
 }
 
@@ -108,6 +110,7 @@ OpenClDevice::~OpenClDevice() {
     // A process may end right after this, and drivers crash in one that ends with commands under way. A caller's own queue is
     // the caller's to finish.
     if (!adopted_) attempt(api().clFinish, queue_.get());
+    attempt(api().clFinish, uploads_.get());
 }
 
 std::shared_ptr<Device> create_device(const hpc_device_options& options) { return create_device(options, default_places()); }
@@ -173,7 +176,7 @@ void OpenClDevice::info(hpc_device_info& info) const {
 std::string OpenClDevice::describe() const {
     std::string text = report_;
     text += "device: " + device_.name + "\n";
-    text += std::string("queue: ") + (adopted_ ? "the caller's\n" : "its own, in order\n");
+    text += std::string("queue: ") + (adopted_ ? "the caller's\n" : "its own, in order; uploads of large inputs on one beside it\n");
     text += std::string("sums: ") + (limits_.fp64 ? "double precision\n" : "pairs of floats\n");
     text += tuned_;
     text += "products: " + std::string(precision_name(tensor_cores_.precision));

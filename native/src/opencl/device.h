@@ -1,4 +1,4 @@
-// The OpenCL device: a context, one in-order queue, pooled memory, built kernels.
+// The OpenCL device: a context, an in-order queue and one beside it for uploads, pooled memory, built kernels.
 #pragma once
 
 #include <memory>
@@ -12,6 +12,7 @@
 #include "opencl/opencl.h"
 #include "opencl/program_cache.h"
 #include "opencl/queue.h"
+#include "opencl/staging.h"
 #include "opencl/tensor_cores.h"
 #include "opencl/tuning.h"
 
@@ -50,6 +51,9 @@ public:
     // What matrix products are multiplied in.
     const TensorCores& tensor_cores() const { return tensor_cores_; }
     Queue& queue() { return queue_; }
+    // Where uploads may run beside the queue; null over a caller's queue, where everything stays in the caller's order.
+    Queue* uploads() { return adopted_ ? nullptr : &uploads_; }
+    Staging& staging() { return staging_; }
     BufferPool& pool() { return pool_; }
     // A kernel object of its own for whoever asks: arguments belong to the object. Checked to run in groups of `local`.
     Ref<cl_kernel> kernel(const Kernel& kernel, uint64_t local);
@@ -66,12 +70,13 @@ private:
     TensorCores tensor_cores_;
     // Released from the bottom up: memory and kernels, the queues, the context.
     Ref<cl_context> context_;
-    Queue queue_;
+    Queue queue_, uploads_;
     std::mutex timed_mutex_;
     std::unique_ptr<Queue> timed_queue_;
     ProgramCache programs_;
     BufferPool pool_;
     Tuning tuning_;
+    Staging staging_;
 };
 
 // create_device over these libraries.

@@ -4,6 +4,9 @@
 // nothing has reached the queue by then, so that whatever fails here leaves everything as it was. Then the whole list is
 // enqueued, under the queue's lock, and flushed; nothing waits. The kernels are described in kernels.h.
 //
+// Large inputs come in on a queue of their own while the run before is under way: each has two places that take turns (Inlet).
+// A run begins after the last upload, an upload after the last run that read its place; the host waits for neither.
+//
 // To add an instruction: an overload of Lowering::operator() here, and its scratch in scratch_for.
 #include <cstring>
 #include <deque>
@@ -20,15 +23,37 @@ namespace {
 
 // ---- Tunables (data) -------------------------------------------------------------------------------------------------
 
-constexpr uint64_t kStagedMost = 4u << 20;  // inputs up to this many bytes are copied aside, larger ones waited for
-constexpr size_t kStagedBlocks = 4;         // inputs under way at once
+// Inputs of a program that have fewer bytes together are written in order with the runs: they take less time on a bus than two
+// queues take to meet.
+constexpr uint64_t kUploadsLeast = 64u << 10;
 
 // ---- Steps -----------------------------------------------------------------------------------------------------------
 
-// Memory of a device from one element (4 bytes) on.
+// An input that is written beside the runs: two places that take turns.
+struct Inlet {
+    const Value* value;
+    OpenClBuffer second;
+    bool turned = false;                            // the second is the one that runs read now
+    bool used = false;                              // by a run since it was written last
+    std::shared_ptr<const Ref<cl_event>> read[2] = {};  // the end of the last run that read each place; null: nobody does
+
+    Inlet(const std::shared_ptr<OpenClDevice>& device, const Value& at, uint64_t bytes) : value(&at), second(device, bytes) {}
+
+    OpenClBuffer& buffer(bool at) { return at ? second : static_cast<OpenClBuffer&>(*value->buffer); }
+    uint64_t offset(bool at) const { return at ? 0 : value->offset; }
+};
+
+// Memory of a device from one element (4 bytes) on. Where it is an input's, it is the first of the inlet's places: `now` finds
+// the one of this run.
 struct Place {
     cl_mem memory = nullptr;
     cl_ulong element = 0;
+    Inlet* inlet = nullptr;
+
+    Place now() const {
+        if (!inlet || !inlet->turned) return *this;
+        return {inlet->second.memory(), element - inlet->value->offset / 4};
+    }
 };
 
 // One launch. It has a kernel object for every specialisation that it has met, and remembers their arguments: an
@@ -61,8 +86,9 @@ public:
         value(cl_uint{guarded_});
     }
     void operand(const Place& place) {
-        value(place.memory ? place.memory : metrics_);
-        value(place.element);
+        const Place now = place.now();
+        value(now.memory ? now.memory : metrics_);
+        value(now.element);
     }
     template <class T>
     void value(const T& argument) {
@@ -170,7 +196,8 @@ using Prepare = std::function<void(const Run&, Step&)>;
 
 class Lowering {
 public:
-    Lowering(const OpenClDevice& device, const Plan& plan) : limits_(device.limits()), cores_(device.tensor_cores()), plan_(plan) {}
+    Lowering(const OpenClDevice& device, const Plan& plan, std::deque<Inlet>& inlets)
+        : limits_(device.limits()), cores_(device.tensor_cores()), plan_(plan), inlets_(inlets) {}
 
     // The steps of one node.
     std::vector<Prepare> lower(size_t index, std::string& picked) {
@@ -964,20 +991,24 @@ public:
     std::vector<Prepare> operator()(const CallNode& n) {
         struct Operand {
             const Value* value;
+            Inlet* inlet;
             std::vector<float> host;
         };
         auto operands = std::make_shared<std::vector<Operand>>();
         auto pointers = std::make_shared<std::vector<float*>>();
         for (const auto* list : {&n.reads, &n.writes})
             for (const ValueId id : *list) {
-                operands->push_back({id ? &value(id) : nullptr, {}});
+                operands->push_back({id ? &value(id) : nullptr, id ? inlet(value(id)) : nullptr, {}});
                 if (id) operands->back().host.resize(value(id).elements(plan_.capacity));
             }
         for (Operand& operand : *operands) pointers->push_back(operand.value ? operand.host.data() : nullptr);
         call_ = [operands, pointers, reads = n.reads.size(), function = n.function, context = n.context](const Extents& at) {
             for (size_t i = 0; i < reads; i++) {
                 Operand& operand = (*operands)[i];
-                if (operand.value) operand.value->buffer->read(operand.value->offset, operand.host.data(), operand.value->bytes(at));
+                if (!operand.value) continue;
+                hpc::Buffer& buffer = operand.inlet ? operand.inlet->buffer(operand.inlet->turned) : *operand.value->buffer;
+                buffer.read(operand.inlet ? operand.inlet->offset(operand.inlet->turned) : operand.value->offset, operand.host.data(),
+                            operand.value->bytes(at));
             }
             if (function(context, at.rows, at.steps, pointers->data()) != 0) return false;
             for (size_t i = reads; i < operands->size(); i++) {
@@ -1033,7 +1064,12 @@ private:
     Place place(ValueId id) const {
         if (id == 0) return {};
         const Value& v = value(id);
-        return {static_cast<const OpenClBuffer&>(*v.buffer).memory(), v.offset / 4};
+        return {static_cast<const OpenClBuffer&>(*v.buffer).memory(), v.offset / 4, inlet(v)};
+    }
+    Inlet* inlet(const Value& value) const {
+        for (Inlet& each : inlets_)
+            if (each.value == &value) return &each;
+        return nullptr;
     }
     Place scratch() const {
         if (!plan_.workspace) return {};
@@ -1240,6 +1276,7 @@ private:
     Limits limits_;
     TensorCores cores_;
     const Plan& plan_;
+    std::deque<Inlet>& inlets_;
     size_t node_ = 0;
     std::string picked_;
     std::function<bool(const Extents&)> call_;
@@ -1251,7 +1288,8 @@ class OpenClExecutor final : public Executor {
 public:
     OpenClExecutor(std::shared_ptr<OpenClDevice> device, const Plan& plan)
         : device_(std::move(device)), metrics_(device_, sizeof(device_metrics)) {
-        Lowering lowering(*device_, plan);
+        make_inlets(plan);
+        Lowering lowering(*device_, plan, inlets_);
         for (size_t i = 0; i < plan.nodes.size(); i++) {
             bool guarded = false;
             for (const Operand& operand : operands(plan.nodes[i].payload)) {
@@ -1270,31 +1308,40 @@ public:
         prepare({plan.capacity, zeros.data()});
     }
 
+    // An upload into memory that goes back to the pool is not in order with what the pool's next taker does.
     ~OpenClExecutor() override {
-        for (Staged& staged : staged_) wait(staged);
+        if (!inlets_.empty()) attempt(device_->api().clFinish, device_->uploads()->get());
     }
 
     void run(const Run& run) override {
         prepare(run);
+        // An event that another queue waits for must be on its way.
+        if (uploaded_) device_->uploads()->flush();
+        const bool known = std::exchange(readers_known_, false);
         in_parts(run.extents, [this](size_t first, size_t end) {
             enqueue(device_->queue(), nullptr, first, end);
             device_->queue().flush();
         });
+        readers_known_ = known;
     }
 
     void profile(const Run& run, double* nanoseconds) override {
-        Queue& timed = device_->timed_queue();
-        prepare(run);
         std::vector<double> total(picked_.size() + 1, 0.0);
-        in_parts(run.extents, [&](size_t first, size_t end) {
-            device_->queue().finish();
-            std::vector<Ref<cl_event>> events(steps_.size());
-            enqueue(timed, events.data(), first, end);
-            timed.finish();
-            for (size_t i = first; i < end; i++)
-                if (events[i]) total[nodes_[i]] += elapsed(events[i].get());
-        });
+        run_timed(run, [&](size_t step, cl_ulong start, cl_ulong end) { total[nodes_[step]] += static_cast<double>(end - start); });
         for (size_t i = 0; i < picked_.size(); i++) nanoseconds[i] = std::min(nanoseconds[i], std::max(total[i], 1.0));
+    }
+
+    hpc_run_costs measure(const Run& run) override {
+        hpc_run_costs costs{};
+        cl_ulong first = UINT64_MAX, last = 0;
+        run_timed(run, [&](size_t, cl_ulong start, cl_ulong end) {
+            costs.launches++;
+            costs.busy_nanoseconds += static_cast<double>(end - start);
+            first = std::min(first, start);
+            last = std::max(last, end);
+        });
+        if (costs.launches) costs.span_nanoseconds = static_cast<double>(last - first);
+        return costs;
     }
 
     void fetch(hpc_metrics& out) override {
@@ -1313,22 +1360,26 @@ public:
         out.flags = found.flags;
     }
 
-    // A small input is copied aside, so that the caller has its memory back without waiting for the queue.
+    // Copied aside, so that the caller has its memory back without waiting for a queue.
     void transfer_in(const Value& value, const void* host, uint64_t bytes) override {
-        const cl_mem memory = static_cast<const OpenClBuffer&>(*value.buffer).memory();
-        if (bytes > kStagedMost) {
-            device_->queue().write(memory, value.offset, host, bytes);
+        const auto inlet = std::find_if(inlets_.begin(), inlets_.end(), [&](const Inlet& each) { return each.value == &value; });
+        if (inlet == inlets_.end()) {
+            device_->staging().write(device_->queue(), static_cast<const OpenClBuffer&>(*value.buffer).memory(), value.offset, host, bytes);
             return;
         }
-        if (staged_.size() < kStagedBlocks) {
-            staged_.emplace_back();
-        } else {
-            std::rotate(staged_.begin(), staged_.begin() + 1, staged_.end());
-            wait(staged_.back());
+        device_->queue().check_usable();
+        if (!readers_known_) {
+            // Memory that was only just made, or a run that was interrupted: nobody can tell when it has been read.
+            device_->queue().finish();
+            for (Inlet& each : inlets_) each.read[0] = each.read[1] = nullptr;
+            readers_known_ = true;
         }
-        Staged& block = staged_.back();
-        block.bytes.assign(static_cast<const unsigned char*>(host), static_cast<const unsigned char*>(host) + bytes);
-        block.event = device_->queue().write_later(memory, value.offset, block.bytes.data(), bytes);
+        const bool turned = inlet->used ? !inlet->turned : inlet->turned;
+        const auto& read = inlet->read[turned];
+        device_->staging().write(*device_->uploads(), inlet->buffer(turned).memory(), inlet->offset(turned), host, bytes,
+                                 read ? read->get() : nullptr, &uploaded_);
+        inlet->turned = turned;
+        inlet->used = false;
     }
 
     void transfer_out(const Value& value, void* host, uint64_t bytes) override { value.buffer->read(value.offset, host, bytes); }
@@ -1336,10 +1387,20 @@ public:
     uint64_t team_runs() const override { return 0; }
 
 private:
-    struct Staged {
-        std::vector<unsigned char> bytes;
-        Ref<cl_event> event;
-    };
+    // Inputs that the program owns, where they are worth it and the queue is not a caller's.
+    void make_inlets(const Plan& plan) {
+        if (!device_->uploads()) return;
+        std::vector<const Value*> values;
+        uint64_t bytes = 0;
+        for (const Value& value : plan.values) {
+            if (value.kind != HPC_VALUE_INPUT && value.kind != HPC_VALUE_TARGET && value.kind != HPC_VALUE_INDEX) continue;
+            if (value.buffer != plan.owned) continue;
+            values.push_back(&value);
+            bytes += value.bytes(plan.capacity);
+        }
+        if (bytes < kUploadsLeast) return;
+        for (const Value* value : values) inlets_.emplace_back(device_, *value, value->bytes(plan.capacity));
+    }
 
     void add(size_t node, bool guarded, Prepare prepare) {
         steps_.emplace_back(*device_, metrics_.memory(), guarded);
@@ -1347,19 +1408,36 @@ private:
         nodes_.push_back(node);
     }
 
-    void wait(Staged& staged) noexcept {
-        if (!staged.event) return;
-        const cl_event event = staged.event.get();
-        // A write that failed is over, too; the run that needed it tells of it.
+    void wait_for_uploads() noexcept {
+        if (!uploaded_) return;
+        const cl_event event = uploaded_.get();
         device_->api().clWaitForEvents(1, &event);
-        staged.event = {};
+        uploaded_ = {};
     }
 
-    double elapsed(cl_event event) const {
-        cl_ulong start = 0, end = 0;
-        HPC_CL(device_->api(), clGetEventProfilingInfo, event, CL_PROFILING_COMMAND_START, sizeof start, static_cast<void*>(&start), nullptr);
-        HPC_CL(device_->api(), clGetEventProfilingInfo, event, CL_PROFILING_COMMAND_END, sizeof end, static_cast<void*>(&end), nullptr);
-        return end > start ? static_cast<double>(end - start) : 0.0;
+    // Runs on the queue that tells times; `took` gets every launch with its beginning and end.
+    template <class Took>
+    void run_timed(const Run& run, const Took& took) {
+        Queue& timed = device_->timed_queue();
+        prepare(run);
+        wait_for_uploads();
+        in_parts(run.extents, [&](size_t first, size_t end) {
+            device_->queue().finish();
+            std::vector<Ref<cl_event>> events(steps_.size());
+            enqueue(timed, events.data(), first, end);
+            timed.finish();
+            for (size_t i = first; i < end; i++) {
+                if (!events[i]) continue;
+                const cl_ulong start = profiled(events[i].get(), CL_PROFILING_COMMAND_START);
+                took(i, start, std::max(start, profiled(events[i].get(), CL_PROFILING_COMMAND_END)));
+            }
+        });
+    }
+
+    cl_ulong profiled(cl_event event, cl_uint what) const {
+        cl_ulong nanoseconds = 0;
+        HPC_CL(device_->api(), clGetEventProfilingInfo, event, what, sizeof nanoseconds, static_cast<void*>(&nanoseconds), nullptr);
+        return nanoseconds;
     }
 
     // Kernels and arguments for these extents and slots. Nothing is enqueued.
@@ -1385,6 +1463,8 @@ private:
                 std::lock_guard<std::mutex> lock(device_->queue().order);
                 part(first, end);
             }
+            // The caller's code may be the first to read what came in.
+            if (end < steps_.size()) wait_for_uploads();
             if (end < steps_.size() && !failed && !steps_[end].call(at)) {
                 failed = true;
                 device_metrics found{};
@@ -1400,16 +1480,27 @@ private:
     // fails is tried once more and the list carried to its end, so that the network is as after the step; where that
     // fails, too, its state is a mix, and the device gives it to nobody.
     void enqueue(Queue& queue, Ref<cl_event>* events, size_t from, size_t end) {
-        size_t first = steps_.size(), last = 0;
-        for (size_t i = 0; i < steps_.size(); i++)
-            if (steps_[i].guarded() && steps_[i].launches()) first = std::min(first, i), last = i;
+        size_t first = steps_.size(), last = 0, final = 0;
+        for (size_t i = 0; i < steps_.size(); i++) {
+            if (!steps_[i].launches()) continue;
+            final = i;
+            if (steps_[i].guarded()) first = std::min(first, i), last = i;
+        }
         for (size_t i = from; i < end; i++) {
             if (!steps_[i].launches()) continue;
             auto launch = [&] {
                 if (events) {
                     events[i] = queue.launch_timed(steps_[i].kernel(), steps_[i].geometry());
-                } else {
-                    queue.launch(steps_[i].kernel(), steps_[i].geometry());
+                    return;
+                }
+                Ref<cl_event> done;
+                queue.launch(steps_[i].kernel(), steps_[i].geometry(), uploaded_.get(), i == final && !inlets_.empty() ? &done : nullptr);
+                uploaded_ = {};
+                if (!done) return;
+                const auto end_of_run = std::make_shared<const Ref<cl_event>>(std::move(done));
+                for (Inlet& inlet : inlets_) {
+                    inlet.read[inlet.turned] = end_of_run;
+                    inlet.used = true;
                 }
             };
             if (i <= first || i > last) {
@@ -1434,7 +1525,9 @@ private:
     std::deque<Step> steps_;
     std::vector<size_t> nodes_;  // of each step
     std::vector<std::string> picked_;
-    std::vector<Staged> staged_;
+    std::deque<Inlet> inlets_;
+    Ref<cl_event> uploaded_;      // the end of the last upload, which the next run waits for
+    bool readers_known_ = false;  // whether Inlet::read tells of every run that may still read its place
     Extents prepared_{0, 0};
 };
 

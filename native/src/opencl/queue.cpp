@@ -1,4 +1,4 @@
-// The in-order queue (see queue.h).
+// In-order queues (see queue.h).
 #include "opencl/queue.h"
 
 namespace hpc::opencl {
@@ -23,10 +23,11 @@ void Queue::write(cl_mem destination, uint64_t offset, const void* source, uint6
     HPC_CL(api_, clEnqueueWriteBuffer, queue_.get(), destination, CL_TRUE, offset, bytes, source, 0u, nullptr, nullptr);
 }
 
-Ref<cl_event> Queue::write_later(cl_mem destination, uint64_t offset, const void* source, uint64_t bytes) {
+Ref<cl_event> Queue::write_later(cl_mem destination, uint64_t offset, const void* source, uint64_t bytes, cl_event after) {
     check_usable();
     cl_event event = nullptr;
-    HPC_CL(api_, clEnqueueWriteBuffer, queue_.get(), destination, CL_FALSE, offset, bytes, source, 0u, nullptr, &event);
+    HPC_CL(api_, clEnqueueWriteBuffer, queue_.get(), destination, CL_FALSE, offset, bytes, source, after ? 1u : 0u,
+           after ? &after : nullptr, &event);
     return Ref<cl_event>(api_, event);
 }
 
@@ -41,10 +42,12 @@ void Queue::fill(cl_mem destination, uint64_t offset, uint32_t pattern, uint64_t
            nullptr, nullptr);
 }
 
-void Queue::launch(cl_kernel kernel, const Geometry& geometry) {
+void Queue::launch(cl_kernel kernel, const Geometry& geometry, cl_event after, Ref<cl_event>* done) {
     check_usable();
-    HPC_CL(api_, clEnqueueNDRangeKernel, queue_.get(), kernel, geometry.dimensions, nullptr, geometry.global, geometry.local, 0u, nullptr,
-           nullptr);
+    cl_event event = nullptr;
+    HPC_CL(api_, clEnqueueNDRangeKernel, queue_.get(), kernel, geometry.dimensions, nullptr, geometry.global, geometry.local,
+           after ? 1u : 0u, after ? &after : nullptr, done ? &event : nullptr);
+    if (done) *done = Ref<cl_event>(api_, event);
 }
 
 Ref<cl_event> Queue::launch_timed(cl_kernel kernel, const Geometry& geometry) {

@@ -114,6 +114,8 @@ void Program::finish() {
     for (size_t id = 1; id < lifetime_of.size(); id++)
         if (lifetime_of[id] != SIZE_MAX) plan.values[id - 1].buffer = plan.workspace;
 
+    plan.owned = owned;
+
     // Nothing below this line can leave the program half finished: the plan is put in place, and taken back on failure.
     std::swap(plan_, plan);
     try {

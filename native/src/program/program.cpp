@@ -101,6 +101,17 @@ uint32_t Program::profile(uint64_t rows, uint64_t steps, const uint64_t* slots, 
     return static_cast<uint32_t>(count);
 }
 
+hpc_run_costs Program::measure(uint64_t rows, uint64_t steps, const uint64_t* slots, uint32_t slot_count, uint32_t repetitions) {
+    check_run(rows, steps, slots, slot_count);
+    if (repetitions < 1) fail(HPC_INVALID_ARGUMENT, "repetitions is 0: expected at least 1");
+    hpc_run_costs best{};
+    for (uint32_t i = 0; i < repetitions && rows > 0; i++) {
+        const hpc_run_costs costs = executor_->measure({{rows, steps}, slots});
+        if (i == 0 || costs.span_nanoseconds < best.span_nanoseconds) best = costs;
+    }
+    return best;
+}
+
 void Program::info(hpc_program_info& info) const {
     info = {};
     info.recorded_instructions = recorded_.size();

@@ -86,6 +86,7 @@ public:
              uint32_t transfer_count, hpc_metrics* metrics);
     uint32_t profile(uint64_t rows, uint64_t steps, const uint64_t* slots, uint32_t slot_count, uint32_t repetitions,
                      hpc_profile_entry* entries, uint32_t capacity);
+    hpc_run_costs measure(uint64_t rows, uint64_t steps, const uint64_t* slots, uint32_t slot_count, uint32_t repetitions);
 
     void info(hpc_program_info& info) const;
     std::string describe() const;

@@ -48,6 +48,23 @@ internal static class BenchReport
         return table.Format();
     }
 
+    /// <summary>What steps cost a device with a queue, by its own clock; empty where none was measured on one.</summary>
+    public static string DeviceTable(IReadOnlyList<BenchResult> results)
+    {
+        BenchResult[] queued = [.. results.Where(r => r.Costs is not null)];
+        if (queued.Length == 0)
+            return "";
+        var table = new TextTable("on the device", "launches/step", "kernels", "first to last", "host", "of peak", "of bandwidth");
+        foreach (BenchResult r in queued)
+        {
+            RunCosts costs = r.Costs!.Value;
+            table.Add(
+                r.Workload.Name, Invariant($"{costs.Launches:0.##}"), Time(costs.BusyNs), Time(costs.SpanNs), r.HostNs is { } host ? Time(host) : "",
+                Invariant($"{100 * r.PeakShare:F1} %"), Invariant($"{100 * r.BandwidthShare:F1} %"));
+        }
+        return table.Format();
+    }
+
     /// <summary>What training runs hold; empty where none was measured.</summary>
     public static string MemoryTable(IReadOnlyList<BenchResult> results)
     {
@@ -156,6 +173,16 @@ internal static class BenchReport
         }
         if (r.FormulaNs is { } formula)
             Number(json, "formulaNs", formula);
+        if (r.Costs is { } costs)
+        {
+            Number(json, "launches", costs.Launches);
+            Number(json, "nsKernels", costs.BusyNs);
+            Number(json, "nsFirstToLast", costs.SpanNs);
+            Number(json, "peakShare", r.PeakShare!.Value);
+            Number(json, "bandwidthShare", r.BandwidthShare!.Value);
+        }
+        if (r.HostNs is { } host)
+            Number(json, "nsHost", host);
         if (r.Memory is { } memory)
         {
             json.WriteStartObject("memory");

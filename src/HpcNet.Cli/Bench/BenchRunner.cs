@@ -2,6 +2,8 @@
 // bandwidth that it is compared with are measured again between them, since a machine with neighbours is faster at one moment than at
 // another. What disturbs a measurement makes it slower, so the best of the one is divided by the best of the other.
 
+using System.Diagnostics;
+
 namespace HpcNet.Cli.Bench;
 
 /// <summary>What was measured of a workload.</summary>
@@ -46,6 +48,18 @@ internal sealed record BenchResult
     /// <summary>What the run holds; null: it is no training.</summary>
     public RunMemory? Memory { get; init; }
 
+    /// <summary>What a step costs a device that has a queue, by its own clock; null: there is none.</summary>
+    public RunCosts? Costs { get; init; }
+
+    /// <summary>Nanoseconds of the host for a step that it does not wait for; null: it waits.</summary>
+    public double? HostNs { get; init; }
+
+    /// <summary>The share of the device's peak while its kernels run.</summary>
+    public double? PeakShare => Workload.Flops / Costs?.BusyNs / PeakGflops;
+
+    /// <summary>The share of the device's bandwidth while its kernels run, if everything moved once.</summary>
+    public double? BandwidthShare => Workload.CompulsoryBytes / Costs?.BusyNs / Bandwidth;
+
     /// <summary>Operations per nanosecond in the best sample.</summary>
     public double Gflops => Workload.Flops / NsMin;
 
@@ -79,6 +93,9 @@ internal sealed class BenchRunner(Yardstick yardstick, int milliseconds, Cancell
 {
     private const int Rounds = 8, LeastRounds = 3;
     private const int PeakMilliseconds = 3;
+
+    // So few that no queue is full, so often that one of them was not disturbed.
+    private const int HostCalls = 8, HostRounds = 10;
 
     // The runtime compiles what is called often a second time, after a tenth of a second of quiet.
     private const double WarmMilliseconds = 250;
@@ -138,6 +155,16 @@ internal sealed class BenchRunner(Yardstick yardstick, int milliseconds, Cancell
             BaselineNs = baseline?.Best,
             FormulaNs = formula is null ? null : formula.Best / workload.Formula!.Elements * workload.Elements / (device.IsOpenCl ? 1 : device.Threads),
             Memory = main.Run.Memory,
+            Costs = main.Run.Costs,
+            HostNs = HostNs(main.Run),
         };
+    }
+
+    private static double? HostNs(WorkloadRun run)
+    {
+        long? best = null;
+        for (int i = 0; i < HostRounds; i++)
+            best = Math.Min(run.MeasureHost(HostCalls) ?? long.MaxValue, best ?? long.MaxValue);
+        return best is null or long.MaxValue ? null : 1e9 * best / Stopwatch.Frequency / (HostCalls * run.StepsPerCall);
     }
 }

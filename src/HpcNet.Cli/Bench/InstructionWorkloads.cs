@@ -1,6 +1,7 @@
 // Workloads that are one instruction of the core, or a few: matrix products, a dense layer, an update, a recurrent layer there and back.
 // They are recorded directly, since no public member of the library is as small.
 
+using System.Diagnostics;
 using HpcNet.Interop;
 
 namespace HpcNet.Cli.Bench;
@@ -431,6 +432,8 @@ internal sealed class RecurrentRun : WorkloadRun
 
     public override float Step() => (float)_program.RunForLoss(_rows);
 
+    public override RunCosts? Costs => _network.Device.IsOpenCl ? _program.Measure(_rows, [], Repetitions) : null;
+
     public override void Dispose()
     {
         _program.Dispose();
@@ -509,8 +512,38 @@ internal sealed class InstructionRun(Device device, int rows, int repeats, bool 
 
     public override float Step()
     {
-        _program!.Run(rows);
+        _program!.RunForLoss(rows);
         return 0f;
+    }
+
+    // On a device with a queue what counts is how long the queue takes: the last call alone is waited for.
+    public override double LeastSample => device.IsOpenCl ? 10 : base.LeastSample;
+
+    public override long Measure(int steps, out long allocated)
+    {
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        long start = Stopwatch.GetTimestamp();
+        for (int i = 1; i < steps; i++)
+            _program!.Run(rows);
+        Step();
+        long ticks = Stopwatch.GetTimestamp() - start;
+        allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        return ticks;
+    }
+
+    public override RunCosts? Costs => device.IsOpenCl ? _program!.Measure(rows, [], Repetitions).Times(1.0 / repeats) : null;
+
+    public override long? MeasureHost(int calls)
+    {
+        if (!device.IsOpenCl)
+            return null;
+        Step();
+        long start = Stopwatch.GetTimestamp();
+        for (int i = 0; i < calls; i++)
+            _program!.Run(rows);
+        long ticks = Stopwatch.GetTimestamp() - start;
+        Step();
+        return ticks;
     }
 
     public override void Dispose()

@@ -80,18 +80,19 @@ internal sealed record TrainingWorkload(
 /// <summary>What runs that train share: a network, its trainer, and the memory that they came to hold.</summary>
 internal abstract class TrainerRun : WorkloadRun
 {
-    private readonly Device _device;
     private readonly long _before;
     private readonly long _processBefore;
 
     protected TrainerRun(NetworkWorkload workload, Device device, Loss loss, Optimizer optimizer)
     {
-        _device = device;
+        Device = device;
         _before = (long)device.AllocatedBytes;
         _processBefore = Environment.WorkingSet;
         Network = workload.CreateNetwork(device);
         Trainer = new Trainer(Network, loss, optimizer);
     }
+
+    protected Device Device { get; }
 
     /// <summary>What is trained.</summary>
     public Network Network { get; }
@@ -99,7 +100,7 @@ internal abstract class TrainerRun : WorkloadRun
     /// <summary>What trains it.</summary>
     public Trainer Trainer { get; }
 
-    public override RunMemory? Memory => RunMemory.Of(Trainer, (long)_device.AllocatedBytes - _before, _processBefore);
+    public override RunMemory? Memory => RunMemory.Of(Trainer, (long)Device.AllocatedBytes - _before, _processBefore);
 
     public override void Dispose()
     {
@@ -126,13 +127,64 @@ internal sealed class TrainingRun : TrainerRun
 
     public override float Step()
     {
+        int batch = Next();
+        return _data.Labels.Length > 0 ? Trainer.Step(X(batch), Labels(batch)) : Trainer.Step(X(batch), Targets(batch));
+    }
+
+    // What is trained on a device with a queue is not waited for in each step, by nobody's library.
+    public override double LeastSample => Device.IsOpenCl ? 20 : base.LeastSample;
+
+    public override long Measure(int steps, out long allocated)
+    {
+        if (!Device.IsOpenCl)
+            return base.Measure(steps, out allocated);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        long start = Stopwatch.GetTimestamp();
+        Enqueue(steps);
+        Trainer.FetchLoss();
+        long ticks = Stopwatch.GetTimestamp() - start;
+        allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        return ticks;
+    }
+
+    public override RunCosts? Costs => Device.IsOpenCl ? Trainer.MeasureRun(Repetitions) : null;
+
+    public override long? MeasureHost(int calls)
+    {
+        if (!Device.IsOpenCl)
+            return null;
+        Trainer.FetchLoss();
+        long start = Stopwatch.GetTimestamp();
+        Enqueue(calls);
+        long ticks = Stopwatch.GetTimestamp() - start;
+        Trainer.FetchLoss();
+        return ticks;
+    }
+
+    private void Enqueue(int steps)
+    {
+        for (int i = 0; i < steps; i++)
+        {
+            int batch = Next();
+            if (_data.Labels.Length > 0)
+                Trainer.Enqueue(X(batch), Labels(batch));
+            else
+                Trainer.Enqueue(X(batch), Targets(batch));
+        }
+    }
+
+    private int Next()
+    {
         int batch = _next;
         _next = batch + 1 == _batches ? 0 : batch + 1;
-        ReadOnlySpan<float> x = _data.Features.AsSpan(batch * _rows * _data.Inputs, _rows * _data.Inputs);
-        return _data.Labels.Length > 0
-            ? Trainer.Step(x, _data.Labels.AsSpan(batch * _rows, _rows))
-            : Trainer.Step(x, _data.Targets.AsSpan(batch * _rows * _data.Outputs, _rows * _data.Outputs));
+        return batch;
     }
+
+    private ReadOnlySpan<float> X(int batch) => _data.Features.AsSpan(batch * _rows * _data.Inputs, _rows * _data.Inputs);
+
+    private ReadOnlySpan<int> Labels(int batch) => _data.Labels.AsSpan(batch * _rows, _rows);
+
+    private ReadOnlySpan<float> Targets(int batch) => _data.Targets.AsSpan(batch * _rows * _data.Outputs, _rows * _data.Outputs);
 }
 
 /// <summary>An epoch of <see cref="Trainer.Fit"/> over a small data set: shuffled, gathered in that order.</summary>
@@ -160,6 +212,20 @@ internal sealed record EpochWorkload(string Name, int[] Widths, Activation Hidde
 
     public override double WorkingSet => CompulsoryBytes;
 
+    // Wider networks learn with smaller steps.
+    private const int Wide = 2048;
+
+    /// <summary>The epoch of a name; null: the name is none.</summary>
+    public static Workload? Parse(string name)
+    {
+        string[] parts = name.Split('-');
+        return parts is ["fit", var chain, var data] && Extents(chain, chain.Count(c => c == 'x') + 1) is [_, _, ..] widths
+            && Extents(data, 2) is [var examples, var batch] && batch <= examples && (long)examples * widths[0] <= int.MaxValue / 4
+            && Enumerable.Range(1, widths.Length - 1).Sum(i => (long)widths[i - 1] * widths[i]) <= int.MaxValue / 4
+            ? new EpochWorkload(name, widths, Activation.ReLU, examples, batch, new Adam(widths.Max() < Wide ? 1e-3f : 1e-4f))
+            : null;
+    }
+
     /// <summary>The data set.</summary>
     public WorkloadData CreateData() => WorkloadData.Prototypes(Examples, Inputs, Outputs);
 
@@ -183,7 +249,9 @@ internal sealed class EpochRun : TrainerRun
     public override int UpdatesPerCall { get; }
 
     // A fit does more at its beginning and end than an epoch needs.
-    public override double LeastSample => 5;
+    public override double LeastSample => Device.IsOpenCl ? 20 : 5;
+
+    public override RunCosts? Costs => Device.IsOpenCl ? Trainer.MeasureRun(Repetitions).Times(UpdatesPerCall) : null;
 
     /// <summary>One epoch.</summary>
     /// <returns>Its mean loss.</returns>
@@ -248,6 +316,8 @@ internal sealed class InferenceRun : WorkloadRun
         _predictor.PredictLogits(_x, _y);
         return 0f;
     }
+
+    public override RunCosts? Costs => _network.Device.IsOpenCl ? _predictor.MeasureRun(_x.Length / _network.Inputs, Repetitions) : null;
 
     public override void Dispose()
     {

@@ -59,6 +59,7 @@ internal abstract record Workload(string Name, string Meaning)
     [
         new("gemm-MxNxK-nn|nt|tn", "one matrix product, C[M x N] of depth K; the second or the first operand is stored transposed", ProductWorkload.Parse),
         new("dense-MxNxK-ACTIVATION", "a dense layer forward: the product, bias and activation, with what backward needs", DenseWorkload.Parse),
+        new("fit-WIDTHSx...-ROWSxBATCH", "an epoch over data on the device: a chain of layers, Adam", EpochWorkload.Parse),
         new("adam-N", "one update of N parameters by Adam", UpdateWorkload.Parse),
         new("activation-NAME[-backward][-N]", "an activation, or its backward, of N numbers (default 16 Mi)", ElementwiseWorkload.Parse),
         new("loss-NAME[-backward][-N]", "an elementwise loss, or its gradient, of N numbers (default 16 Mi)", ElementwiseWorkload.Parse),
@@ -192,6 +193,9 @@ internal readonly record struct RunMemory(long Parameters, long Gradient, long M
 /// <summary>A workload made ready on a device. One thread at a time uses it.</summary>
 internal abstract class WorkloadRun : IDisposable
 {
+    /// <summary>How many runs <see cref="Costs"/> is the best of.</summary>
+    protected const int Repetitions = 10;
+
     /// <summary>One step.</summary>
     /// <returns>Its loss, where it has one, else 0.</returns>
     public abstract float Step();
@@ -219,6 +223,16 @@ internal abstract class WorkloadRun : IDisposable
         allocated = GC.GetAllocatedBytesForCurrentThread() - before;
         return ticks;
     }
+
+    /// <summary>What a step costs the device, by the device's own clock; null: the device has no queue, or nobody can tell.</summary>
+    public virtual RunCosts? Costs => null;
+
+    /// <summary>
+    /// Some calls in a row that nobody waits for: how long the host itself is at work. Few, since a device lets the host run ahead only so far.
+    /// </summary>
+    /// <param name="calls">How many calls of <see cref="Step"/>.</param>
+    /// <returns>Ticks of <see cref="Stopwatch"/>; null: this waits in each call.</returns>
+    public virtual long? MeasureHost(int calls) => null;
 
     /// <summary>What it holds on the device; null: nothing that is of interest. Asked for after the first step.</summary>
     public virtual RunMemory? Memory => null;

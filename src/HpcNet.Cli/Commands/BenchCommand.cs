@@ -97,6 +97,8 @@ internal static class BenchCommand
             if (results.Count > 0)
             {
                 Console.Out.Write(BenchReport.ResultsTable(results));
+                if (BenchReport.DeviceTable(results) is { Length: > 0 } onDevice)
+                    Console.Out.Write($"\n{onDevice}");
                 if (BenchReport.MemoryTable(results) is { Length: > 0 } memory)
                     Console.Out.Write($"\n{memory}");
                 if (file is not null)

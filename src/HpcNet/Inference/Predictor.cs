@@ -208,6 +208,22 @@ public sealed class Predictor : IDisposable
         }
     }
 
+    /// <summary>What a run over so many rows costs a device that has a queue; at most as many as a batch.</summary>
+    internal RunCosts MeasureRun(int rows, int repetitions)
+    {
+        ThrowIfDisposed();
+        ProgramPool pool = rows == 1 ? _single : _batch;
+        PredictorProgram program = pool.Rent();
+        try
+        {
+            return program.Native.Measure(rows, [], repetitions);
+        }
+        finally
+        {
+            pool.Return(program);
+        }
+    }
+
     private void CheckRows(ReadOnlySpan<float> x, int rows)
     {
         DataChecks.EnoughRows(_network, rows, _batchSize, training: false, nameof(x));

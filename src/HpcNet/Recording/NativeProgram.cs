@@ -13,6 +13,16 @@ namespace HpcNet;
 /// <param name="Bytes">Bytes that it reads and writes.</param>
 public readonly record struct ProfileEntry(string Name, double Nanoseconds, ulong Flops, ulong Bytes);
 
+/// <summary>What one run costs a device that has a queue; zeros on the CPU.</summary>
+/// <param name="Launches">Kernels that it enqueues.</param>
+/// <param name="BusyNs">Nanoseconds of them added up, by the device's clock.</param>
+/// <param name="SpanNs">From the beginning of the first to the end of the last.</param>
+internal readonly record struct RunCosts(double Launches, double BusyNs, double SpanNs)
+{
+    /// <summary>What so many runs cost, or a part of one.</summary>
+    public RunCosts Times(double factor) => new(Launches * factor, BusyNs * factor, SpanNs * factor);
+}
+
 internal sealed unsafe class NativeProgram : IDisposable
 {
     private readonly ProgramHandle _handle;
@@ -106,6 +116,19 @@ internal sealed unsafe class NativeProgram : IDisposable
         for (int i = 0; i < result.Length; i++)
             result[i] = new ProfileEntry(NativeText.FromFixed(entries[i].name), entries[i].nanoseconds, entries[i].flops, entries[i].bytes);
         return result;
+    }
+
+    /// <summary>The cheapest of some runs, on data that is on the device already; they do what any run does.</summary>
+    public RunCosts Measure(int rows, ReadOnlySpan<ulong> slots, int repetitions)
+    {
+        hpc_run_costs costs;
+        using var lease = _handle.Lease();
+        fixed (ulong* cells = slots)
+        {
+            Status.Check(Native.hpc_program_measure(lease.Pointer, (ulong)rows, 1, cells, (uint)slots.Length, (uint)repetitions, &costs));
+            ThrowFailure(lease.Pointer, cells, slots.Length);
+        }
+        return new RunCosts(costs.launches, costs.busy_nanoseconds, costs.span_nanoseconds);
     }
 
     public void Dispose() => _handle.Dispose();

@@ -29,6 +29,9 @@ public sealed unsafe class Trainer : IDisposable
     private long _ruleSteps;
     private long _randomSteps;
     private long _epochs;
+    private int _enqueued;
+    private double _enqueuedLoss;
+    private double _enqueuedWeight;
     private int _busy;
     private bool _disposed;
 
@@ -298,10 +301,7 @@ public sealed unsafe class Trainer : IDisposable
     {
         if (x.IsEmpty && labels.IsEmpty)
             return StepOfNothing();
-        int rows = Rows(x);
-        DataChecks.TakesLabels(Loss, nameof(labels));
-        Ensure.Length(labels.Length, rows, nameof(labels), "one for each row");
-        Ensure.Labels(labels, Network.Outputs, nameof(labels), Loss.Ignored);
+        int rows = Rows(x, labels);
         fixed (int* target = labels)
             return StepChecked(x, rows, target, rows, labels: true);
     }
@@ -318,11 +318,74 @@ public sealed unsafe class Trainer : IDisposable
     {
         if (x.IsEmpty && targets.IsEmpty)
             return StepOfNothing();
-        int rows = Rows(x);
-        DataChecks.TakesTargets(Loss, nameof(targets));
-        Ensure.Matrix(targets.Length, rows, Network.Outputs, nameof(targets));
+        int rows = Rows(x, targets);
         fixed (float* target = targets)
             return StepChecked(x, rows, target, targets.Length, labels: false);
+    }
+
+    /// <summary>
+    /// One training step on class labels whose loss is not waited for. On OpenCL this returns as soon as the data are copied and the step
+    /// is in the device's queue, so that the next batch is uploaded while this one is computed; on the CPU the step is done then. The
+    /// trainer's next call that is no <c>Enqueue</c> waits for the steps; <see cref="FetchLoss"/> does nothing else.
+    /// </summary>
+    /// <remarks>
+    /// A loss that is not finite is found out by the call that waits: it throws <see cref="NonFiniteLossException"/>, the parameters are as
+    /// before that step, and the steps that were enqueued behind it were not made.
+    /// </remarks>
+    /// <param name="x">[rows × inputs], row-major; without rows nothing happens. May change when this has returned.</param>
+    /// <param name="labels">[rows], each from 0 to outputs − 1, or the one that the loss ignores. May change when this has returned.</param>
+    /// <exception cref="ArgumentException">A span has another length, or the loss does not take labels.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A label is no class.</exception>
+    /// <exception cref="InvalidOperationException">The trainer is working on another thread, or every layer is frozen.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    /// <exception cref="NonFiniteLossException">A step that was enqueued before had such a loss, and this one needs another program: for more
+    /// rows, or after a change of the network's settings.</exception>
+    public void Enqueue(ReadOnlySpan<float> x, ReadOnlySpan<int> labels)
+    {
+        if (x.IsEmpty && labels.IsEmpty)
+        {
+            EnqueueNothing();
+            return;
+        }
+        int rows = Rows(x, labels);
+        fixed (int* target = labels)
+            EnqueueChecked(x, rows, target, rows, labels: true);
+    }
+
+    /// <summary>
+    /// One training step on targets (values for a regression, probabilities for a classification) whose loss is not waited for; see
+    /// <see cref="Enqueue(ReadOnlySpan{float}, ReadOnlySpan{int})"/>.
+    /// </summary>
+    /// <param name="x">[rows × inputs], row-major; without rows nothing happens. May change when this has returned.</param>
+    /// <param name="targets">[rows × outputs], row-major. May change when this has returned.</param>
+    /// <exception cref="ArgumentException">A span has another length, or the loss takes labels only.</exception>
+    /// <exception cref="InvalidOperationException">The trainer is working on another thread, or every layer is frozen.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    /// <exception cref="NonFiniteLossException">A step that was enqueued before had such a loss, and this one needs another program.</exception>
+    public void Enqueue(ReadOnlySpan<float> x, ReadOnlySpan<float> targets)
+    {
+        if (x.IsEmpty && targets.IsEmpty)
+        {
+            EnqueueNothing();
+            return;
+        }
+        int rows = Rows(x, targets);
+        fixed (float* target = targets)
+            EnqueueChecked(x, rows, target, targets.Length, labels: false);
+    }
+
+    /// <summary>Waits for the steps that <c>Enqueue</c> has begun since this was called last.</summary>
+    /// <returns>Their losses before each step, reduced over all their rows as <see cref="Loss.Reduction"/> says; 0 if there were none.</returns>
+    /// <exception cref="InvalidOperationException">The trainer is working on another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The trainer or the network was disposed.</exception>
+    /// <exception cref="NonFiniteLossException">A loss was NaN or infinite; the parameters are as before that step.</exception>
+    public float FetchLoss()
+    {
+        Enter();
+        float loss = (float)Loss.Reduced(_enqueuedLoss, _enqueuedWeight);
+        (_enqueuedLoss, _enqueuedWeight) = (0, 0);
+        Leave();
+        return loss;
     }
 
     /// <summary>Loss, accuracy and confusion matrix on a data set, with this trainer's loss and without dropout.</summary>
@@ -365,6 +428,15 @@ public sealed unsafe class Trainer : IDisposable
     public IReadOnlyList<ProfileEntry> Profile(int repetitions = 20)
     {
         Ensure.Positive(repetitions, nameof(repetitions));
+        return Tried((program, cells) => program.Profile(program.Capacity, cells, repetitions));
+    }
+
+    /// <summary>What the step that <see cref="Profile"/> takes apart costs a device that has a queue.</summary>
+    internal RunCosts MeasureRun(int repetitions) => Tried((program, cells) => program.Measure(program.Capacity, cells, repetitions));
+
+    // Runs of the training step that leave nothing behind.
+    private T Tried<T>(Func<NativeProgram, ulong[], T> runs)
+    {
         Enter();
         try
         {
@@ -380,7 +452,7 @@ public sealed unsafe class Trainer : IDisposable
                 float[][] saved = Array.ConvertAll(buffers, Contents);
                 try
                 {
-                    return program.Native.Profile(program.Native.Capacity, cells, repetitions);
+                    return runs(program.Native, cells);
                 }
                 finally
                 {
@@ -448,31 +520,10 @@ public sealed unsafe class Trainer : IDisposable
         Enter();
         try
         {
-            TrainingProgram program = StepProgram(rows, labels);
-            ReadOnlySpan<float> answers = Distillation is null ? default : Answers(x, rows);
-            if (Network.Preprocessing is { } preprocessing)
-                x = DataChecks.Prepare(preprocessing, x, ref _prepared);
-            float rate = LearningRate;
-            Span<ulong> cells = stackalloc ulong[program.SlotCount];
-            program.FillSlots(cells, 0, rate, (ulong)_ruleSteps + 1, (ulong)_randomSteps++, MomentumOfStep);
             hpc_metrics metrics;
-            fixed (float* features = x)
-            fixed (float* teacher = answers)
-            {
-                Span<hpc_transfer> transfers =
-                [
-                    NativeProgram.Transfer(program.X, features, x.Length),
-                    NativeProgram.Transfer(program.Target, target, targetElements),
-                    NativeProgram.Transfer(program.TeacherLogits, teacher, answers.Length),
-                ];
-                lock (Network.Gate)
-                {
-                    Network.ThrowIfDisposed();
-                    program.Native.RunWith(rows, cells, Distillation is null ? transfers[..2] : transfers, &metrics);
-                }
-            }
+            ReadOnlySpan<float> prepared = RunStep(x, rows, target, targetElements, labels, &metrics);
             if (metrics.flags != 0)
-                throw Flagged(metrics, x, _steps + 1, _randomSteps - 1, "the parameters are as before the step");
+                throw Flagged(metrics, prepared, _steps + 1, _randomSteps - 1, "the parameters are as before the step");
             _steps++;
             _ruleSteps++;
             return (float)Loss.Reduced(metrics.loss, metrics.weight);
@@ -488,6 +539,90 @@ public sealed unsafe class Trainer : IDisposable
         Enter();
         Leave();
         return 0f;
+    }
+
+    private void EnqueueChecked(ReadOnlySpan<float> x, int rows, void* target, long targetElements, bool labels)
+    {
+        EnterUnsettled();
+        try
+        {
+            RunStep(x, rows, target, targetElements, labels, null);
+            _steps++;
+            _ruleSteps++;
+            _enqueued++;
+        }
+        finally
+        {
+            Leave();
+        }
+    }
+
+    private void EnqueueNothing()
+    {
+        EnterUnsettled();
+        Leave();
+    }
+
+    // What it returns are the rows as the network gets them.
+    private ReadOnlySpan<float> RunStep(ReadOnlySpan<float> x, int rows, void* target, long targetElements, bool labels, hpc_metrics* metrics)
+    {
+        TrainingProgram program = StepProgram(rows, labels);
+        ReadOnlySpan<float> answers = Distillation is null ? default : Answers(x, rows);
+        if (Network.Preprocessing is { } preprocessing)
+            x = DataChecks.Prepare(preprocessing, x, ref _prepared);
+        float rate = LearningRate;
+        Span<ulong> cells = stackalloc ulong[program.SlotCount];
+        program.FillSlots(cells, 0, rate, (ulong)_ruleSteps + 1, (ulong)_randomSteps++, MomentumOfStep);
+        fixed (float* features = x)
+        fixed (float* teacher = answers)
+        {
+            Span<hpc_transfer> transfers =
+            [
+                NativeProgram.Transfer(program.X, features, x.Length),
+                NativeProgram.Transfer(program.Target, target, targetElements),
+                NativeProgram.Transfer(program.TeacherLogits, teacher, answers.Length),
+            ];
+            lock (Network.Gate)
+            {
+                Network.ThrowIfDisposed();
+                program.Native.RunWith(rows, cells, Distillation is null ? transfers[..2] : transfers, metrics);
+            }
+        }
+        return x;
+    }
+
+    // Waits for the steps that were enqueued. The rows of one that went wrong are gone: nobody can tell any more where it began.
+    private void Settle()
+    {
+        if (_enqueued == 0)
+            return;
+        TrainingProgram program = _stepProgram!;
+        Span<ulong> cells = stackalloc ulong[program.SlotCount];
+        cells.Clear();
+        hpc_metrics metrics;
+        lock (Network.Gate)
+        {
+            Network.ThrowIfDisposed();
+            program.Native.Run(0, cells, &metrics);
+        }
+        int enqueued = _enqueued;
+        _enqueued = 0;
+        if (metrics.flags == 0)
+        {
+            _enqueuedLoss += metrics.loss;
+            _enqueuedWeight += metrics.weight;
+            return;
+        }
+        (_enqueuedLoss, _enqueuedWeight) = (0, 0);
+        int undone = enqueued - (int)Math.Max(metrics.first_flagged_run, 1UL) + 1;
+        _steps -= undone;
+        _ruleSteps -= undone;
+        long step = _steps + 1;
+        throw (metrics.flags & (uint)hpc_flag.HPC_FLAG_NONFINITE) == 0
+            ? new HpcNetException($"The core reported the flags {metrics.flags} at step {step}: a label or index was out of range.")
+            : new NonFiniteLossException(
+                step, null,
+                $"The loss of step {step} is not a finite number. Afterwards the parameters are as before that step; {undone - 1} steps enqueued behind it were not made. Step tells more about it than Enqueue.");
     }
 
     // x is the batch of the flagged step, preprocessed; the parameters are still those that it used.
@@ -526,12 +661,31 @@ public sealed unsafe class Trainer : IDisposable
         return rows;
     }
 
+    private int Rows(ReadOnlySpan<float> x, ReadOnlySpan<int> labels)
+    {
+        int rows = Rows(x);
+        DataChecks.TakesLabels(Loss, nameof(labels));
+        Ensure.Length(labels.Length, rows, nameof(labels), "one for each row");
+        Ensure.Labels(labels, Network.Outputs, nameof(labels), Loss.Ignored);
+        return rows;
+    }
+
+    private int Rows(ReadOnlySpan<float> x, ReadOnlySpan<float> targets)
+    {
+        int rows = Rows(x);
+        DataChecks.TakesTargets(Loss, nameof(targets));
+        Ensure.Matrix(targets.Length, rows, Network.Outputs, nameof(targets));
+        return rows;
+    }
+
     private TrainingProgram StepProgram(int rows, bool labels)
     {
         TrainingProgram? program = _stepProgram;
         if (program is not null && rows <= program.Native.Capacity && labels == program.Labels
             && program.SettingsVersion == Network.SettingsVersion)
             return program;
+        // The program that goes has the losses of its steps.
+        Settle();
         int capacity = NativeProgram.CapacityFor(program?.Native, rows);
         _stepProgram = null;
         program?.Dispose();
@@ -600,6 +754,21 @@ public sealed unsafe class Trainer : IDisposable
     }
 
     private void Enter()
+    {
+        EnterUnsettled();
+        try
+        {
+            Settle();
+        }
+        catch
+        {
+            Leave();
+            throw;
+        }
+    }
+
+    // Steps that were enqueued may be under way still.
+    private void EnterUnsettled()
     {
         Occupy();
         if (_disposed || Network.IsDisposed)

@@ -18,7 +18,7 @@ public sealed class BenchTests : IClassFixture<TemporaryFolder>
     public static TheoryData<string> Small =>
     [
         .. Workload.Fixed.Select(w => w.Name).Where(n => !n.StartsWith("wide", StringComparison.Ordinal)),
-        "gemm-5x7x11-nn", "gemm-5x7x11-nt", "gemm-5x7x11-tn", "gemm-64x64x64-nn", "dense-5x7x11-linear", "dense-5x7x11-relu", "dense-5x7x11-gelu", "adam-1000",
+        "fit-5x7x3-20x8", "gemm-5x7x11-nn", "gemm-5x7x11-nt", "gemm-5x7x11-tn", "gemm-64x64x64-nn", "dense-5x7x11-linear", "dense-5x7x11-relu", "dense-5x7x11-gelu", "adam-1000",
         .. ElementwiseWorkload.All.Select(w => w.Name.Replace("16777216", "3000", StringComparison.Ordinal)),
     ];
 
@@ -157,10 +157,29 @@ public sealed class BenchTests : IClassFixture<TemporaryFolder>
     public void MeasuresOpenCl()
     {
         Targets.NeedOpenCl();
-        CliProcess.Outcome outcome = CliProcess.Run(_folder.Path, "bench", "--device", "opencl", "--workload", "tabular", "--milliseconds", "10");
+        string[] names = ["tabular", "infer64", "gemm-8x16x8-nn", "fit-4x8x3-64x16"];
+        CliProcess.Outcome outcome = CliProcess.Run(
+            _folder.Path, ["bench", "--device", "opencl", "--workload", .. names, "--milliseconds", "10", "--json", "opencl.json"]);
         Assert.Equal("", outcome.Error);
         Assert.Equal(0, outcome.ExitCode);
-        Assert.Contains("tabular", outcome.Output, StringComparison.Ordinal);
+        foreach (string word in (string[])[.. names, "launches/step", "first to last", "host", "of bandwidth"])
+            Assert.Contains(word, outcome.Output, StringComparison.Ordinal);
+        using JsonDocument json = JsonDocument.Parse(File.ReadAllText(_folder["opencl.json"]));
+        JsonElement[] results = [.. json.RootElement.GetProperty("results").EnumerateArray()];
+        foreach (JsonElement result in results)
+        {
+            double kernels = result.GetProperty("nsKernels").GetDouble();
+            Assert.True(kernels > 0 && result.GetProperty("nsFirstToLast").GetDouble() >= 0.99 * kernels, result.ToString());
+            Assert.True(result.GetProperty("peakShare").GetDouble() > 0 && result.GetProperty("bandwidthShare").GetDouble() > 0, result.ToString());
+            double launches = result.GetProperty("launches").GetDouble();
+            Assert.True(launches > 0, result.ToString());
+            // Somebody who waits in each call has no time of the host alone.
+            string name = result.GetProperty("workload").GetString()!;
+            Assert.Equal(name is "tabular" or "gemm-8x16x8-nn", result.TryGetProperty("nsHost", out JsonElement host) && host.GetDouble() > 0);
+        }
+        // Four updates of an epoch; the products of a program are repeated, and its last launch counts the run.
+        Assert.Equal(0, results[3].GetProperty("launches").GetDouble() % 4);
+        Assert.InRange(results[2].GetProperty("launches").GetDouble(), 1, 2);
     }
 
     [Fact]

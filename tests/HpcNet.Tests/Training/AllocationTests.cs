@@ -16,6 +16,8 @@ public sealed class AllocationTests
         float[] x = Samples.Uniform(32 * 8, 1);
         int[] labels = Samples.Labels(32, 3, 1);
         Assert.Equal(0, AllocatedBy(100, () => trainer.Step(x, labels)));
+        Assert.Equal(0, AllocatedBy(100, () => trainer.Enqueue(x, labels)));
+        Assert.Equal(0, AllocatedBy(100, () => trainer.FetchLoss()));
         using var everything = new Trainer(
             network, Loss.SoftmaxCrossEntropy, new Adam(1e-3f).ElasticNet(1e-4f, 1e-4f).ClipByValue(1f).MaxNorm(3f).LearningRateDropout(0.2f))
         {

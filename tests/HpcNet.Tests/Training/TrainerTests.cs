@@ -51,6 +51,72 @@ public sealed class TrainerTests
     }
 
     [SkippableTheory, Targets]
+    public void Enqueued_steps_are_the_steps_that_Step_makes(string target)
+    {
+        // A few numbers, and so many that uploads run beside the steps; batches of several sizes, each gone when the call is back.
+        foreach (int inputs in (int[])[5, 700])
+        {
+            using var stepped = new Network(Targets.Open(target), inputs, seed: 4, new Dense(40, Activation.Tanh), new Dropout(0.2f), new Dense(3));
+            using var enqueued = new Network(Targets.Open(target), inputs, seed: 4, new Dense(40, Activation.Tanh), new Dropout(0.2f), new Dense(3));
+            stepped.Preprocessing = enqueued.Preprocessing = Standardizer.Fit(Samples.Blobs(50, inputs, 3, 1));
+            using var first = new Trainer(stepped, Loss.SoftmaxCrossEntropy, new Adam(0.01f)) { Schedule = Schedule.CosineDecay(40) };
+            using var second = new Trainer(enqueued, Loss.SoftmaxCrossEntropy, new Adam(0.01f)) { Schedule = Schedule.CosineDecay(40) };
+            double sum = 0;
+            int rowsInAll = 0;
+            for (int i = 0; i < 30; i++)
+            {
+                int rows = i % 5 == 4 ? 17 : i < 20 ? 60 : 90;
+                float[] x = Samples.Uniform(rows * inputs, (ulong)i);
+                int[] labels = Samples.Labels(rows, 3, (ulong)i);
+                sum += rows * (double)first.Step(x, labels);
+                rowsInAll += rows;
+                second.Enqueue(x, labels);
+                Array.Fill(x, float.NaN);
+                Array.Fill(labels, -1);
+            }
+            second.Enqueue([], Array.Empty<int>());
+            Assert.Equal(30, second.Steps);
+            Assert.Equal(sum / rowsInAll, second.FetchLoss(), 1e-5);
+            Assert.Equal(0f, second.FetchLoss());
+            Assert.Equal(Samples.Bits(Samples.Parameters(stepped)), Samples.Bits(Samples.Parameters(enqueued)));
+            // A step that waits for its own loss tells that alone, and leaves the others' to be fetched.
+            float[] y = Samples.Uniform(20 * inputs, 100);
+            int[] classes = Samples.Labels(20, 3, 100);
+            float before = first.Step(y, classes);
+            second.Enqueue(y, classes);
+            Assert.Equal(first.Step(y, classes), second.Step(y, classes));
+            Assert.Equal(before, second.FetchLoss(), 1e-6);
+        }
+    }
+
+    [SkippableTheory, Targets]
+    public void An_enqueued_step_whose_loss_is_not_finite_holds_back_those_behind_it(string target)
+    {
+        using var network = new Network(Targets.Open(target), 3, new Dense(2));
+        using var trainer = new Trainer(network, Loss.MeanSquaredError, new Adam());
+        float[] x = Samples.Uniform(6, 1);
+        trainer.Step(x, Samples.Uniform(4, 2));
+        trainer.Enqueue(x, Samples.Uniform(4, 3));
+        trainer.FetchLoss();
+        int[] before = Samples.Bits(Samples.Parameters(network));
+        foreach (Action waits in (Action[])[() => trainer.FetchLoss(), () => trainer.Step(x, Samples.Uniform(4, 2)), () => trainer.Describe(), () => trainer.Enqueue(Samples.Uniform(600, 1), new float[400])])
+        {
+            trainer.Enqueue(x, [1f, 2f, float.NaN, 4f]);
+            trainer.Enqueue(x, Samples.Uniform(4, 4));
+            trainer.Enqueue(x, Samples.Uniform(4, 5));
+            var exception = Assert.Throws<NonFiniteLossException>(waits);
+            Assert.Equal(3, exception.Step);
+            Assert.Contains("2 steps enqueued behind it", exception.Message);
+            Assert.Equal(2, trainer.Steps);
+            Assert.Equal(before, Samples.Bits(Samples.Parameters(network)));
+            Assert.Equal(0f, trainer.FetchLoss());
+        }
+        trainer.Enqueue(x, Samples.Uniform(4, 2));
+        Assert.True(float.IsFinite(trainer.FetchLoss()));
+        Assert.Equal(3, trainer.Steps);
+    }
+
+    [SkippableTheory, Targets]
     public void Batch_and_online_descent_are_batch_sizes(string target)
     {
         Dataset data = Samples.Waves(30, 3, 2, 5);
