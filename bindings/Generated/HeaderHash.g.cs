@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "832fe1b19024f928c40a486c4d51c7eaa5fc66d188605f22d14514a34e9c0ce9";
+    public const string Sha256 = "b7e4edd6aff84fcdb5806c73978f7f4bdfe13fc469dfa8b14a4ef0ca6a65cdd3";
 }

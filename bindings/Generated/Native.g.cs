@@ -294,6 +294,8 @@ internal enum hpc_program_flags
 {
     HPC_PROGRAM_DEFAULT = 0,
     HPC_PROGRAM_PLAIN = 1,
+    HPC_PROGRAM_SMALL_NETWORKS = 2,
+    HPC_PROGRAM_NO_SMALL_NETWORKS = 4,
 }
 
 internal partial struct hpc_program_options
@@ -1617,8 +1619,8 @@ internal static unsafe partial class Native
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_profile(hpc_program* program, [NativeTypeName("uint64_t")] ulong rows, [NativeTypeName("uint64_t")] ulong steps, [NativeTypeName("const uint64_t *")] ulong* slots, [NativeTypeName("uint32_t")] uint slot_count, [NativeTypeName("uint32_t")] uint repetitions, hpc_profile_entry* entries, [NativeTypeName("uint32_t")] uint capacity, [NativeTypeName("uint32_t *")] uint* count);
 
-    [NativeTypeName("#define HPC_ABI_VERSION 4")]
-    public const int HPC_ABI_VERSION = 4;
+    [NativeTypeName("#define HPC_ABI_VERSION 5")]
+    public const int HPC_ABI_VERSION = 5;
 
     [NativeTypeName("#define HPC_MAX_HYPERPARAMETERS 8")]
     public const int HPC_MAX_HYPERPARAMETERS = 8;

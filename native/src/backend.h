@@ -49,6 +49,7 @@ struct Plan {
     std::vector<uint64_t> scratch;  // per node: offset of its scratch in the workspace, as asked for by scratch_bytes
     std::shared_ptr<Buffer> workspace;
     Extents capacity;
+    uint32_t flags = 0;  // hpc_program_flags
 
     const Value& value(ValueId id) const { return values[id - 1]; }
 };

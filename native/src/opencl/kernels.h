@@ -82,6 +82,8 @@ struct Limits {
     uint64_t compute_units = 16;
     bool fp64 = false;            // cl_khr_fp64
     bool rounded_divide = false;  // CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT
+    bool processor = false;              // CL_DEVICE_TYPE_CPU
+    uint64_t all_local_bytes = 32768;    // CL_DEVICE_LOCAL_MEM_SIZE as it is (small_network.h)
 
     static constexpr uint64_t kLeastGroup = 64, kLeastLocalBytes = 16384;  // a device with less is refused
 
@@ -102,7 +104,7 @@ struct Limits {
 // The texts of a program, in order; the list ends with null.
 struct Source {
     const char* name;
-    const char* texts[8];
+    const char* texts[12];
 };
 
 #define HPC_BASE "opencl/kernels/layout.h", "opencl/kernels/common.cl"
@@ -123,7 +125,7 @@ inline constexpr Source kGatherSource{"gather", {HPC_BASE, "opencl/kernels/gathe
 inline constexpr Source kSoftmaxSource{"softmax", {HPC_FORMULAS, "opencl/kernels/softmax.cl"}};
 inline constexpr Source kCrossEntropySource{"cross_entropy", {HPC_FORMULAS, "opencl/kernels/cross_entropy.cl"}};
 inline constexpr Source kLossSource{"loss", {HPC_FORMULAS, "formulas/losses.h", "opencl/kernels/loss.cl"}};
-inline constexpr Source kReduceSource{"reduce", {HPC_BASE, "opencl/kernels/reduce.cl"}};
+inline constexpr Source kReduceSource{"reduce", {HPC_BASE, "opencl/kernels/losses.cl", "opencl/kernels/reduce.cl"}};
 inline constexpr Source kUpdateSource{
     "update", {HPC_FORMULAS, "formulas/rules.h", "opencl/kernels/philox.cl", "opencl/kernels/update.cl"}};
 inline constexpr Source kRecurrentSource{"recurrent", {HPC_FORMULAS, "formulas/cells.h", "opencl/kernels/recurrent.cl"}};

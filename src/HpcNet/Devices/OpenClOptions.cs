@@ -17,6 +17,26 @@ public sealed record OpenClOptions
         init => field = value ?? throw new ArgumentNullException(nameof(CacheDirectory));
     }
 
+    /// <summary>
+    /// Whether a chain of dense layers whose weights fit into a work-group's local memory (some thousand numbers) runs as one launch,
+    /// with its loss, its gradients and the update. Each such network is a kernel of its own, built when first met. null: what
+    /// <c>HPCNET_SMALL_NETWORKS</c> says (<c>on</c>, <c>off</c>), else on everything but a processor.
+    /// </summary>
+    public bool? SmallNetworks { get; init; }
+
+    /// <summary>These options, with the environment's choices where they are null.</summary>
+    /// <param name="read">Gives a variable's text, or null.</param>
+    /// <exception cref="HpcNetException">The variable that is read holds a text without meaning.</exception>
+    internal OpenClOptions WithEnvironment(Func<string, string?> read) => SmallNetworks is not null
+        ? this
+        : read("HPCNET_SMALL_NETWORKS")?.Trim() switch
+        {
+            null or "" => this,
+            "on" => this with { SmallNetworks = true },
+            "off" => this with { SmallNetworks = false },
+            string text => throw CpuOptions.Bad("HPCNET_SMALL_NETWORKS", text, "on or off"),
+        };
+
     private static string DefaultCacheDirectory()
     {
         string root = OperatingSystem.IsWindows()
