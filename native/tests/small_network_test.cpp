@@ -3,6 +3,7 @@
 // applied to those gradients; that flags hold it back.
 //
 // A row of kRows is a network with its step. On oclgrind, which is slow, run one of them (tests/CMakeLists.txt does).
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <memory>
@@ -30,7 +31,6 @@ struct Row {
     int loss = kLabels;
     int rule = HPC_RULE_ADAM;
     std::vector<uint64_t> rows;  // the first one is the capacity
-    int launches = 2;            // of a run at capacity
     Source source = Source::Gathered;
     Top top = Top::None;
     bool bias = true;
@@ -47,23 +47,23 @@ constexpr int kSquares = HPC_LOSS_SQUARED_ERROR, kLogistic = HPC_LOSS_SIGMOID_CR
 
 const std::vector<Row>& rows() {
     static const std::vector<Row> list{
-        {"Xor", {2, 8, 1}, {kTanh, kSigmoid}, kSquares, HPC_RULE_SGD, {4, 3, 1}, 1},
-        {"XorGiven", {2, 8, 1}, {kTanh, kLinear}, kLogistic, HPC_RULE_MOMENTUM, {4, 1}, 1, Source::Given},
+        {"Xor", {2, 8, 1}, {kTanh, kSigmoid}, kSquares, HPC_RULE_SGD, {4, 3, 1}},
+        {"XorGiven", {2, 8, 1}, {kTanh, kLinear}, kLogistic, HPC_RULE_MOMENTUM, {4, 1}, Source::Given},
         {"Classes", {7, 12, 9, 3}, {kRelu, kTanh, kLinear}, kLabels, HPC_RULE_ADAM, {100, 37, 9, 1}},
         {"Probabilities", {5, 17, 4}, {kGelu, kLinear}, kProbabilities, HPC_RULE_RMSPROP, {70, 64, 5}},
         {"OneLayer", {6, 3}, {kLinear}, kLabels, HPC_RULE_SGD, {33, 8}},
         {"KeptDerivatives", {9, 11, 8, 2}, {kSilu, kMish, kGelu}, kHuber, HPC_RULE_AMSGRAD, {41, 16}},
         {"ActiveScores", {4, 6, 5}, {kLeaky, kRelu}, kLabels, HPC_RULE_ADAGRAD, {19, 2}},
-        {"NoBias", {8, 16, 4}, {kElu, kSigmoid}, kBinary, HPC_RULE_ADAMAX, {50, 49}, 2, Source::Gathered, Top::None, false},
-        {"Weighted", {3, 10, 3}, {kSigmoid, kTanh}, kSquares, HPC_RULE_NADAM, {20, 11}, 2, Source::Given, Top::None, true, true},
-        {"InputGradient", {5, 9, 2}, {kTanh, kLinear}, kSquares, kNoUpdate, {24, 7}, 2, Source::Given, Top::None, true, false, true},
-        {"ReadableOutputs", {5, 9, 6, 2}, {kTanh, kStep, kLinear}, kLabels, kNoUpdate, {12, 5}, 1, Source::Given, Top::None, true, false, false, true},
+        {"NoBias", {8, 16, 4}, {kElu, kSigmoid}, kBinary, HPC_RULE_ADAMAX, {50, 49}, Source::Gathered, Top::None, false},
+        {"Weighted", {3, 10, 3}, {kSigmoid, kTanh}, kSquares, HPC_RULE_NADAM, {20, 11}, Source::Given, Top::None, true, true},
+        {"InputGradient", {5, 9, 2}, {kTanh, kLinear}, kSquares, kNoUpdate, {24, 7}, Source::Given, Top::None, true, false, true},
+        {"ReadableOutputs", {5, 9, 6, 2}, {kTanh, kStep, kLinear}, kLabels, kNoUpdate, {12, 5}, Source::Given, Top::None, true, false, false, true},
         {"ManyRows", {4, 8, 3}, {kRelu, kLinear}, kLabels, HPC_RULE_RMSPROP_CENTERED_MOMENTUM, {600, 599, 130}},
-        {"Deep", {6, 5, 4, 6, 5, 4, 6, 5, 3}, {kTanh, kTanh, kTanh, kTanh, kTanh, kTanh, kTanh, kLinear}, kLabels, HPC_RULE_ADADELTA, {10, 3}, 1},
-        {"Evaluation", {7, 12, 3}, {kRelu, kLinear}, kLabels, kNoGradients, {45, 44}, 2, Source::Given, Top::None, true, false, false, true},
-        {"Inference", {7, 12, 9, 5}, {kRelu, kGelu, kLinear}, kNoLoss, kNoGradients, {1}, 1, Source::Given, Top::Softmax},
-        {"InferenceOfMany", {7, 12, 9}, {kSigmoid, kTanh}, kNoLoss, kNoGradients, {90, 33}, 1, Source::Given},
-        {"LogProbabilities", {6, 4}, {kLinear}, kNoLoss, kNoGradients, {17, 16}, 1, Source::Given, Top::LogSoftmax, true, false, false, true},
+        {"Deep", {6, 5, 4, 6, 5, 4, 6, 5, 3}, {kTanh, kTanh, kTanh, kTanh, kTanh, kTanh, kTanh, kLinear}, kLabels, HPC_RULE_ADADELTA, {10, 3}},
+        {"Evaluation", {7, 12, 3}, {kRelu, kLinear}, kLabels, kNoGradients, {45, 44}, Source::Given, Top::None, true, false, false, true},
+        {"Inference", {7, 12, 9, 5}, {kRelu, kGelu, kLinear}, kNoLoss, kNoGradients, {1}, Source::Given, Top::Softmax},
+        {"InferenceOfMany", {7, 12, 9}, {kSigmoid, kTanh}, kNoLoss, kNoGradients, {90, 33}, Source::Given},
+        {"LogProbabilities", {6, 4}, {kLinear}, kNoLoss, kNoGradients, {17, 16}, Source::Given, Top::LogSoftmax, true, false, false, true},
         {"Wide", {64, 64, 32, 3}, {kRelu, kRelu, kLinear}, kLabels, HPC_RULE_ADAM, {32, 31}},
     };
     return list;
@@ -293,7 +293,7 @@ void Step::record() {
             HPC_EXPECT(hpc_record_class_loss_forward(p, &forward));
             hpc_class_loss_backward backward{};
             backward.scores = value, backward.target = target, backward.gradient = d, backward.weight = {1.5f, 0};
-            if (d) HPC_EXPECT(hpc_record_class_loss_backward(p, &backward));
+            if (d) { HPC_EXPECT(hpc_record_class_loss_backward(p, &backward)); }
         } else {
             uint32_t weights = 0;
             if (row.weights) {
@@ -306,7 +306,7 @@ void Step::record() {
             hpc_loss_forward forward{row.loss, HPC_REDUCTION_MEAN, value, target, kAlpha, kBeta, {1.5f, 0}, weights, 0};
             HPC_EXPECT(hpc_record_loss_forward(p, &forward));
             hpc_loss_backward backward{row.loss, HPC_REDUCTION_MEAN, value, target, d, 0, kAlpha, kBeta, {1.5f, 0}, weights, 0};
-            if (d) HPC_EXPECT(hpc_record_loss_backward(p, &backward));
+            if (d) { HPC_EXPECT(hpc_record_loss_backward(p, &backward)); }
         }
         for (size_t i = d ? layers() : 0; i-- > 0;) {
             const Layer& layer = made[i];
@@ -502,7 +502,7 @@ TEST_P(SmallNetworks, AgreeWithTheLayersOneByOneAndWithDoublePrecision) {
         EXPECT_EQ(b.weight, a.weight) << at;
         EXPECT_NEAR(b.loss, a.loss, 1e-6 * (std::fabs(b.loss) + 1e-3)) << at;
         EXPECT_NEAR(truth.loss, a.loss, 1e-6 * static_cast<double>(count) * (1 + std::fabs(truth.loss))) << at;
-        if (row().loss < 0 && row().loss != kNoLoss) EXPECT_EQ(truth.correct, a.correct) << at;
+        if (row().loss < 0 && row().loss != kNoLoss) { EXPECT_EQ(truth.correct, a.correct) << at; }
         ASSERT_EQ(truth.read.size(), step.read.size());
         for (size_t i = 0; i < step.read.size(); i++) {
             expect_near(step.found[i], apart.found[i], 2e-6, "output" + at);
@@ -526,15 +526,20 @@ TEST_P(SmallNetworks, TakeFewLaunches) {
     Device device(kOpenCl);
     Step step(device, row(), HPC_PROGRAM_SMALL_NETWORKS), apart(device, row(), HPC_PROGRAM_NO_SMALL_NETWORKS);
     const std::string text = step.program.describe();
-    EXPECT_NE(std::string::npos, text.find(row().launches == 1 ? "in 1 launch, " : "in 2 launches, ")) << text;
+    // A few rows are one work-group's on every device, and more than two of the largest blocks are not; between them it depends.
+    const bool one = text.find("in 1 launch, ") != std::string::npos;
+    EXPECT_NE(one, text.find("in 2 launches, ") != std::string::npos) << text;
+    const uint64_t count = row().rows[0];
+    if (count <= 8 || row().loss == kNoLoss) { EXPECT_TRUE(one) << text; }
+    if (count > 64 && row().loss != kNoLoss) { EXPECT_FALSE(one) << text; }
     EXPECT_EQ(std::string::npos, apart.program.describe().find("small network"));
     auto launches = [&](Step& of) {
         const int64_t before = opencl::injection::launches;
-        of.run(row().rows[0], 0, 1);
+        of.run(count, 0, 1);
         return opencl::injection::launches - before;
     };
-    EXPECT_EQ(row().launches, launches(step)) << text;
-    EXPECT_GT(launches(apart), row().launches);
+    EXPECT_EQ(one ? 1 : 2, launches(step)) << text;
+    EXPECT_GT(launches(apart), one ? 1 : 2);
 }
 
 TEST_P(SmallNetworks, GiveTheSameBitsAgain) {
@@ -609,22 +614,31 @@ TEST_P(SmallNetworkFlags, HoldUpdatesBackUntilTheyAreFetched) {
     }
 }
 
-// Every activation, loss and rule of the tables, in one network each.
-struct Formula {
+// Every activation, loss and rule of the tables, in as few networks as have room for all of them.
+struct Formulas {
     std::string name;
     Row row;
 };
-std::vector<Formula> formulas() {
-    std::vector<Formula> list;
+std::vector<Formulas> formulas() {
+    std::vector<std::string> activations, losses, rules;
     hpc_activation_info activation;
-    for (int i = 0; hpc_get_activation_info(i, &activation) == HPC_OK; i++)
-        list.push_back({std::string("activation_") + activation.name, {"", {3, 5, 2}, {i, i}, kSquares, kNoUpdate, {9}, 1, Source::Given}});
+    for (int i = 0; hpc_get_activation_info(i, &activation) == HPC_OK; i++) activations.push_back(activation.name);
     hpc_loss_info loss;
-    for (int i = 0; hpc_get_loss_info(i, &loss) == HPC_OK; i++)
-        list.push_back({std::string("loss_") + loss.name, {"", {3, 4, 2}, {kTanh, kSigmoid}, i, kNoUpdate, {9}, 1, Source::Given}});
+    for (int i = 0; hpc_get_loss_info(i, &loss) == HPC_OK; i++) losses.push_back(loss.name);
     hpc_rule_info rule;
-    for (int i = 0; hpc_get_rule_info(i, &rule) == HPC_OK; i++)
-        list.push_back({std::string("rule_") + rule.name, {"", {3, 4, 2}, {kTanh, kLinear}, kLabels, i, {9}, 1, Source::Given}});
+    for (int i = 0; hpc_get_rule_info(i, &rule) == HPC_OK; i++) rules.push_back(rule.name);
+    std::vector<Formulas> list;
+    for (size_t i = 0; i < std::max({(activations.size() + 1) / 2, losses.size(), rules.size()}); i++) {
+        const size_t first = 2 * i % activations.size(), second = (2 * i + 1) % activations.size(), of = i % losses.size(), by = i % rules.size();
+        list.push_back({activations[first] + "_" + activations[second] + "_" + losses[of] + "_" + rules[by],
+                        {"",
+                         {3, 5, 4, 2},
+                         {static_cast<int>(first), static_cast<int>(second), kSigmoid},
+                         static_cast<int>(of),
+                         static_cast<int>(by),
+                         {9},
+                         Source::Given}});
+    }
     return list;
 }
 
@@ -646,7 +660,6 @@ TEST_P(SmallNetworkFormulas, AgreeWithTheLayersOneByOne) {
     EXPECT_NEAR(b.loss, a.loss, 1e-6 * (std::fabs(b.loss) + 1e-3));
     const std::vector<float> gradients = step.gradients.read();
     expect_near(gradients, apart.gradients.read(), 4e-6, "gradient");
-    if (row.rule < 0) return;
     UpdateAlone update(device, row.rule, before, gradients, std::vector<std::vector<float>>(4, std::vector<float>(before.size(), 0.0f)));
     update.run(1);
     expect_same(update.parameters.read(), step.parameters.read(), "parameters");
