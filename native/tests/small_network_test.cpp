@@ -37,6 +37,7 @@ struct Row {
     bool weights = false;        // of the loss's columns
     bool input_gradient = false;
     bool readable = false;       // every output
+    bool linked = false;         // all that can stand around a rule
 };
 
 constexpr int kRelu = HPC_ACTIVATION_RELU, kTanh = HPC_ACTIVATION_TANH, kSigmoid = HPC_ACTIVATION_SIGMOID, kLinear = HPC_ACTIVATION_LINEAR,
@@ -64,6 +65,8 @@ const std::vector<Row>& rows() {
         {"Inference", {7, 12, 9, 5}, {kRelu, kGelu, kLinear}, kNoLoss, kNoGradients, {1}, Source::Given, Top::Softmax},
         {"InferenceOfMany", {7, 12, 9}, {kSigmoid, kTanh}, kNoLoss, kNoGradients, {90, 33}, Source::Given},
         {"LogProbabilities", {6, 4}, {kLinear}, kNoLoss, kNoGradients, {17, 16}, Source::Given, Top::LogSoftmax, true, false, false, true},
+        {"Linked", {5, 9, 6, 3}, {kTanh, kRelu, kLinear}, kLabels, HPC_RULE_ADAM, {100, 99, 4}, Source::Gathered, Top::None, true, false, false, false, true},
+        {"LinkedInOneLaunch", {4, 6, 2}, {kTanh, kLinear}, kSquares, HPC_RULE_MOMENTUM, {6, 3}, Source::Given, Top::None, true, false, false, false, true},
         {"Wide", {64, 64, 32, 3}, {kRelu, kRelu, kLinear}, kLabels, HPC_RULE_ADAM, {32, 31}},
     };
     return list;
@@ -73,35 +76,61 @@ constexpr float kLearningRate = 0.05f;
 constexpr uint64_t kSamples = 640;
 constexpr float kAlpha = 0.25f, kBeta = 0.5f;
 
+constexpr int kParameters = -1, kGradients = -2;  // else a state's number
+
 float weight_of(size_t column) { return 0.5f + static_cast<float>(column); }
 
-// A rule with settings as they are usual, by their names in the table.
-template <class State>
-void record_update(Program& program, int rule, uint32_t parameters, uint32_t gradients, const State& state, uint32_t rate, uint32_t number) {
+// What changes parameters by gradients, recorded as pieces of the two of them and of the states: a rule with settings as they are
+// usual, by their names in the table, and where it is linked, what stands in front of it, and a second rate for the rest.
+template <class Piece>
+void record_update(Program& program, int rule, bool linked, uint64_t count, const Piece& piece, uint32_t rate, uint32_t number) {
     static const std::map<std::string, float> usual{
         {"momentum", 0.9f}, {"beta1", 0.9f}, {"beta2", 0.999f}, {"epsilon", 1e-8f}, {"alpha", 0.9f}, {"rho", 0.9f}, {"momentum_decay", 0.004f},
         {"initial_accumulator", 0.1f}, {"eta_minus", 0.5f}, {"eta_plus", 1.2f}, {"smallest_step", 1e-6f}, {"largest_step", 50.0f}, {"lambda", 1e-4f}};
+    hpc_program* p = program.handle;
+    const uint64_t half = count / 2;
+    if (linked) {
+        hpc_clip_by_value clip{piece(kGradients, 0, count), 0, {0.02f, 0}};
+        HPC_EXPECT(hpc_record_clip_by_value(p, &clip));
+        hpc_add_penalty penalty{piece(kParameters, 3, count - 4), piece(kGradients, 3, count - 4), {0.01f, 0}, {0.02f, 0}};
+        HPC_EXPECT(hpc_record_add_penalty(p, &penalty));
+        hpc_add_scaled added{piece(kParameters, 0, half), piece(kGradients, 0, half), {0.1f, 0}};
+        HPC_EXPECT(hpc_record_add_scaled(p, &added));
+        hpc_scale decay{piece(kParameters, half, count - half), 0, {0, rate}};
+        HPC_EXPECT(hpc_record_scale(p, &decay));
+    }
     hpc_rule_info info{};
     HPC_EXPECT(hpc_get_rule_info(rule, &info));
-    hpc_update update{};
-    update.rule = rule;
-    update.parameters = parameters;
-    update.gradients = gradients;
-    for (int i = 0; i < info.state_count; i++) update.states[i] = state(i);
-    std::string names = info.hyperparameters;
-    for (int i = 0; i < info.hyperparameter_count; i++) {
-        const size_t comma = names.find(',');
-        const auto found = usual.find(names.substr(0, comma));
-        update.hyperparameters[i] = i == 0 ? hpc_scalar{0, rate} : hpc_scalar{found == usual.end() ? 0.0f : found->second, 0};
-        names = comma == std::string::npos ? "" : names.substr(comma + 1);
+    for (int part = 0; part < (linked ? 2 : 1); part++) {
+        const uint64_t first = part == 0 ? 0 : half, length = !linked ? count : part == 0 ? half : count - half;
+        hpc_update update{};
+        update.rule = rule;
+        update.parameters = piece(kParameters, first, length);
+        update.gradients = piece(kGradients, first, length);
+        for (int i = 0; i < info.state_count; i++) update.states[i] = piece(i, first, length);
+        std::string names = info.hyperparameters;
+        for (int i = 0; i < info.hyperparameter_count; i++) {
+            const size_t comma = names.find(',');
+            const auto found = usual.find(names.substr(0, comma));
+            update.hyperparameters[i] = {found == usual.end() ? 0.0f : found->second, 0};
+            names = comma == std::string::npos ? "" : names.substr(comma + 1);
+        }
+        update.hyperparameters[0] = part == 0 ? hpc_scalar{0, rate} : hpc_scalar{0.3f, 0};
+        update.step = {0, number, 0};
+        HPC_EXPECT(hpc_record_update(p, &update));
     }
-    update.step = {0, number, 0};
-    HPC_EXPECT(hpc_record_update(program.handle, &update));
+}
+
+// One element after the other of parameters, gradients or a state.
+uint32_t flat_piece(Program& program, Buffer& parameters, Buffer& gradients, Buffer (&states)[4], int what, uint64_t first, uint64_t length) {
+    const int kind = what == kParameters ? HPC_VALUE_PARAMETER : what == kGradients ? HPC_VALUE_GRADIENT : HPC_VALUE_OPTIMIZER_STATE;
+    Buffer& buffer = what == kParameters ? parameters : what == kGradients ? gradients : states[what];
+    return program.value(kind, HPC_FLOAT32, HPC_LEAD_FIXED, 1, length, buffer.handle, first * 4);
 }
 
 class UpdateAlone {
 public:
-    UpdateAlone(Device& device, int rule, const std::vector<float>& from, const std::vector<float>& gradient,
+    UpdateAlone(Device& device, const Row& row, const std::vector<float>& from, const std::vector<float>& gradient,
                 const std::vector<std::vector<float>>& state_data)
         : parameters(device, from.size()), gradients(device, from.size()),
           states{Buffer(device, from.size()), Buffer(device, from.size()), Buffer(device, from.size()), Buffer(device, from.size())},
@@ -110,9 +139,9 @@ public:
         gradients.write(gradient);
         for (size_t i = 0; i < 4; i++) states[i].write(state_data[i]);
         const uint32_t rate = program.slot(HPC_SLOT_FLOAT, "learning rate"), number = program.slot(HPC_SLOT_UINT64, "step");
-        auto all = [&](int kind, Buffer& buffer) { return program.value(kind, HPC_FLOAT32, HPC_LEAD_FIXED, 1, buffer.count, buffer.handle); };
-        record_update(program, rule, all(HPC_VALUE_PARAMETER, parameters), all(HPC_VALUE_GRADIENT, gradients),
-                      [&](int i) { return all(HPC_VALUE_OPTIMIZER_STATE, states[i]); }, rate, number);
+        record_update(program, row.rule, row.linked, from.size(),
+                      [&](int what, uint64_t first, uint64_t length) { return flat_piece(program, parameters, gradients, states, what, first, length); },
+                      rate, number);
         HPC_EXPECT(hpc_program_finish(program.handle));
     }
     void run(uint64_t number) {
@@ -333,9 +362,10 @@ void Step::record() {
             }
         }
     }
-    offset = 0;
-    if (row.rule >= 0) record_update(program, row.rule, piece(HPC_VALUE_PARAMETER, parameters, 1, count()), piece(HPC_VALUE_GRADIENT, gradients, 1, count()),
-                                     [&](int i) { return piece(HPC_VALUE_OPTIMIZER_STATE, states[i], 1, count()); }, rate, number);
+    if (row.rule >= 0)
+        record_update(program, row.rule, row.linked, count(),
+                      [&](int what, uint64_t first, uint64_t length) { return flat_piece(program, parameters, gradients, states, what, first, length); },
+                      rate, number);
     HPC_EXPECT(hpc_program_finish(p));
 }
 
@@ -485,12 +515,17 @@ void expect_same(const std::vector<float>& a, const std::vector<float>& b, const
 TEST_P(SmallNetworks, AgreeWithTheLayersOneByOneAndWithDoublePrecision) {
     Device device(kOpenCl);
     Step step(device, row(), HPC_PROGRAM_SMALL_NETWORKS), apart(device, row(), HPC_PROGRAM_NO_SMALL_NETWORKS);
+    // Links change the gradients: these are before them.
+    Row bare_row = row();
+    if (row().linked) bare_row.rule = kNoUpdate;
+    Step bare(device, bare_row, HPC_PROGRAM_SMALL_NETWORKS);
     uint64_t number = 0;
     for (const uint64_t count : row().rows) {
         const std::string at = " at " + std::to_string(count) + " rows";
         const uint64_t start = ++number * 3;
         const std::vector<float> before = step.parameters.read();
         apart.parameters.write(before);
+        bare.parameters.write(before);
         std::vector<std::vector<float>> states;
         for (const Buffer& state : step.states) states.push_back(state.read());
         const hpc_metrics a = step.run(count, start, number), b = apart.run(count, start, number);
@@ -509,13 +544,15 @@ TEST_P(SmallNetworks, AgreeWithTheLayersOneByOneAndWithDoublePrecision) {
             expect_near(step.found[i], truth.read[i], 1e-5, "output" + at);
         }
         if (row().rule == kNoGradients) continue;
-        const std::vector<float> gradients = step.gradients.read();
-        expect_near(gradients, apart.gradients.read(), 4e-6, "gradient" + at);
+        expect_near(step.gradients.read(), apart.gradients.read(), 4e-6, "gradient" + at);
+        if (row().linked) bare.run(count, start, number);
+        const std::vector<float> gradients = (row().linked ? bare : step).gradients.read();
         expect_near(gradients, truth.gradients, 1e-5, "gradient" + at);
         if (row().rule < 0) continue;
         // The rule itself, on the same gradients.
-        UpdateAlone update(device, row().rule, before, gradients, states);
+        UpdateAlone update(device, row(), before, gradients, states);
         update.run(number);
+        expect_same(update.gradients.read(), step.gradients.read(), "gradients" + at);
         expect_same(update.parameters.read(), step.parameters.read(), "parameters" + at);
         for (size_t i = 0; i < states.size(); i++) expect_same(update.states[i].read(), step.states[i].read(), "states" + at);
         EXPECT_NE(before, step.parameters.read()) << at;
@@ -660,7 +697,7 @@ TEST_P(SmallNetworkFormulas, AgreeWithTheLayersOneByOne) {
     EXPECT_NEAR(b.loss, a.loss, 1e-6 * (std::fabs(b.loss) + 1e-3));
     const std::vector<float> gradients = step.gradients.read();
     expect_near(gradients, apart.gradients.read(), 4e-6, "gradient");
-    UpdateAlone update(device, row.rule, before, gradients, std::vector<std::vector<float>>(4, std::vector<float>(before.size(), 0.0f)));
+    UpdateAlone update(device, row, before, gradients, std::vector<std::vector<float>>(4, std::vector<float>(before.size(), 0.0f)));
     update.run(1);
     expect_same(update.parameters.read(), step.parameters.read(), "parameters");
     for (size_t i = 0; i < 4; i++) expect_same(update.states[i].read(), step.states[i].read(), "states");

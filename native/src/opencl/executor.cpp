@@ -984,7 +984,7 @@ public:
     }
 
     // The launches of a small network (small_network.h). What lies between them is in `scratch`.
-    std::vector<Prepare> lower(const SmallNetwork& found, const Place& scratch) {
+    std::vector<Prepare> lower(const SmallNetwork& found, const Place& scratch, const Place& links) {
         auto shared = std::make_shared<const SmallNetwork>(found);
         const SmallNetwork& net = *shared;
         const Value& output = value(net.layers[0].y);
@@ -1013,14 +1013,23 @@ public:
                 outputs.push_back(layer.writes_y ? place(layer.y) : Place{});
                 outputs.push_back(layer.writes_kept ? place(layer.activation.kept) : Place{});
             }
-        std::vector<Place> learned(5);
+        // Parameters and states where the first gradient's are, and the links.
+        std::vector<Place> learned(6);
+        learned[5] = links;
         cpu::PrepareRule make = nullptr;
         int hyper_count = 0;
-        if (net.update) {
-            learned[0] = place(net.update->parameters);
-            for (size_t i = 0; i < std::size(net.update->states); i++) learned[1 + i] = place(net.update->states[i]);
-            make = prepare_rule(net.update->rule);
-            hyper_count = rule_info(net.update->rule)->hyperparameter_count;
+        if (!net.links.empty()) {
+            learned[0] = place(net.layers[0].w);
+            learned[0].element = net.learned_at;
+        }
+        if (!net.rules.empty()) {
+            const hpc_update& rule = net.rules[0];
+            for (size_t i = 0; i < std::size(rule.states); i++) {
+                learned[1 + i] = place(rule.states[i]);
+                if (rule.states[i]) learned[1 + i].element += net.learned_at - value(rule.parameters).offset / 4;
+            }
+            make = prepare_rule(rule.rule);
+            hyper_count = rule_info(rule.rule)->hyperparameter_count;
         }
         const int32_t reduction = net.loss ? net.loss->reduction : net.class_loss ? net.class_loss->reduction : 0;
         const hpc_scalar weight = net.loss ? net.loss->weight : net.class_loss ? net.class_loss->weight : hpc_scalar{};
@@ -1030,28 +1039,34 @@ public:
         const std::vector<std::string> options{network_options(net, plan_, false), network_options(net, plan_, true)};
         // What both launches can end with.
         auto end = [=, &output](const Run& run, Step& step) {
-            float hypers[HPC_MAX_HYPERPARAMETERS] = {}, h[12] = {};
-            if (const auto& update = shared->update) {
-                for (int i = 0; i < hyper_count; i++) hypers[i] = run.scalar(update->hyperparameters[i]);
-                make(hypers, run.counter(update->step), h);
+            float numbers[kNetworkNumbers] = {}, h[kNetworkRules][12] = {};
+            for (size_t i = 0; i < shared->numbers.size(); i++) numbers[i] = run.scalar(shared->numbers[i]);
+            for (size_t k = 0; k < shared->rules.size(); k++) {
+                float hypers[HPC_MAX_HYPERPARAMETERS] = {};
+                for (int i = 0; i < hyper_count; i++) hypers[i] = run.scalar(shared->rules[k].hyperparameters[i]);
+                make(hypers, run.counter(shared->rules[k].step), h[k]);
             }
-            Float8 h0;
-            Float4 h1;
-            std::memcpy(h0.at, h, sizeof h0.at);
-            std::memcpy(h1.at, h + 8, sizeof h1.at);
             step.operand(gradients);
             for (const Place& operand : learned) step.operand(operand);
             step.value(cl_ulong{output.rows(run.extents)});
             step.value(cl_ulong{averaged});
             step.value(run.scalar(weight));
-            step.value(h0);
-            step.value(h1);
+            auto vector = [&](auto type, const float* from) {
+                std::memcpy(type.at, from, sizeof type.at);
+                step.value(type);
+            };
+            vector(Float8{}, numbers);
+            vector(Float8{}, numbers + 8);
+            for (const auto& rule : h) {
+                vector(Float8{}, rule);
+                vector(Float4{}, rule + 8);
+            }
         };
         std::vector<Prepare> steps;
         steps.push_back([=, &output](const Run& run, Step& step) {
             const cl_ulong rows = output.rows(run.extents);
             const bool whole = shared->one_group(rows) && shared->combines();
-            step.guard(whole && shared->update);
+            step.guard(whole && shared->learns());
             step.use({shared->groups(rows), shared->items}, [&] { return Kernel{&kSmallNetworkSource, options[whole], "small_network"}; });
             Place parts = scratch;
             parts.element += shared->parts_at(rows);
@@ -1072,7 +1087,7 @@ public:
                     step.skip();
                     return;
                 }
-                step.guard(shared->update.has_value());
+                step.guard(shared->learns());
                 step.use({std::max<uint64_t>(blocks_of(shared->gradients_span, shared->items), 1), shared->items},
                          [&] { return Kernel{&kSmallNetworkSource, options[0], "small_network_end"}; });
                 Place parts = scratch;
@@ -1279,13 +1294,18 @@ public:
         bool ends = false;  // the run, with the last network
         for (size_t i = 0; i < plan.nodes.size(); i++) {
             if (const auto network = find_small_network(plan, i, device_->limits())) {
-                Place between;
+                Place between, links;
                 const uint64_t rows = plan.value(network->layers[0].y).rows(plan.capacity);
                 if (const uint64_t bytes = network->scratch_bytes(rows); bytes > 0) {
                     between_.emplace_back(device_, bytes);
                     between.memory = between_.back().memory();
                 }
-                for (Prepare& prepare : lowering.lower(*network, between)) add(i, false, std::move(prepare));
+                if (const std::vector<uint32_t> words = network_links(*network); !words.empty()) {
+                    between_.emplace_back(device_, words.size() * 4);
+                    between_.back().write(0, words.data(), words.size() * 4);
+                    links.memory = between_.back().memory();
+                }
+                for (Prepare& prepare : lowering.lower(*network, between, links)) add(i, false, std::move(prepare));
                 picked_.push_back(describe_network(*network, rows));
                 for (i++; i < network->end; i++) picked_.push_back("in the network of instruction " + std::to_string(network->first + 1));
                 i--;
@@ -1470,7 +1490,7 @@ private:
 
     std::shared_ptr<OpenClDevice> device_;
     OpenClBuffer metrics_;
-    std::deque<OpenClBuffer> between_;  // what lies between a small network's launches
+    std::deque<OpenClBuffer> between_;  // what lies between a small network's launches, and its links
     std::deque<Step> steps_;
     std::vector<size_t> nodes_;  // of each step
     std::vector<std::string> picked_;

@@ -117,7 +117,7 @@ inline constexpr Source kActivationSource{
     "activation",
     {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/activation.cl"}};
 inline constexpr Source kPReluSource{"prelu", {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/prelu.cl"}};
-inline constexpr Source kElementwiseSource{"elementwise", {HPC_BASE, "opencl/kernels/elementwise.cl"}};
+inline constexpr Source kElementwiseSource{"elementwise", {HPC_BASE, "opencl/kernels/links.cl", "opencl/kernels/elementwise.cl"}};
 inline constexpr Source kAdversarialSource{
     "adversarial", {HPC_FORMULAS, "formulas/adversarial.h", "opencl/kernels/adversarial.cl"}};
 inline constexpr Source kRandomSource{"random", {HPC_FORMULAS, "opencl/kernels/philox.cl", "opencl/kernels/random.cl"}};

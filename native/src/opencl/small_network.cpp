@@ -8,13 +8,14 @@
 //   [an elementwise loss | softmax cross-entropy of labels or probabilities]
 //   [activation_backward]                of the last layer
 //   {dense_backward_weight, column_sums, dense_backward_input} ...   from the last layer down, as far as they are asked for
-//   [update]                             of exactly these parameters
+//   {clip_by_value, add_penalty, add_scaled, scale, update} ...      of these parameters and gradients
 //
 // Values that lie between these nodes and that nobody else reads never exist outside of local memory.
 #include "opencl/small_network.h"
 
 #include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <set>
 
 #include "opencl/api.h"
@@ -175,15 +176,6 @@ private:
             i++;
         }
         net_.end = i;
-        update(i);
-    }
-
-    // The update of all that the network has gradients of, and of nothing else.
-    void update(size_t i) {
-        const auto* n = at<hpc_update>(i);
-        if (!n || n->drop_rate.slot != 0 || n->drop_rate.constant != 0) return;
-        net_.update = *n;
-        net_.end = i + 1;
     }
 
     bool gathered(const hpc_gather_rows* const* gathers, size_t count) {
@@ -279,10 +271,7 @@ private:
                 elements += v.elements(plan_.capacity);
                 pieces.emplace_back(v.offset / 4, v.elements(plan_.capacity));
             }
-        if (elements == 0) {
-            net_.gradients_at = net_.gradients_span = 0;
-            return !net_.update;
-        }
+        if (elements == 0) return true;
         std::sort(pieces.begin(), pieces.end());
         for (size_t i = 1; i < pieces.size(); i++)
             if (pieces[i].first < pieces[i - 1].first + pieces[i - 1].second) return false;
@@ -290,30 +279,107 @@ private:
         if (end - first != elements) return false;
         net_.gradients_at = first;
         net_.gradients_span = elements;
-        if (net_.update && !updates_exactly()) {
-            net_.update.reset();
-            net_.end--;
-        }
+        links(memory);
         return true;
     }
 
-    // Whether the update takes each gradient to its own parameter, and nothing but these.
-    bool updates_exactly() const {
-        const Value &gradients = value(net_.update->gradients), &parameters = value(net_.update->parameters);
-        if (gradients.elements(plan_.capacity) != net_.gradients_span || gradients.offset / 4 != net_.gradients_at) return false;
+    // What follows elementwise on the network's own parameters and gradients, each gradient beside its parameter.
+    void links(cl_mem gradients) {
+        const cl_mem parameters = memory_of(value(net_.layers[0].w));
+        const SmallNetwork::Layer* any = nullptr;
+        for (const SmallNetwork::Layer& layer : net_.layers)
+            if (layer.dw) any = &layer;
+        if (!any) return;
+        // Modulo 2^64, as long as both are bound to stay within their buffers.
+        const uint64_t apart = value(any->w).offset / 4 - value(any->dw).offset / 4;
         for (const SmallNetwork::Layer& layer : net_.layers) {
             const ValueId pairs[][2] = {{layer.dw, layer.w}, {layer.db, layer.b}};
-            for (const auto& pair : pairs) {
-                if (!pair[0]) continue;
-                const Value& gradient = value(pair[0]);
-                if (memory_of(gradient) != memory_of(gradients)) return false;
-                if (!pair[1]) return false;
-                const Value& parameter = value(pair[1]);
-                if (memory_of(parameter) != memory_of(parameters) ||
-                    parameter.offset - parameters.offset != gradient.offset - gradients.offset)
-                    return false;
-            }
+            for (const auto& pair : pairs)
+                if (pair[0] && (!pair[1] || value(pair[1]).offset / 4 - value(pair[0]).offset / 4 != apart)) return;
         }
+        net_.learned_at = net_.gradients_at + apart;
+
+        // The piece of a value among the gradients; false where it is not a piece of them.
+        auto piece = [&](ValueId id, cl_mem memory, uint64_t base, SmallNetwork::Link& link) {
+            const Value& v = value(id);
+            if (v.lead != HPC_LEAD_FIXED || memory_of(v) != memory || v.offset / 4 < base) return false;
+            link.first = v.offset / 4 - base;
+            link.end = link.first + v.elements(plan_.capacity);
+            return link.end <= net_.gradients_span;
+        };
+        auto both = [&](ValueId parameter, ValueId gradient, SmallNetwork::Link& link) {
+            SmallNetwork::Link other{};
+            return piece(parameter, parameters, net_.learned_at, link) && piece(gradient, gradients, net_.gradients_at, other) &&
+                   link.first == other.first && link.end == other.end;
+        };
+        using Link = SmallNetwork::Link;
+        for (; net_.links.size() < kNetworkLinks; net_.end++) {
+            Link link{};
+            const size_t i = net_.end;
+            if (const auto* n = at<hpc_clip_by_value>(i); n && piece(n->x, gradients, net_.gradients_at, link)) {
+                link.kind = Link::ClipByValue;
+                if (!take({n->limit}, link)) return;
+            } else if (const auto* p = at<hpc_add_penalty>(i); p && both(p->x, p->y, link)) {
+                link.kind = Link::AddPenalty;
+                if (!take({p->l1, p->l2}, link)) return;
+            } else if (const auto* a = at<hpc_add_scaled>(i); a && both(a->x, a->y, link)) {
+                link.kind = Link::AddScaled;
+                if (!take({a->factor}, link)) return;
+            } else if (const auto* s = at<hpc_scale>(i); s && piece(s->x, parameters, net_.learned_at, link)) {
+                link.kind = Link::Scale;
+                if (!take({s->factor}, link)) return;
+            } else if (const auto* u = at<hpc_update>(i); u && both(u->parameters, u->gradients, link) && take(*u, link)) {
+                link.kind = Link::Update;
+            } else {
+                return;
+            }
+            net_.links.push_back(link);
+        }
+    }
+
+    static bool same(const hpc_scalar& a, const hpc_scalar& b) {
+        return a.slot == b.slot && (a.slot != 0 || a.constant == b.constant);
+    }
+
+    // Neighbouring numbers, or those that are there already.
+    bool take(std::initializer_list<hpc_scalar> numbers, SmallNetwork::Link& link) {
+        for (size_t i = 0; i + numbers.size() <= net_.numbers.size(); i++)
+            if (std::equal(numbers.begin(), numbers.end(), net_.numbers.begin() + static_cast<ptrdiff_t>(i),
+                           [](const hpc_scalar& a, const hpc_scalar& b) { return same(a, b); })) {
+                link.index = static_cast<uint32_t>(i);
+                return true;
+            }
+        link.index = static_cast<uint32_t>(net_.numbers.size());
+        if (net_.numbers.size() + numbers.size() > kNetworkNumbers) return false;
+        net_.numbers.insert(net_.numbers.end(), numbers.begin(), numbers.end());
+        return true;
+    }
+
+    // The states of all updates lie in one buffer each, beside the parameters as those lie.
+    bool take(const hpc_update& n, SmallNetwork::Link& link) {
+        if (n.drop_rate.slot != 0 || n.drop_rate.constant != 0) return false;
+        const hpc_rule_info* info = rule_info(n.rule);
+        auto place = [&](const hpc_update& of, int state) { return value(of.states[state]).offset / 4 - value(of.parameters).offset / 4; };
+        for (int i = 0; i < info->state_count; i++) {
+            const Value& state = value(n.states[i]);
+            if (state.lead != HPC_LEAD_FIXED || state.elements(plan_.capacity) != link.end - link.first) return false;
+        }
+        if (!net_.rules.empty()) {
+            const hpc_update& first = net_.rules[0];
+            if (first.rule != n.rule) return false;
+            for (int i = 0; i < info->state_count; i++)
+                if (memory_of(value(first.states[i])) != memory_of(value(n.states[i])) || place(first, i) != place(n, i)) return false;
+        }
+        for (size_t i = 0; i < net_.rules.size(); i++) {
+            const hpc_update& other = net_.rules[i];
+            bool equal = same(other.step, n.step);
+            for (int k = 0; k < info->hyperparameter_count; k++) equal = equal && same(other.hyperparameters[k], n.hyperparameters[k]);
+            link.index = static_cast<uint32_t>(i);
+            if (equal) return true;
+        }
+        if (net_.rules.size() == kNetworkRules) return false;
+        link.index = static_cast<uint32_t>(net_.rules.size());
+        net_.rules.push_back(n);
         return true;
     }
 
@@ -520,13 +586,21 @@ std::string network_options(const SmallNetwork& net, const Plan& plan, bool whol
         text("HPC_LOSS_ALPHA", bits(net.loss->alpha));
         text("HPC_LOSS_BETA", bits(net.loss->beta));
     }
-    number("HPC_UPDATES", net.update.has_value());
-    if (net.update) {
-        const hpc_rule_info* info = rule_info(net.update->rule);
+    number("HPC_LINKS", net.links.size());
+    number("HPC_UPDATES", !net.rules.empty());
+    if (!net.rules.empty()) {
+        const hpc_rule_info* info = rule_info(net.rules[0].rule);
         text("HPC_RULE_UPDATE", std::string(info->name) + "_update");
         number("HPC_STATES", static_cast<uint64_t>(info->state_count));
     }
     return options;
+}
+
+std::vector<uint32_t> network_links(const SmallNetwork& net) {
+    std::vector<uint32_t> words;
+    for (const SmallNetwork::Link& link : net.links)
+        for (const uint64_t word : {uint64_t{link.kind}, link.first, link.end, uint64_t{link.index}}) words.push_back(static_cast<uint32_t>(word));
+    return words;
 }
 
 std::string describe_network(const SmallNetwork& net, uint64_t rows) {

@@ -9,6 +9,7 @@
 // To let another instruction take part: its case in small_network.cpp, its options here, its text in the kernel.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -38,6 +39,9 @@ inline const NetworkTunables& network_tunables(const Limits& limits) { return li
 inline constexpr size_t kNetworkLayers = 8;       // the kernel's text has lists for so many
 inline constexpr uint64_t kNetworkClasses = 32;   // classes of a row, which one work-item goes through
 inline constexpr uint64_t kNetworkWidth = 1024;   // columns of a layer
+inline constexpr size_t kNetworkLinks = 32;       // and of what they need, as many as are handed over:
+inline constexpr size_t kNetworkNumbers = 16;
+inline constexpr size_t kNetworkRules = 3;
 
 // ---- A network ------------------------------------------------------------------------------------------------------
 
@@ -65,11 +69,22 @@ struct SmallNetwork {
     bool backward = false;
     bool head_derivative = false;                   // the loss's gradient goes through the last activation
     ValueId dx = 0;                                 // of the input; 0: nobody asks
-    std::optional<hpc_update> update;
+    // What follows elementwise on parameters and gradients, in order: penalties, clipping, decay, the rule.
+    struct Link {
+        enum Kind : uint32_t { ClipByValue, AddPenalty, AddScaled, Scale, Update };  // HPC_LINK_...
+        Kind kind;
+        uint64_t first, end;  // of the network's gradients
+        uint32_t index;       // of `numbers`, or of `rules`
+        bool learns() const { return kind == Scale || kind == Update; }
+    };
+    std::vector<Link> links;
+    std::vector<hpc_scalar> numbers;
+    std::vector<hpc_update> rules;                  // one and the same rule, with its settings
     bool ends_run = false;                          // nothing follows
 
     // Parameters and gradients lie in one buffer each: here from their first element on.
     uint64_t parameters_at = 0, gradients_at = 0;   // elements
+    uint64_t learned_at = 0;                        // the parameter of the first gradient
     uint64_t gradients_span = 0;
 
     uint64_t block_rows = 0, items = 0;             // of a work-group
@@ -78,6 +93,7 @@ struct SmallNetwork {
     bool has_loss() const { return loss || class_loss; }
     bool adds_loss() const { return loss ? loss->adds_loss : class_loss && class_loss->adds_loss; }
     bool writes() const;
+    bool learns() const { return std::any_of(links.begin(), links.end(), [](const Link& link) { return link.learns(); }); }
     // Whether a second launch combines what several work-groups left.
     bool combines() const { return gradients_span > 0 || adds_loss(); }
 
@@ -103,12 +119,16 @@ std::string network_options(const SmallNetwork& network, const Plan& plan, bool 
 // parts, dx, head; rows, source_rows, indices_count, offset (ulong), scale (float, see loss_scale); where it writes outputs, y and
 // kept of each layer; if it is whole, the arguments of small_network_end from `gradients` on. parts is [groups][part()] scratch, or
 // the gradients themselves if it is whole.
-// Arguments of "small_network_end": metrics, guard, partials, parts; groups (ulong); gradients, parameters, state 0 to 3; rows,
-// divisor (ulong), weight (float, see combine_losses); h0 (cl_float8), h1 (cl_float4, see update_kernel).
+// Arguments of "small_network_end": metrics, guard, partials, parts; groups (ulong); gradients, parameters, state 0 to 3, links (network_links,
+// uint); rows, divisor (ulong), weight (float, see combine_losses); 16 numbers as 2 cl_float8; for each of 3 rules h0 (cl_float8) and h1
+// (cl_float4, see update_kernel).
 inline constexpr Source kSmallNetworkSource{
     "small_network",
     {"opencl/kernels/layout.h", "opencl/kernels/common.cl", "opencl/kernels/losses.cl", "formulas/ops_opencl.h", "formulas/elementary.h",
-     "formulas/activations.h", "formulas/losses.h", "formulas/rules.h", "opencl/kernels/small_network.cl"}};
+     "formulas/activations.h", "formulas/losses.h", "formulas/rules.h", "opencl/kernels/links.cl", "opencl/kernels/small_network.cl"}};
+
+// The links as the kernels read them: kind, first, end, index of each.
+std::vector<uint32_t> network_links(const SmallNetwork& network);
 
 // What describe says of it.
 std::string describe_network(const SmallNetwork& network, uint64_t rows);

@@ -386,7 +386,18 @@ HPC_INLINE void hand_on(local float* memory, const layer_facts f, const layer_fa
 #define HPC_END_ARGUMENTS                                                                                                        \
     global float *gradients, ulong gradients_at, global float *updated, ulong updated_at, global float *state0, ulong state0_at, \
         global float *state1, ulong state1_at, global float *state2, ulong state2_at, global float *state3, ulong state3_at,     \
-        ulong batch, ulong divisor, float loss_weight, float8 h0, float4 h1
+        global const uint *links, ulong links_at, ulong batch, ulong divisor, float loss_weight, float8 numbers0, float8 numbers1, \
+        float8 rule00, float4 rule01, float8 rule10, float4 rule11, float8 rule20, float4 rule21
+#define HPC_END_VALUES                                                                                                               \
+    gradients, gradients_at, updated, updated_at, state0, state0_at, state1, state1_at, state2, state2_at, state3, state3_at, links, links_at, \
+        batch, divisor, loss_weight, numbers0, numbers1, rule00, rule01, rule10, rule11, rule20, rule21
+
+// SmallNetwork::Link::Kind
+#define HPC_LINK_CLIP_BY_VALUE 0
+#define HPC_LINK_ADD_PENALTY 1
+#define HPC_LINK_ADD_SCALED 2
+#define HPC_LINK_SCALE 3
+#define HPC_LINK_UPDATE 4
 
 // Adds up what `parts` work-groups left, into metrics and gradients, and updates. Several work-groups may do this: each finds by itself
 // whether a flag holds the update back, one of them writes the metrics.
@@ -423,44 +434,68 @@ HPC_INLINE void end_of_network(global device_metrics* metrics, uint guard, local
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     held = guard != 0 && ((local const uint*)memory)[0] != 0;
+#if HPC_LINKS > 0
+    const float numbers[16] = {numbers0.s0, numbers0.s1, numbers0.s2, numbers0.s3, numbers0.s4, numbers0.s5, numbers0.s6, numbers0.s7,
+                               numbers1.s0, numbers1.s1, numbers1.s2, numbers1.s3, numbers1.s4, numbers1.s5, numbers1.s6, numbers1.s7};
+#define HPC_RULE(h0, h1) h0.s0, h0.s1, h0.s2, h0.s3, h0.s4, h0.s5, h0.s6, h0.s7, h1.s0, h1.s1, h1.s2, h1.s3
+    const float rules[36] = {HPC_RULE(rule00, rule01), HPC_RULE(rule10, rule11), HPC_RULE(rule20, rule21)};
+#endif
 #if HPC_SPAN > 0
     for (uint i = (uint)get_global_id(0); i < HPC_SPAN; i += (uint)get_global_size(0)) {
         long_sum sum = {0.0f, 0.0f};
         for (ulong part = 0; part < parts; ++part) long_add(&sum, parts_of[part * HPC_PART + i]);
-        const float g = long_total(sum);
-        gradients[gradients_at + i] = g;
+        float g = long_total(sum);
+#if HPC_LINKS > 0
+        // Each element by itself goes through all that follows, in order.
+        float p = updated[updated_at + i];
+        for (uint link = 0; link < HPC_LINKS; ++link) {
+            global const uint* of = links + links_at + link * 4;
+            if (i < of[1] || i >= of[2]) continue;
+            const uint kind = of[0], index = of[3];
+            if (kind == HPC_LINK_CLIP_BY_VALUE) {
+                g = clipped(g, numbers[index]);
+            } else if (kind == HPC_LINK_ADD_PENALTY) {
+                g += penalty_of(p, numbers[index], numbers[index + 1]);
+            } else if (kind == HPC_LINK_ADD_SCALED) {
+                g = fma(numbers[index], p, g);
+            } else if (held) {
+                continue;
+            } else if (kind == HPC_LINK_SCALE) {
+                p *= numbers[index];
+            } else {
 #if HPC_UPDATES
-        if (!held) {
-            const float h[12] = {h0.s0, h0.s1, h0.s2, h0.s3, h0.s4, h0.s5, h0.s6, h0.s7, h1.s0, h1.s1, h1.s2, h1.s3};
-            F p = updated[updated_at + i], q0 = 0.0f, q1 = 0.0f, q2 = 0.0f, q3 = 0.0f;
+                F q0 = 0.0f, q1 = 0.0f, q2 = 0.0f, q3 = 0.0f;
 #if HPC_STATES > 0
-            q0 = state0[state0_at + i];
+                q0 = state0[state0_at + i];
 #endif
 #if HPC_STATES > 1
-            q1 = state1[state1_at + i];
+                q1 = state1[state1_at + i];
 #endif
 #if HPC_STATES > 2
-            q2 = state2[state2_at + i];
+                q2 = state2[state2_at + i];
 #endif
 #if HPC_STATES > 3
-            q3 = state3[state3_at + i];
+                q3 = state3[state3_at + i];
 #endif
-            HPC_RULE_UPDATE(&p, g, &q0, &q1, &q2, &q3, h);
-            updated[updated_at + i] = p;
+                HPC_RULE_UPDATE(&p, g, &q0, &q1, &q2, &q3, rules + index * 12);
 #if HPC_STATES > 0
-            state0[state0_at + i] = q0;
+                state0[state0_at + i] = q0;
 #endif
 #if HPC_STATES > 1
-            state1[state1_at + i] = q1;
+                state1[state1_at + i] = q1;
 #endif
 #if HPC_STATES > 2
-            state2[state2_at + i] = q2;
+                state2[state2_at + i] = q2;
 #endif
 #if HPC_STATES > 3
-            state3[state3_at + i] = q3;
+                state3[state3_at + i] = q3;
 #endif
+#endif
+            }
         }
+        if (!held) updated[updated_at + i] = p;
 #endif
+        gradients[gradients_at + i] = g;
     }
 #endif
 }
@@ -601,8 +636,7 @@ small_network(HPC_HEAD, global const float* x, ulong x_at, global const int* ind
 #endif
 #if HPC_ALONE
     barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
-    end_of_network(metrics, guard, memory, partials + partials_at, parts + parts_at, 1, gradients, gradients_at, updated, updated_at, state0,
-                   state0_at, state1, state1_at, state2, state2_at, state3, state3_at, batch, divisor, loss_weight, h0, h1);
+    end_of_network(metrics, guard, memory, partials + partials_at, parts + parts_at, 1, HPC_END_VALUES);
 #elif HPC_ENDS_RUN && !HPC_ADDS_LOSS && HPC_SPAN == 0
     if (get_global_id(0) == 0) {
         metrics->runs += 1;
@@ -616,7 +650,6 @@ HPC_KERNEL(HPC_ITEMS)
 small_network_end(HPC_HEAD, global const uint* partials, ulong partials_at, global const float* parts, ulong parts_at, ulong groups,
                   HPC_END_ARGUMENTS) {
     local float memory[HPC_ADDERS * 6] __attribute__((aligned(16)));
-    end_of_network(metrics, guard, memory, partials + partials_at, parts + parts_at, groups, gradients, gradients_at, updated, updated_at, state0,
-                   state0_at, state1, state1_at, state2, state2_at, state3, state3_at, batch, divisor, loss_weight, h0, h1);
+    end_of_network(metrics, guard, memory, partials + partials_at, parts + parts_at, groups, HPC_END_VALUES);
 }
 #endif
