@@ -703,6 +703,59 @@ TEST_P(SmallNetworkFormulas, AgreeWithTheLayersOneByOne) {
     for (size_t i = 0; i < 4; i++) expect_same(update.states[i].read(), step.states[i].read(), "states");
 }
 
+// With the tunables of a card, whatever the device is: networks are taken without being asked for.
+TEST(SmallNetworkDefaults, OnACardTheyAreTakenAndAgree) {
+    HPC_NEED(kOpenCl);
+    opencl::injection::no_processors = true;
+    Device device(kOpenCl);
+    opencl::injection::no_processors = false;
+    for (const char* name : {"Wide", "Classes"}) {
+        const Row& row = *std::find_if(rows().begin(), rows().end(), [&](const Row& one) { return std::string(one.name) == name; });
+        Step step(device, row, HPC_PROGRAM_DEFAULT), apart(device, row, HPC_PROGRAM_NO_SMALL_NETWORKS);
+        EXPECT_NE(std::string::npos, step.program.describe().find("small network of 3 layers: instructions 1 to "));
+        EXPECT_EQ(std::string::npos, apart.program.describe().find("small network"));
+        for (const uint64_t count : row.rows) {
+            step.parameters.write(apart.parameters.read());
+            const hpc_metrics a = step.run(count, 7, 1), b = apart.run(count, 7, 1);
+            EXPECT_NEAR(b.loss, a.loss, 1e-6 * b.loss);
+            expect_near(step.gradients.read(), apart.gradients.read(), 4e-6, name);
+        }
+    }
+}
+
+// Whichever call of the driver fails, the network is as before the step or as after it.
+TEST_P(SmallNetworkFlags, EveryCallMayFail) {
+    Device device(kOpenCl);
+    Step step(device, row(), HPC_PROGRAM_SMALL_NETWORKS);
+    const uint64_t count = row().rows[0];
+    const std::vector<float> before = step.parameters.read(), zeros(before.size(), 0.0f);
+    auto restore = [&] {
+        step.parameters.write(before);
+        for (Buffer& state : step.states) state.write(zeros);
+    };
+    HPC_EXPECT(step.try_run(count, 0, 1, nullptr));
+    const std::vector<float> after = step.parameters.read();
+    ASSERT_NE(before, after);
+    int failed = 0;
+    for (int64_t n = 1;; n++) {
+        ASSERT_LT(n, 1000);
+        restore();
+        hpc_metrics metrics{};
+        opencl::injection::failures = 1;
+        opencl::injection::calls_until_failure = n;
+        const hpc_status status = step.try_run(count, 0, 1, nullptr);
+        const bool reached = opencl::injection::calls_until_failure.load() <= 0;
+        opencl::injection::failures = 0;
+        opencl::injection::calls_until_failure = 0;
+        const std::vector<float> now = step.parameters.read();
+        if (status != HPC_OK) failed++;
+        EXPECT_TRUE(now == after || (status != HPC_OK && now == before)) << "call " << n;
+        HPC_EXPECT(step.try_run(0, 0, 1, &metrics));
+        if (!reached) break;
+    }
+    EXPECT_GT(failed, 0);
+}
+
 // What is not theirs to take.
 TEST(SmallNetworkLimits, LargeLayersAndPlainProgramsAreLeftAlone) {
     HPC_NEED(kOpenCl);

@@ -153,6 +153,7 @@ extern std::atomic<int64_t> failures;
 extern std::atomic<int64_t> calls;       // made or failed since the program began
 extern std::atomic<int64_t> references;  // created and retained, not released
 extern std::atomic<int64_t> launches;    // of kernels, made or failed since the program began
+extern std::atomic<bool> no_processors;  // devices opened from here on count as something else, with its tunables
 }  // namespace injection
 inline void count_launch(const char* call) {
     if (std::strcmp(call, "clEnqueueNDRangeKernel") == 0) injection::launches.fetch_add(1, std::memory_order_relaxed);

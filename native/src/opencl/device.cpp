@@ -71,6 +71,9 @@ Ref<cl_command_queue> make_queue(const Api& api, cl_context context, cl_device_i
 Limits limits_of(const DeviceInfo& device) {
     Limits limits = Limits::of(device.work_group, device.local_memory, device.compute_units, device.fp64, device.rounded_divide);
     limits.processor = (device.type & CL_DEVICE_TYPE_CPU) != 0;
+#if defined(HPC_TESTING)
+    if (injection::no_processors) limits.processor = false;
+#endif
     limits.all_local_bytes = device.local_memory;
     return limits;
 }

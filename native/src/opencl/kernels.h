@@ -3,7 +3,7 @@
 // A program is built from texts put one after the other (Source::texts; "formulas/..." and "opencl/kernels/..." are
 // the places of the texts in this tree; no text includes another) and from options: common_options for the device,
 // and what the kernel's own function below returns. Programs are specialised by tile, activation, rule and epilogue,
-// never by shape.
+// never by shape but for small networks (small_network.h).
 //
 // Calling conventions, the same for every kernel:
 //   - One dimension. Launch::groups work-groups of Launch::local work-items; groups == 0 means that there is nothing
