@@ -709,16 +709,24 @@ TEST(SmallNetworkDefaults, OnACardTheyAreTakenAndAgree) {
     opencl::injection::no_processors = true;
     Device device(kOpenCl);
     opencl::injection::no_processors = false;
-    for (const char* name : {"Wide", "Classes"}) {
+    for (const char* name : {"Wide", "Classes", "Linked"}) {
         const Row& row = *std::find_if(rows().begin(), rows().end(), [&](const Row& one) { return std::string(one.name) == name; });
         Step step(device, row, HPC_PROGRAM_DEFAULT), apart(device, row, HPC_PROGRAM_NO_SMALL_NETWORKS);
         EXPECT_NE(std::string::npos, step.program.describe().find("small network of 3 layers: instructions 1 to "));
         EXPECT_EQ(std::string::npos, apart.program.describe().find("small network"));
         for (const uint64_t count : row.rows) {
-            step.parameters.write(apart.parameters.read());
+            const std::vector<float> before = apart.parameters.read(), zeros(before.size(), 0.0f);
+            step.parameters.write(before);
+            for (Buffer& state : step.states) state.write(zeros);
             const hpc_metrics a = step.run(count, 7, 1), b = apart.run(count, 7, 1);
             EXPECT_NEAR(b.loss, a.loss, 1e-6 * b.loss);
-            expect_near(step.gradients.read(), apart.gradients.read(), 4e-6, name);
+            const std::vector<float> gradients = step.gradients.read();
+            expect_near(gradients, apart.gradients.read(), 4e-6, name);
+            if (row.linked) continue;
+            UpdateAlone update(device, row, before, gradients, std::vector<std::vector<float>>(4, zeros));
+            update.run(1);
+            expect_same(update.parameters.read(), step.parameters.read(), name);
+            expect_same(update.states[0].read(), step.states[0].read(), name);
         }
     }
 }

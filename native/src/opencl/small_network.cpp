@@ -475,6 +475,7 @@ bool Finder::fits() {
     net_.items = std::min(data.items, limits_.group);
     net_.serial_blocks = data.serial_blocks;
     net_.unrolls = data.unrolls;
+    net_.at_once = data.at_once;
     net_.groups_most = data.groups_per_unit * limits_.compute_units;
     uint64_t block = data.block_rows;
     // A batch of one block is one launch; more of them are spread over the device.
@@ -525,6 +526,7 @@ std::string network_options(const SmallNetwork& net, const Plan& plan, bool whol
     number("HPC_ITEMS", net.items);
     number("HPC_ROWS", net.block_rows);
     number("HPC_UNROLLS", net.unrolls);
+    number("HPC_AT_ONCE", net.at_once);
     number("HPC_LAYERS", net.layers.size());
     number("HPC_LOCAL_FLOATS", places.floats);
     number("HPC_ROWS_AT", places.rows_at);
@@ -589,6 +591,15 @@ std::string network_options(const SmallNetwork& net, const Plan& plan, bool whol
     number("HPC_LINKS", net.links.size());
     number("HPC_UPDATES", !net.rules.empty());
     if (!net.rules.empty()) {
+        // The states are there between the first and the last of what is updated.
+        uint64_t first = ~uint64_t{0}, end = 0;
+        for (const SmallNetwork::Link& link : net.links) {
+            if (link.kind != SmallNetwork::Link::Update) continue;
+            first = std::min(first, link.first);
+            end = std::max(end, link.end);
+        }
+        number("HPC_STATES_FIRST", first);
+        number("HPC_STATES_END", end);
         const hpc_rule_info* info = rule_info(net.rules[0].rule);
         text("HPC_RULE_UPDATE", std::string(info->name) + "_update");
         number("HPC_STATES", static_cast<uint64_t>(info->state_count));

@@ -31,9 +31,10 @@ struct NetworkTunables {
     uint64_t serial_blocks;    // up to this many blocks are one work-group's, which then does the whole step
     uint64_t groups_per_unit;  // work-groups at most, for each compute unit
     uint64_t unrolls;          // HPC_UNROLLS: sums of gradients stand in registers
+    uint64_t at_once;          // HPC_AT_ONCE: parameters that a work-item updates at a time
 };
-inline constexpr NetworkTunables kGpuNetwork{256, 65536, 32, 8, 2, 2, 1};
-inline constexpr NetworkTunables kProcessorNetwork{64, 32768, 32, 8, 2, 2, 0};
+inline constexpr NetworkTunables kGpuNetwork{256, 65536, 32, 8, 2, 2, 1, 4};
+inline constexpr NetworkTunables kProcessorNetwork{64, 32768, 32, 8, 2, 2, 0, 1};
 inline const NetworkTunables& network_tunables(const Limits& limits) { return limits.processor ? kProcessorNetwork : kGpuNetwork; }
 
 inline constexpr size_t kNetworkLayers = 8;       // the kernel's text has lists for so many
@@ -88,7 +89,7 @@ struct SmallNetwork {
     uint64_t gradients_span = 0;
 
     uint64_t block_rows = 0, items = 0;             // of a work-group
-    uint64_t groups_most = 0, serial_blocks = 0, unrolls = 0;
+    uint64_t groups_most = 0, serial_blocks = 0, unrolls = 0, at_once = 1;
 
     bool has_loss() const { return loss || class_loss; }
     bool adds_loss() const { return loss ? loss->adds_loss : class_loss && class_loss->adds_loss; }

@@ -441,61 +441,73 @@ HPC_INLINE void end_of_network(global device_metrics* metrics, uint guard, local
     const float rules[36] = {HPC_RULE(rule00, rule01), HPC_RULE(rule10, rule11), HPC_RULE(rule20, rule21)};
 #endif
 #if HPC_SPAN > 0
-    for (uint i = (uint)get_global_id(0); i < HPC_SPAN; i += (uint)get_global_size(0)) {
-        long_sum sum = {0.0f, 0.0f};
-        for (ulong part = 0; part < parts; ++part) long_add(&sum, parts_of[part * HPC_PART + i]);
-        float g = long_total(sum);
+    const uint all = (uint)get_global_size(0);
+    // Some elements at a time, so that their loads are on their way together.
+    for (uint first = (uint)get_global_id(0); first < HPC_SPAN; first += all * HPC_AT_ONCE) {
+        float g[HPC_AT_ONCE];
+        HPC_UNROLLED
+        for (uint n = 0; n < HPC_AT_ONCE; ++n) {
+            const uint i = first + n * all;
+            long_sum sum = {0.0f, 0.0f};
+            for (ulong part = 0; i < HPC_SPAN && part < parts; ++part) long_add(&sum, parts_of[part * HPC_PART + i]);
+            g[n] = long_total(sum);
+        }
 #if HPC_LINKS > 0
+        float p[HPC_AT_ONCE];
+#if HPC_UPDATES
+        float q0[HPC_AT_ONCE], q1[HPC_AT_ONCE], q2[HPC_AT_ONCE], q3[HPC_AT_ONCE];
+#endif
+        HPC_UNROLLED
+        for (uint n = 0; n < HPC_AT_ONCE; ++n) {
+            const uint i = first + n * all;
+            p[n] = i < HPC_SPAN ? updated[updated_at + i] : 0.0f;
+#if HPC_UPDATES
+            const int known = i >= HPC_STATES_FIRST && i < HPC_STATES_END;
+            q0[n] = HPC_STATES > 0 && known ? state0[state0_at + i] : 0.0f;
+            q1[n] = HPC_STATES > 1 && known ? state1[state1_at + i] : 0.0f;
+            q2[n] = HPC_STATES > 2 && known ? state2[state2_at + i] : 0.0f;
+            q3[n] = HPC_STATES > 3 && known ? state3[state3_at + i] : 0.0f;
+#endif
+        }
         // Each element by itself goes through all that follows, in order.
-        float p = updated[updated_at + i];
         for (uint link = 0; link < HPC_LINKS; ++link) {
             global const uint* of = links + links_at + link * 4;
-            if (i < of[1] || i >= of[2]) continue;
-            const uint kind = of[0], index = of[3];
-            if (kind == HPC_LINK_CLIP_BY_VALUE) {
-                g = clipped(g, numbers[index]);
-            } else if (kind == HPC_LINK_ADD_PENALTY) {
-                g += penalty_of(p, numbers[index], numbers[index + 1]);
-            } else if (kind == HPC_LINK_ADD_SCALED) {
-                g = fma(numbers[index], p, g);
-            } else if (held) {
-                continue;
-            } else if (kind == HPC_LINK_SCALE) {
-                p *= numbers[index];
-            } else {
+            const uint kind = of[0], from = of[1], end = of[2], index = of[3];
+            if (held && kind >= HPC_LINK_SCALE) continue;
+            HPC_UNROLLED
+            for (uint n = 0; n < HPC_AT_ONCE; ++n) {
+                const uint i = first + n * all;
+                if (i < from || i >= end) continue;
+                if (kind == HPC_LINK_CLIP_BY_VALUE) {
+                    g[n] = clipped(g[n], numbers[index]);
+                } else if (kind == HPC_LINK_ADD_PENALTY) {
+                    g[n] += penalty_of(p[n], numbers[index], numbers[index + 1]);
+                } else if (kind == HPC_LINK_ADD_SCALED) {
+                    g[n] = fma(numbers[index], p[n], g[n]);
+                } else if (kind == HPC_LINK_SCALE) {
+                    p[n] *= numbers[index];
+                } else {
 #if HPC_UPDATES
-                F q0 = 0.0f, q1 = 0.0f, q2 = 0.0f, q3 = 0.0f;
-#if HPC_STATES > 0
-                q0 = state0[state0_at + i];
+                    HPC_RULE_UPDATE(&p[n], g[n], &q0[n], &q1[n], &q2[n], &q3[n], rules + index * 12);
+                    if (HPC_STATES > 0) state0[state0_at + i] = q0[n];
+                    if (HPC_STATES > 1) state1[state1_at + i] = q1[n];
+                    if (HPC_STATES > 2) state2[state2_at + i] = q2[n];
+                    if (HPC_STATES > 3) state3[state3_at + i] = q3[n];
 #endif
-#if HPC_STATES > 1
-                q1 = state1[state1_at + i];
+                }
+            }
+        }
 #endif
-#if HPC_STATES > 2
-                q2 = state2[state2_at + i];
-#endif
-#if HPC_STATES > 3
-                q3 = state3[state3_at + i];
-#endif
-                HPC_RULE_UPDATE(&p, g, &q0, &q1, &q2, &q3, rules + index * 12);
-#if HPC_STATES > 0
-                state0[state0_at + i] = q0;
-#endif
-#if HPC_STATES > 1
-                state1[state1_at + i] = q1;
-#endif
-#if HPC_STATES > 2
-                state2[state2_at + i] = q2;
-#endif
-#if HPC_STATES > 3
-                state3[state3_at + i] = q3;
-#endif
+        HPC_UNROLLED
+        for (uint n = 0; n < HPC_AT_ONCE; ++n) {
+            const uint i = first + n * all;
+            if (i < HPC_SPAN) {
+                gradients[gradients_at + i] = g[n];
+#if HPC_LINKS > 0
+                if (!held) updated[updated_at + i] = p[n];
 #endif
             }
         }
-        if (!held) updated[updated_at + i] = p;
-#endif
-        gradients[gradients_at + i] = g;
     }
 #endif
 }
