@@ -385,7 +385,11 @@ typedef struct hpc_program hpc_program;
 
 typedef enum hpc_program_flags {
     HPC_PROGRAM_DEFAULT = 0,
-    HPC_PROGRAM_PLAIN = 1 /* no fusion: each recorded instruction runs by itself */
+    HPC_PROGRAM_PLAIN = 1, /* no fusion: each recorded instruction runs by itself */
+    /* OpenCL: whether a chain of dense layers whose weights fit into a work-group's local memory runs as one launch, with its loss,
+       gradients and update. Without either flag it does on everything but a processor. At most one of the two. */
+    HPC_PROGRAM_SMALL_NETWORKS = 2,
+    HPC_PROGRAM_NO_SMALL_NETWORKS = 4
 } hpc_program_flags;
 
 typedef struct hpc_program_options {

@@ -55,6 +55,7 @@ struct Plan {
     std::shared_ptr<Buffer> workspace;
     std::shared_ptr<Buffer> owned;  // where values that callers reach, and gave no buffer, live
     Extents capacity;
+    uint32_t flags = 0;  // hpc_program_flags
 
     const Value& value(ValueId id) const { return values[id - 1]; }
 };

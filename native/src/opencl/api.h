@@ -20,6 +20,7 @@
 
 #if defined(HPC_TESTING)
 #include <atomic>
+#include <cstring>
 #endif
 
 namespace hpc::opencl {
@@ -158,7 +159,12 @@ extern std::atomic<int64_t> calls_until_failure;
 extern std::atomic<int64_t> failures;
 extern std::atomic<int64_t> calls;       // made or failed since the program began
 extern std::atomic<int64_t> references;  // created and retained, not released
+extern std::atomic<int64_t> launches;    // of kernels, made or failed since the program began
+extern std::atomic<bool> no_processors;  // devices opened from here on count as something else, with its tunables
 }  // namespace injection
+inline void count_launch(const char* call) {
+    if (std::strcmp(call, "clEnqueueNDRangeKernel") == 0) injection::launches.fetch_add(1, std::memory_order_relaxed);
+}
 inline bool injected_failure() {
     injection::calls.fetch_add(1, std::memory_order_relaxed);
     const int64_t left = injection::calls_until_failure.fetch_sub(1, std::memory_order_relaxed);
@@ -166,6 +172,7 @@ inline bool injected_failure() {
 }
 inline void count_reference(int change) { injection::references.fetch_add(change, std::memory_order_relaxed); }
 #else
+inline void count_launch(const char*) {}
 inline bool injected_failure() { return false; }
 inline void count_reference(int) {}
 #endif
@@ -180,6 +187,7 @@ cl_int attempt(cl_int (*function)(P...), A... arguments) {
 
 template <class... P, class... A>
 void call(const char* name, cl_int (*function)(P...), A... arguments) {
+    count_launch(name);
     if (const cl_int code = attempt(function, arguments...); code != CL_SUCCESS) fail_call(name, code);
 }
 

@@ -69,7 +69,14 @@ Ref<cl_command_queue> make_queue(const Api& api, cl_context context, cl_device_i
 }
 
 Limits limits_of(const DeviceInfo& device) {
-    return Limits::of(device.work_group, device.local_memory, device.compute_units, device.fp64, device.rounded_divide, device_class(device));
+    Limits limits =
+        Limits::of(device.work_group, device.local_memory, device.compute_units, device.fp64, device.rounded_divide, device_class(device));
+    limits.processor = limits.device == DeviceClass::Processor;
+#if defined(HPC_TESTING)
+    if (injection::no_processors) limits.processor = false;
+#endif
+    limits.all_local_bytes = device.local_memory;
+    return limits;
 }
 
 // Nothing is probed where nothing is asked for.

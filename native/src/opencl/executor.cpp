@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "opencl/device.h"
+#include "opencl/small_network.h"
 #include "tables.h"
 
 namespace hpc::opencl {
@@ -107,6 +108,9 @@ public:
     void skip() { geometry_ = {}; }
     // Instead of a launch: the caller's own code. False: it failed.
     std::function<bool(const Extents&)> call;
+
+    // Whether what the network has learned is changed by this launch; asked for before `use`.
+    void guard(bool guarded) { guarded_ = guarded; }
 
     bool launches() const { return geometry_.dimensions != 0; }
     bool guarded() const { return guarded_; }
@@ -1020,6 +1024,123 @@ public:
         return {[](const Run&, Step& step) { step.skip(); }};
     }
 
+    // The launches of a small network (small_network.h). What lies between them is in `scratch`.
+    std::vector<Prepare> lower(const SmallNetwork& found, const Place& scratch, const Place& links) {
+        auto shared = std::make_shared<const SmallNetwork>(found);
+        const SmallNetwork& net = *shared;
+        const Value& output = value(net.layers[0].y);
+        const Place x = place(net.gather_x ? net.gather_x->source : net.x),
+                    target = place(net.gather_target ? net.gather_target->source : net.target), dx = place(net.dx), top = place(net.head_y);
+        Place parameters = place(net.layers[0].w), gradients;
+        parameters.element = net.parameters_at;
+        for (const SmallNetwork::Layer& layer : net.layers)
+            for (const ValueId id : {layer.dw, layer.db})
+                if (id) gradients = place(id);
+        gradients.element = net.gradients_at;
+        Place indices, weights, alphas;
+        const Value *indexed = nullptr, *source = nullptr;
+        hpc_counter offset{};
+        for (const auto* gather : {&net.gather_x, &net.gather_target})
+            if (*gather) {
+                indices = place((*gather)->indices);
+                indexed = &value((*gather)->indices);
+                source = &value((*gather)->source);
+                offset = (*gather)->offset;
+            }
+        if (net.loss) weights = place(net.loss->weights), alphas = place(net.loss->alphas);
+        std::vector<Place> outputs;
+        if (net.writes())
+            for (const SmallNetwork::Layer& layer : net.layers) {
+                outputs.push_back(layer.writes_y ? place(layer.y) : Place{});
+                outputs.push_back(layer.writes_kept ? place(layer.activation.kept) : Place{});
+            }
+        // Parameters and states where the first gradient's are, and the links.
+        std::vector<Place> learned(6);
+        learned[5] = links;
+        cpu::PrepareRule make = nullptr;
+        int hyper_count = 0;
+        if (!net.links.empty()) {
+            learned[0] = place(net.layers[0].w);
+            learned[0].element = net.learned_at;
+        }
+        if (!net.rules.empty()) {
+            const hpc_update& rule = net.rules[0];
+            for (size_t i = 0; i < std::size(rule.states); i++) {
+                learned[1 + i] = place(rule.states[i]);
+                if (rule.states[i]) learned[1 + i].element += net.learned_at - value(rule.parameters).offset / 4;
+            }
+            make = prepare_rule(rule.rule);
+            hyper_count = rule_info(rule.rule)->hyperparameter_count;
+        }
+        const int32_t reduction = net.loss ? net.loss->reduction : net.class_loss ? net.class_loss->reduction : 0;
+        const hpc_scalar weight = net.loss ? net.loss->weight : net.class_loss ? net.class_loss->weight : hpc_scalar{};
+        const uint64_t averaged = net.loss && reduction == HPC_REDUCTION_MEAN ? net.layers.back().out : 1;
+
+        const Extents capacity = plan_.capacity;
+        const std::vector<std::string> options{network_options(net, plan_, false), network_options(net, plan_, true)};
+        // What both launches can end with.
+        auto end = [=, &output](const Run& run, Step& step) {
+            float numbers[kNetworkNumbers] = {}, h[kNetworkRules][12] = {};
+            for (size_t i = 0; i < shared->numbers.size(); i++) numbers[i] = run.scalar(shared->numbers[i]);
+            for (size_t k = 0; k < shared->rules.size(); k++) {
+                float hypers[HPC_MAX_HYPERPARAMETERS] = {};
+                for (int i = 0; i < hyper_count; i++) hypers[i] = run.scalar(shared->rules[k].hyperparameters[i]);
+                make(hypers, run.counter(shared->rules[k].step), h[k]);
+            }
+            step.operand(gradients);
+            for (const Place& operand : learned) step.operand(operand);
+            step.value(cl_ulong{output.rows(run.extents)});
+            step.value(cl_ulong{averaged});
+            step.value(run.scalar(weight));
+            auto vector = [&](auto type, const float* from) {
+                std::memcpy(type.at, from, sizeof type.at);
+                step.value(type);
+            };
+            vector(Float8{}, numbers);
+            vector(Float8{}, numbers + 8);
+            for (const auto& rule : h) {
+                vector(Float8{}, rule);
+                vector(Float4{}, rule + 8);
+            }
+        };
+        std::vector<Prepare> steps;
+        steps.push_back([=, &output](const Run& run, Step& step) {
+            const cl_ulong rows = output.rows(run.extents);
+            const bool whole = shared->one_group(rows) && shared->combines();
+            step.guard(whole && shared->learns());
+            step.use({shared->groups(rows), shared->items}, [&] { return Kernel{&kSmallNetworkSource, options[whole], "small_network"}; });
+            Place parts = scratch;
+            parts.element += shared->parts_at(rows);
+            for (const Place& operand : {x, indices, parameters, target, weights, alphas, scratch, whole ? gradients : parts, dx, top})
+                step.operand(operand);
+            step.value(rows);
+            step.value(cl_ulong{source ? source->rows(capacity) : 0});
+            step.value(cl_ulong{indexed ? indexed->rows(run.extents) : 0});
+            step.value(cl_ulong{run.counter(offset)});
+            step.value(cl_float{loss_scale(reduction, run.scalar(weight), rows * averaged)});
+            for (const Place& operand : outputs) step.operand(operand);
+            if (whole) end(run, step);
+        });
+        if (net.combines())
+            steps.push_back([=, &output](const Run& run, Step& step) {
+                const cl_ulong rows = output.rows(run.extents);
+                if (shared->one_group(rows)) {
+                    step.skip();
+                    return;
+                }
+                step.guard(shared->learns());
+                step.use({std::max<uint64_t>(blocks_of(shared->gradients_span, shared->items), 1), shared->items},
+                         [&] { return Kernel{&kSmallNetworkSource, options[0], "small_network_end"}; });
+                Place parts = scratch;
+                parts.element += shared->parts_at(rows);
+                step.operand(scratch);
+                step.operand(parts);
+                step.value(cl_ulong{shared->groups(rows)});
+                end(run, step);
+            });
+        return steps;
+    }
+
     // What the node that was lowered last calls, if it does.
     std::function<bool(const Extents&)> take_call() { return std::exchange(call_, nullptr); }
 
@@ -1290,7 +1411,27 @@ public:
         : device_(std::move(device)), metrics_(device_, sizeof(device_metrics)) {
         make_inlets(plan);
         Lowering lowering(*device_, plan, inlets_);
+        bool ends = false;  // the run, with the last network
         for (size_t i = 0; i < plan.nodes.size(); i++) {
+            if (const auto network = find_small_network(plan, i, device_->limits())) {
+                Place between, links;
+                const uint64_t rows = plan.value(network->layers[0].y).rows(plan.capacity);
+                if (const uint64_t bytes = network->scratch_bytes(rows); bytes > 0) {
+                    between_.emplace_back(device_, bytes);
+                    between.memory = between_.back().memory();
+                }
+                if (const std::vector<uint32_t> words = network_links(*network); !words.empty()) {
+                    between_.emplace_back(device_, words.size() * 4);
+                    between_.back().write(0, words.data(), words.size() * 4);
+                    links.memory = between_.back().memory();
+                }
+                for (Prepare& prepare : lowering.lower(*network, between, links)) add(i, false, std::move(prepare));
+                picked_.push_back(describe_network(*network, rows));
+                for (i++; i < network->end; i++) picked_.push_back("in the network of instruction " + std::to_string(network->first + 1));
+                i--;
+                ends = network->ends_run;
+                continue;
+            }
             bool guarded = false;
             for (const Operand& operand : operands(plan.nodes[i].payload)) {
                 const int32_t kind = plan.value(operand.value).kind;
@@ -1302,7 +1443,7 @@ public:
             if (auto call = lowering.take_call()) steps_.back().call = std::move(call);
             picked_.push_back(std::move(picked));
         }
-        add(plan.nodes.size(), false, [](const Run&, Step& step) { step.use({1, 1}, [] { return end_run_kernel(); }); });
+        if (!ends) add(plan.nodes.size(), false, [](const Run&, Step& step) { step.use({1, 1}, [] { return end_run_kernel(); }); });
         // What a full run needs is built now; a run of other extents may meet a tile that is new to it.
         const std::vector<uint64_t> zeros(plan.slots.size() + 1, 0);
         prepare({plan.capacity, zeros.data()});
@@ -1522,6 +1663,7 @@ private:
 
     std::shared_ptr<OpenClDevice> device_;
     OpenClBuffer metrics_;
+    std::deque<OpenClBuffer> between_;  // what lies between a small network's launches, and its links
     std::deque<Step> steps_;
     std::vector<size_t> nodes_;  // of each step
     std::vector<std::string> picked_;

@@ -3,7 +3,7 @@
 // A program is built from texts put one after the other (Source::texts; "formulas/..." and "opencl/kernels/..." are
 // the places of the texts in this tree; no text includes another) and from options: common_options for the device,
 // and what the kernel's own function below returns. Programs are specialised by tile, activation, rule and epilogue,
-// never by shape.
+// never by shape but for small networks (small_network.h).
 //
 // Calling conventions, the same for every kernel:
 //   - One dimension. Launch::groups work-groups of Launch::local work-items; groups == 0 means that there is nothing
@@ -155,6 +155,8 @@ struct Limits {
     // The number of the tile in kGemmTiles, by form and size class: the defaults of the device's class, or what was measured
     // (tuning.h).
     uint8_t tiles[3][kSizeClasses] = {};
+    bool processor = false;            // small networks are for a processor (tests say otherwise)
+    uint64_t all_local_bytes = 32768;  // CL_DEVICE_LOCAL_MEM_SIZE as it is (small_network.h)
 
     static constexpr uint64_t kLeastGroup = 64, kLeastLocalBytes = 16384;  // a device with less is refused
     static constexpr uint64_t kMostLocalBytes = 49152;                     // what a kernel has without asking for more
@@ -212,7 +214,7 @@ inline constexpr Source kActivationSource{
     "activation",
     {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/activation.cl"}};
 inline constexpr Source kPReluSource{"prelu", {HPC_FORMULAS, "formulas/activations.h", "opencl/kernels/prelu.cl"}};
-inline constexpr Source kElementwiseSource{"elementwise", {HPC_BASE, "opencl/kernels/elementwise.cl"}};
+inline constexpr Source kElementwiseSource{"elementwise", {HPC_BASE, "opencl/kernels/links.cl", "opencl/kernels/elementwise.cl"}};
 inline constexpr Source kAdversarialSource{
     "adversarial", {HPC_FORMULAS, "formulas/adversarial.h", "opencl/kernels/adversarial.cl"}};
 inline constexpr Source kRandomSource{"random", {HPC_FORMULAS, "opencl/kernels/philox.cl", "opencl/kernels/random.cl"}};
@@ -220,7 +222,7 @@ inline constexpr Source kGatherSource{"gather", {HPC_BASE, "opencl/kernels/gathe
 inline constexpr Source kSoftmaxSource{"softmax", {HPC_FORMULAS, "opencl/kernels/softmax.cl"}};
 inline constexpr Source kCrossEntropySource{"cross_entropy", {HPC_FORMULAS, "opencl/kernels/cross_entropy.cl"}};
 inline constexpr Source kLossSource{"loss", {HPC_FORMULAS, "formulas/losses.h", "opencl/kernels/loss.cl"}};
-inline constexpr Source kReduceSource{"reduce", {HPC_BASE, "opencl/kernels/reduce.cl"}};
+inline constexpr Source kReduceSource{"reduce", {HPC_BASE, "opencl/kernels/losses.cl", "opencl/kernels/reduce.cl"}};
 inline constexpr Source kUpdateSource{
     "update", {HPC_FORMULAS, "formulas/rules.h", "opencl/kernels/philox.cl", "opencl/kernels/update.cl"}};
 inline constexpr Source kRecurrentSource{"recurrent", {HPC_FORMULAS, "formulas/cells.h", "opencl/kernels/recurrent.cl"}};

@@ -27,6 +27,8 @@ std::atomic<int64_t> calls_until_failure{0};
 std::atomic<int64_t> failures{0};
 std::atomic<int64_t> calls{0};
 std::atomic<int64_t> references{0};
+std::atomic<int64_t> launches{0};
+std::atomic<bool> no_processors{false};
 }  // namespace injection
 #endif
 

@@ -81,6 +81,7 @@ void Program::finish() {
     check_order();
 
     Plan plan = plan_;
+    plan.flags = flags_;
     plan.nodes = flags_ & HPC_PROGRAM_PLAIN ? recorded_ : fuse(recorded_, plan.values, plan.capacity);
 
     uint64_t owned_bytes = 0;

@@ -72,8 +72,10 @@ void finite(float value, const char* role) {
 Program::Program(std::shared_ptr<Device> device, const hpc_program_options& options)
     : device_(std::move(device)), tag_(next_tag()), flags_(options.flags) {
     check_reserved(options.reserved);
-    if (options.flags & ~uint32_t{HPC_PROGRAM_PLAIN})
+    if (options.flags & ~uint32_t{HPC_PROGRAM_PLAIN | HPC_PROGRAM_SMALL_NETWORKS | HPC_PROGRAM_NO_SMALL_NETWORKS})
         fail(HPC_INVALID_ARGUMENT, "options.flags is %u: it has unknown bits", options.flags);
+    if ((options.flags & HPC_PROGRAM_SMALL_NETWORKS) && (options.flags & HPC_PROGRAM_NO_SMALL_NETWORKS))
+        fail(HPC_INVALID_ARGUMENT, "options.flags is %u: it asks for small networks and for none", options.flags);
     if (options.rows < 1 || options.steps < 1 || options.rows > kMaxBytes || options.steps > kMaxBytes / options.rows)
         fail(HPC_INVALID_ARGUMENT, "options.rows is %llu and options.steps %llu: expected at least 1, and a product that can be addressed",
              static_cast<unsigned long long>(options.rows), static_cast<unsigned long long>(options.steps));

@@ -11,7 +11,7 @@ namespace HpcNet.Cli.Commands;
 
 internal static class DoctorCommand
 {
-    private static readonly string[] Variables = ["HPCNET_LIBRARY", "HPCNET_DEVICE", "HPCNET_ISA", "HPCNET_BLAS", "HPCNET_THREADS"];
+    private static readonly string[] Variables = ["HPCNET_LIBRARY", "HPCNET_DEVICE", "HPCNET_ISA", "HPCNET_BLAS", "HPCNET_THREADS", "HPCNET_SMALL_NETWORKS"];
 
     public static Command Create()
     {

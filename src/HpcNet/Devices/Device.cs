@@ -111,6 +111,9 @@ public sealed unsafe class Device : IDisposable
 
     internal DeviceHandle Handle { get; }
 
+    /// <summary>What programs of this device are made with.</summary>
+    internal hpc_program_flags ProgramFlags { get; private init; }
+
     /// <summary>Makes a CPU device with a thread team of its own.</summary>
     /// <param name="options">Choices; null, or null members: the environment's, then the machine's.</param>
     /// <exception cref="HpcNetException">A choice has no meaning in the environment, or is not available on this machine.</exception>
@@ -324,6 +327,7 @@ public sealed unsafe class Device : IDisposable
 
     private static Device MakeOpenCl(DeviceChoice choice, nint context, nint queue, OpenClOptions options, bool shared)
     {
+        options = options.WithEnvironment(Environment.GetEnvironmentVariable);
         using var name = new Utf8(choice.Name);
         using var cache = new Utf8(options.CacheDirectory);
         var native = new hpc_device_options
@@ -336,7 +340,15 @@ public sealed unsafe class Device : IDisposable
             cache_directory = cache.Pointer,
             precision = (int)options.Precision,
         };
-        return new Device(DeviceHandle.Create(native), shared);
+        return new Device(DeviceHandle.Create(native), shared)
+        {
+            ProgramFlags = options.SmallNetworks switch
+            {
+                true => hpc_program_flags.HPC_PROGRAM_SMALL_NETWORKS,
+                false => hpc_program_flags.HPC_PROGRAM_NO_SMALL_NETWORKS,
+                null => hpc_program_flags.HPC_PROGRAM_DEFAULT,
+            },
+        };
     }
 
     private static void CheckMilliseconds(int milliseconds)

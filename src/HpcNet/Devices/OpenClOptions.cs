@@ -20,7 +20,7 @@ public sealed record OpenClOptions
     /// <summary>
     /// What matrix products are multiplied in; <see cref="HpcNet.Precision.Float32"/> by default. Anything else is tried out when the device
     /// is made: tiny products whose every bit is known. Where that fails, float32 runs, and <see cref="Device.PrecisionNote"/> and
-    /// <see cref="Device.Describe"/> say why.
+    /// <see cref="Device.Describe"/> say why. Networks that run as one launch (<see cref="SmallNetworks"/>) stay in float32.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">No member of the enumeration.</exception>
     public Precision Precision
@@ -30,6 +30,26 @@ public sealed record OpenClOptions
             ? value
             : throw new ArgumentOutOfRangeException(nameof(Precision), value, $"Precision is {value}; expected Float32, Tf32 or BFloat16.");
     }
+
+    /// <summary>
+    /// Whether a chain of dense layers whose weights fit into a work-group's local memory (some thousand numbers) runs as one launch,
+    /// with its loss, its gradients and the update. Each such network is a kernel of its own, built when first met. null: what
+    /// <c>HPCNET_SMALL_NETWORKS</c> says (<c>on</c>, <c>off</c>), else on everything but a processor.
+    /// </summary>
+    public bool? SmallNetworks { get; init; }
+
+    /// <summary>These options, with the environment's choices where they are null.</summary>
+    /// <param name="read">Gives a variable's text, or null.</param>
+    /// <exception cref="HpcNetException">The variable that is read holds a text without meaning.</exception>
+    internal OpenClOptions WithEnvironment(Func<string, string?> read) => SmallNetworks is not null
+        ? this
+        : read("HPCNET_SMALL_NETWORKS")?.Trim() switch
+        {
+            null or "" => this,
+            "on" => this with { SmallNetworks = true },
+            "off" => this with { SmallNetworks = false },
+            string text => throw CpuOptions.Bad("HPCNET_SMALL_NETWORKS", text, "on or off"),
+        };
 
     private static string DefaultCacheDirectory()
     {

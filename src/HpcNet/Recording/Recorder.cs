@@ -68,7 +68,7 @@ internal sealed unsafe class Recorder : IDisposable
         {
             rows = (ulong)rows,
             steps = 1,
-            flags = (uint)(plain ? hpc_program_flags.HPC_PROGRAM_PLAIN : hpc_program_flags.HPC_PROGRAM_DEFAULT),
+            flags = (uint)(plain ? hpc_program_flags.HPC_PROGRAM_PLAIN : device.ProgramFlags),
         });
     }
 

@@ -118,6 +118,25 @@ public sealed class DeviceTests
     }
 
     [Theory]
+    [InlineData(null, "on", true)]
+    [InlineData(null, " off ", false)]
+    [InlineData(null, "", null)]
+    [InlineData(null, null, null)]
+    [InlineData(false, "on", false)]
+    [InlineData(true, "nonsense", true)]
+    public void Whether_small_networks_are_one_launch_comes_from_the_option_then_the_environment(bool? option, string? text, bool? expected) =>
+        Assert.Equal(
+            expected,
+            new OpenClOptions { SmallNetworks = option }.WithEnvironment(name => name == "HPCNET_SMALL_NETWORKS" ? text : null).SmallNetworks);
+
+    [Fact]
+    public void A_choice_of_small_networks_without_meaning_is_named()
+    {
+        var exception = Assert.Throws<HpcNetException>(() => new OpenClOptions().WithEnvironment(_ => "maybe"));
+        Assert.Contains("HPCNET_SMALL_NETWORKS is 'maybe'; expected on or off", exception.Message);
+    }
+
+    [Theory]
     [InlineData("HPCNET_THREADS", "many")]
     [InlineData("HPCNET_THREADS", "0")]
     [InlineData("HPCNET_THREADS", "-1")]

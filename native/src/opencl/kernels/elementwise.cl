@@ -66,9 +66,7 @@ clip_by_value(HPC_HEAD, global float* x, ulong x_at, ulong count, float limit) {
     if (i >= count) return;
     int aligned = is_aligned(x_at);
     float4 v = load4(x + x_at, i, count, aligned);
-#define HPC_STEP(s)                    \
-    v.s = v.s < -limit ? -limit : v.s; \
-    v.s = limit < v.s ? limit : v.s;
+#define HPC_STEP(s) v.s = clipped(v.s, limit);
     HPC_EACH(HPC_STEP)
 #undef HPC_STEP
     store4(x + x_at, i, count, aligned, v);
@@ -82,7 +80,7 @@ add_penalty(HPC_HEAD, global const float* x, ulong x_at, global float* y, ulong 
     if (i >= count) return;
     float4 v = load4(x + x_at, i, count, is_aligned(x_at));
     float4 w = load4(y + y_at, i, count, is_aligned(y_at));
-#define HPC_STEP(s) w.s += fma(l2, v.s, v.s > 0.0f ? l1 : v.s < 0.0f ? -l1 : 0.0f);
+#define HPC_STEP(s) w.s += penalty_of(v.s, l1, l2);
     HPC_EACH(HPC_STEP)
 #undef HPC_STEP
     store4(y + y_at, i, count, is_aligned(y_at), w);

@@ -23,34 +23,10 @@ combine_losses(HPC_HEAD, global const uint* partials, ulong partials_at, ulong p
     local ulong counts[HPC_GROUP];
     local uint words[HPC_GROUP];
     HPC_GUARD();
-    uint id = (uint)get_local_id(0);
-    global const loss_partial* partial = (global const loss_partial*)(partials + partials_at);
-    sum_t loss = sum_of(0.0f);
-    sum_t weights = sum_of(0.0f);
-    ulong correct = 0, counted = 0;
-    uint flags = 0;
-    for (ulong i = id; i < parts; i += HPC_GROUP) {
-        loss = sum_add(loss, from_cell(partial[i].loss));
-        correct += partial[i].correct;
-        weights = sum_add(weights, from_cell(partial[i].weight));
-        counted += partial[i].rows;
-        flags |= partial[i].flags;
-    }
-    loss = group_sum(totals, loss, HPC_GROUP);
-    correct = group_count(counts, correct, HPC_GROUP);
-    weights = group_sum(totals, weights, HPC_GROUP);
-    counted = group_count(counts, counted, HPC_GROUP);
-    flags = group_or(words, flags, HPC_GROUP);
-    if (id == 0) {
-        if (!sum_finite(loss)) flags |= HPC_FLAG_NONFINITE;
-        loss = sum_over(sum_times(loss, weight), divisor);
-        metrics->loss = to_cell(sum_add(from_cell(metrics->loss), loss));
-        // Rows of a run are far below 2^32, and two floats hold their number exactly.
-        const sum_t all = sum_add(sum_times(sum_of((float)(rows >> 16)), 65536.0f), sum_of((float)(rows & 65535)));
-        metrics->weight = to_cell(sum_add(from_cell(metrics->weight), weighs ? weights : all));
-        metrics->rows += counts_rows ? counted : rows;
-        metrics->correct += correct;
-        metrics->flags |= flags;
+    const loss_total total = total_of_losses((global const loss_partial*)(partials + partials_at), parts, totals, counts, words, HPC_GROUP);
+    if (get_local_id(0) == 0) {
+        add_to_metrics(metrics, total, rows, divisor, weight, counts_rows, weighs);
+        metrics->flags |= total.flags;
     }
 }
 
