@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "03a0cf344a5752800801dc1a83f7e984f1548e5793b2592b60f4a7ace0cb3a96";
+    public const string Sha256 = "341e8e561b95a7c0cdd677ef3e76603a9d4f29140a29217603bb7b6f39d57b1b";
 }

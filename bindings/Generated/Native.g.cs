@@ -159,6 +159,14 @@ internal enum hpc_device_kind
     HPC_DEVICE_OPENCL = 1,
 }
 
+[NativeTypeName("unsigned int")]
+internal enum hpc_precision
+{
+    HPC_PRECISION_FLOAT32 = 0,
+    HPC_PRECISION_TF32 = 1,
+    HPC_PRECISION_BFLOAT16 = 2,
+}
+
 internal unsafe partial struct hpc_device_options
 {
     [NativeTypeName("int32_t")]
@@ -179,8 +187,8 @@ internal unsafe partial struct hpc_device_options
     [NativeTypeName("int32_t")]
     public int index;
 
-    [NativeTypeName("uint32_t")]
-    public uint reserved;
+    [NativeTypeName("int32_t")]
+    public int precision;
 
     [NativeTypeName("const char *")]
     public sbyte* name;
@@ -219,6 +227,15 @@ internal partial struct hpc_device_info
     [NativeTypeName("char[128]")]
     public _blas_path_e__FixedBuffer blas_path;
 
+    [NativeTypeName("int32_t")]
+    public int asked_precision;
+
+    [NativeTypeName("int32_t")]
+    public int precision;
+
+    [NativeTypeName("char[128]")]
+    public _precision_note_e__FixedBuffer precision_note;
+
     [InlineArray(128)]
     public partial struct _name_e__FixedBuffer
     {
@@ -239,6 +256,12 @@ internal partial struct hpc_device_info
 
     [InlineArray(128)]
     public partial struct _blas_path_e__FixedBuffer
+    {
+        public sbyte e0;
+    }
+
+    [InlineArray(128)]
+    public partial struct _precision_note_e__FixedBuffer
     {
         public sbyte e0;
     }
@@ -281,6 +304,105 @@ internal partial struct hpc_cache_info
     public int guessed;
 }
 
+[NativeTypeName("unsigned int")]
+internal enum hpc_product_form
+{
+    HPC_FORM_NN = 0,
+    HPC_FORM_NT = 1,
+    HPC_FORM_TN = 2,
+}
+
+[NativeTypeName("unsigned int")]
+internal enum hpc_size_class
+{
+    HPC_SIZE_SMALL = 0,
+    HPC_SIZE_TALL = 1,
+    HPC_SIZE_WIDE = 2,
+    HPC_SIZE_MEDIUM = 3,
+    HPC_SIZE_LARGE = 4,
+    HPC_SIZE_HUGE = 5,
+    HPC_SIZE_COUNT = 6,
+}
+
+internal partial struct hpc_tile_info
+{
+    [NativeTypeName("char[32]")]
+    public _name_e__FixedBuffer name;
+
+    [NativeTypeName("int32_t")]
+    public int count;
+
+    [NativeTypeName("int32_t")]
+    public int runs;
+
+    [NativeTypeName("uint32_t")]
+    public uint items;
+
+    [NativeTypeName("uint32_t")]
+    public uint reserved;
+
+    [NativeTypeName("uint64_t")]
+    public ulong local_bytes;
+
+    [InlineArray(32)]
+    public partial struct _name_e__FixedBuffer
+    {
+        public sbyte e0;
+    }
+}
+
+internal partial struct hpc_product_case
+{
+    [NativeTypeName("int32_t")]
+    public int form;
+
+    [NativeTypeName("int32_t")]
+    public int tile;
+
+    [NativeTypeName("uint64_t")]
+    public ulong m;
+
+    [NativeTypeName("uint64_t")]
+    public ulong n;
+
+    [NativeTypeName("uint64_t")]
+    public ulong k;
+}
+
+internal partial struct hpc_product_measurement
+{
+    public double nanoseconds;
+
+    public double error;
+
+    [NativeTypeName("int32_t")]
+    public int size_class;
+
+    [NativeTypeName("int32_t")]
+    public int tile;
+
+    [NativeTypeName("int32_t")]
+    public int parts;
+
+    [NativeTypeName("int32_t")]
+    public int reserved;
+}
+
+internal partial struct hpc_product_choice
+{
+    [NativeTypeName("int32_t")]
+    public int form;
+
+    [NativeTypeName("int32_t")]
+    public int size_class;
+
+    [NativeTypeName("int32_t")]
+    public int tile;
+
+    [NativeTypeName("int32_t")]
+    public int reserved;
+}
+
 internal partial struct hpc_buffer
 {
 }
@@ -294,6 +416,8 @@ internal enum hpc_program_flags
 {
     HPC_PROGRAM_DEFAULT = 0,
     HPC_PROGRAM_PLAIN = 1,
+    HPC_PROGRAM_SMALL_NETWORKS = 2,
+    HPC_PROGRAM_NO_SMALL_NETWORKS = 4,
 }
 
 internal partial struct hpc_program_options
@@ -1379,6 +1503,16 @@ internal partial struct hpc_profile_entry
     }
 }
 
+internal partial struct hpc_run_costs
+{
+    [NativeTypeName("uint64_t")]
+    public ulong launches;
+
+    public double busy_nanoseconds;
+
+    public double span_nanoseconds;
+}
+
 internal static unsafe partial class Native
 {
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
@@ -1434,6 +1568,18 @@ internal static unsafe partial class Native
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_device_get_caches([NativeTypeName("const hpc_device *")] hpc_device* device, hpc_cache_info* info);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_device_get_tile([NativeTypeName("const hpc_device *")] hpc_device* device, [NativeTypeName("int32_t")] int tile, hpc_tile_info* info);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_device_measure_product(hpc_device* device, [NativeTypeName("const hpc_product_case *")] hpc_product_case* product, [NativeTypeName("int32_t")] int milliseconds, hpc_product_measurement* measurement);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_device_keep_tuning(hpc_device* device, [NativeTypeName("const hpc_product_choice *")] hpc_product_choice* choices, [NativeTypeName("int32_t")] int count, [NativeTypeName("const char *")] sbyte* path);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_device_tuning_path([NativeTypeName("const hpc_device *")] hpc_device* device, [NativeTypeName("char *")] sbyte* text, [NativeTypeName("size_t")] nuint capacity, [NativeTypeName("size_t *")] nuint* needed);
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_buffer_create(hpc_device* device, [NativeTypeName("uint64_t")] ulong bytes, hpc_buffer** buffer);
@@ -1617,6 +1763,9 @@ internal static unsafe partial class Native
 
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_profile(hpc_program* program, [NativeTypeName("uint64_t")] ulong rows, [NativeTypeName("uint64_t")] ulong steps, [NativeTypeName("const uint64_t *")] ulong* slots, [NativeTypeName("uint32_t")] uint slot_count, [NativeTypeName("uint32_t")] uint repetitions, hpc_profile_entry* entries, [NativeTypeName("uint32_t")] uint capacity, [NativeTypeName("uint32_t *")] uint* count);
+
+    [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
+    public static extern hpc_status hpc_program_measure(hpc_program* program, [NativeTypeName("uint64_t")] ulong rows, [NativeTypeName("uint64_t")] ulong steps, [NativeTypeName("const uint64_t *")] ulong* slots, [NativeTypeName("uint32_t")] uint slot_count, [NativeTypeName("uint32_t")] uint repetitions, hpc_run_costs* costs);
 
     [NativeTypeName("#define HPC_ABI_VERSION 5")]
     public const int HPC_ABI_VERSION = 5;

@@ -1534,7 +1534,7 @@ private:
         std::vector<const Value*> values;
         uint64_t bytes = 0;
         for (const Value& value : plan.values) {
-            if (value.kind != HPC_VALUE_INPUT && value.kind != HPC_VALUE_TARGET && value.kind != HPC_VALUE_INDEX) continue;
+            if (!value.comes_from_host()) continue;
             if (value.buffer != plan.owned) continue;
             values.push_back(&value);
             bytes += value.bytes(plan.capacity);
