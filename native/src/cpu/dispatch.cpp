@@ -66,6 +66,7 @@ uint64_t saved_states() noexcept {
 }
 
 struct Processor {
+    bool avx = false;  // at all
     bool avx2 = false;
     bool avx512 = false;
     char name[49] = "";
@@ -78,12 +79,13 @@ Processor read_processor() noexcept {
     const uint32_t last = cpuid(0, 0).a;
     const Registers one = cpuid(1, 0);
     const bool osxsave = bit(one.c, 27), avx = bit(one.c, 28), fma = bit(one.c, 12);
-    if (osxsave && avx && last >= 7) {
-        constexpr uint64_t kYmm = 0x6;          // SSE and the upper halves of YMM
-        constexpr uint64_t kZmm = kYmm | 0xE0;  // mask registers, upper halves of ZMM, ZMM16 to 31
-        const uint64_t states = saved_states();
+    constexpr uint64_t kYmm = 0x6;          // SSE and the upper halves of YMM
+    constexpr uint64_t kZmm = kYmm | 0xE0;  // mask registers, upper halves of ZMM, ZMM16 to 31
+    const uint64_t states = osxsave ? saved_states() : 0;
+    p.avx = avx && (states & kYmm) == kYmm;
+    if (p.avx && last >= 7) {
         const Registers seven = cpuid(7, 0);
-        p.avx2 = (states & kYmm) == kYmm && fma && bit(seven.b, 5);
+        p.avx2 = fma && bit(seven.b, 5);
         // F, DQ, BW, VL; the kernels' flags also imply AVX2 and FMA.
         p.avx512 = p.avx2 && (states & kZmm) == kZmm && bit(seven.b, 16) && bit(seven.b, 17) && bit(seven.b, 30) &&
                    bit(seven.b, 31);
@@ -332,6 +334,8 @@ const Kernels& choose_kernels(const char* name, const std::vector<IsaEntry>& isa
     fail(HPC_INVALID_ARGUMENT, "unknown instruction set '%.100s'; known are: %s", name == nullptr ? "" : name,
          names.c_str());
 }
+
+bool processor_has_avx() noexcept { return processor().avx; }
 
 std::string processor_name() { return processor().name[0] != '\0' ? processor().name : "unknown x86-64 processor"; }
 

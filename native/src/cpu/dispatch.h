@@ -26,6 +26,9 @@ std::vector<IsaEntry> known_isas();
 const Kernels& choose_kernels(const char* name);
 const Kernels& choose_kernels(const char* name, const std::vector<IsaEntry>& isas);
 
+// Whether its registers have upper halves that code may have left something in.
+bool processor_has_avx() noexcept;
+
 // The processor's own name, e.g. "AMD EPYC 9354 32-Core Processor".
 std::string processor_name();
 
