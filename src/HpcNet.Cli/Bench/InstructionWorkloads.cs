@@ -6,19 +6,6 @@ using HpcNet.Interop;
 
 namespace HpcNet.Cli.Bench;
 
-/// <summary>Which operand of a product is stored transposed: neither, the second, the first.</summary>
-internal enum ProductForm
-{
-    /// <summary>C = A B: a dense layer forward.</summary>
-    NN,
-
-    /// <summary>C = A Bᵀ: the gradient of its input.</summary>
-    NT,
-
-    /// <summary>C = Aᵀ B: the gradient of its weights.</summary>
-    TN,
-}
-
 /// <summary>One matrix product, by the provider of the device.</summary>
 /// <param name="M">Rows of C.</param>
 /// <param name="N">Columns of C.</param>

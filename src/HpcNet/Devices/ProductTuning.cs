@@ -11,16 +11,16 @@ namespace HpcNet;
 /// <param name="Runs">Whether it is within the device's limits.</param>
 internal sealed record ProductTile(int Number, string Name, bool Runs);
 
-/// <summary>How C is made of A and B.</summary>
+/// <summary>Which operand of a product is stored transposed: neither, the second, the first.</summary>
 internal enum ProductForm
 {
-    /// <summary>C = A B, as forward.</summary>
+    /// <summary>C = A B: a dense layer forward.</summary>
     NN = hpc_product_form.HPC_FORM_NN,
 
-    /// <summary>C = A Bᵀ, as the gradient of an input.</summary>
+    /// <summary>C = A Bᵀ: the gradient of its input.</summary>
     NT = hpc_product_form.HPC_FORM_NT,
 
-    /// <summary>C = Aᵀ B, as the gradient of a weight.</summary>
+    /// <summary>C = Aᵀ B: the gradient of its weights.</summary>
     TN = hpc_product_form.HPC_FORM_TN,
 }
 
