@@ -14,7 +14,7 @@ cases=${HPCNET_CASES:-$root/tests/cases}
 native=${HPCNET_NATIVE_BUILD:-$root/build/gpu/native}
 programs=$root/build/gpu/programs
 most=60000000
-suites="opencl_test opencl_kernels_test program_test recurrent_test"
+suites="opencl_test opencl_kernels_test program_test recurrent_test mma_test small_network_test"
 
 # Only a folder that this script made is emptied.
 if [ -e "$out" ] && [ ! -f "$out/.bundle" ] && [ -n "$(ls -A "$out")" ]; then

@@ -39,7 +39,7 @@ DRY_PRODUCTS = ["gemm-64x48x32-nn", "gemm-64x48x32-tn"]
 DRY_FITS = [("fit-8x16x3-256x32", "8-16-3, batch 32")]
 WAYS = ["eager", "graphed", "compiled"]
 # HpcNet's precisions beside float32, where the tool has them.
-PRECISIONS = ["tf32", "bf16"]
+PRECISIONS = ["tf32", "bfloat16"]
 EPOCHS = 3               # whose losses are compared
 TOLERANCE = 1e-3         # of losses with TF32 off; with it on, the difference is reported alone
 ROUNDS = 5

@@ -111,7 +111,7 @@ suite() {
 }
 
 if [ "$only" = comparison ]; then
-    if tunes; then step tune 60 "$host" hpcnet tune --device opencl; fi
+    if tunes; then step tune 60 "$host" hpcnet tune --device opencl --seconds 45; fi
 elif [ -n "$dry" ]; then
     suite opencl_test 120 'OpenClRun*:OpenClMemory*'
     step cases 200 "$host" cases opencl
@@ -122,9 +122,12 @@ else
     suite opencl_kernels_test 100 '*'
     suite program_test 60 '*opencl*'
     suite recurrent_test 40 '*opencl*'
+    # Tensor cores where the card has them, bit by bit, and the networks that are one launch.
+    suite mma_test 60 '*'
+    suite small_network_test 100 '*'
     step cases 70 "$host" cases opencl
     # The shapes below are slow to tune one by one: what is not done in this time keeps its defaults.
-    if tunes; then step tune 60 "$host" hpcnet tune --device opencl; fi
+    if tunes; then step tune 60 "$host" hpcnet tune --device opencl --seconds 45; fi
     step bench 40 "$host" hpcnet bench --device opencl --milliseconds 200 --json bench.json --workload \
         gemm-4096x4096x4096-nn gemm-1024x1024x1024-nn gemm-128x512x784-nn tabular mnist wide1024 adam-39845888 \
         activation-tanh-16777216
