@@ -95,7 +95,7 @@ internal static class DoctorCommand
         }
     }
 
-    private static void Line(string name, string value) => Console.Out.WriteLine($"{name,-15} {value}");
+    private static void Line(string name, string value) => Console.Out.WriteLine($"{name,-21} {value}");
 
     private static void Lines(string text)
     {
