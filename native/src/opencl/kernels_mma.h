@@ -52,8 +52,8 @@ inline constexpr uint64_t kMmaSplitRows = 256, kMmaMaxSplits = 64;
 
 inline constexpr Source kGemmMmaSource{"gemm_mma",
                                        {"opencl/kernels/layout.h", "opencl/kernels/common.cl", "formulas/ops_opencl.h", "formulas/elementary.h",
-                                        "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/mma_layout.h",
-                                        "opencl/kernels/mma.cl", "opencl/kernels/gemm_mma.cl"}};
+                                        "formulas/activations.h", "opencl/kernels/epilogue.cl", "opencl/kernels/tiles.cl",
+                                        "opencl/kernels/mma_layout.h", "opencl/kernels/mma.cl", "opencl/kernels/gemm_mma.cl"}};
 inline constexpr Source kMmaProbeSource{"mma_probe",
                                         {"opencl/kernels/layout.h", "opencl/kernels/common.cl", "opencl/kernels/mma_layout.h",
                                          "opencl/kernels/mma.cl", "opencl/kernels/mma_probe.cl"}};

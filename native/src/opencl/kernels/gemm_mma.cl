@@ -155,14 +155,10 @@ gemm_mma(HPC_HEAD, global const float* a, ulong a_at, global const float* b, ulo
     const uint id = (uint)get_local_id(0), lane = id % HPC_MMA_LANES, lane_q = lane / 4, lane_t = lane % 4;
     const uint warp = id / HPC_MMA_LANES, first_m = warp / HPC_WARPS_N * HPC_WARP_M, first_n = warp % HPC_WARPS_N * HPC_WARP_N;
 
-    // Work-groups in succession take the tiles of a band of rows column by column.
-    const ulong row_tiles = (m + HPC_TILE_M - 1) / HPC_TILE_M, column_tiles = (n + HPC_TILE_N - 1) / HPC_TILE_N;
-    const ulong split = get_group_id(0) / (row_tiles * column_tiles);
-    const ulong tile = get_group_id(0) % (row_tiles * column_tiles);
-    const ulong band = tile / (HPC_GEMM_BAND * column_tiles), in_band = tile % (HPC_GEMM_BAND * column_tiles);
-    const ulong band_rows = min(row_tiles - band * HPC_GEMM_BAND, (ulong)HPC_GEMM_BAND);
-    const ulong row_tile = band * HPC_GEMM_BAND + in_band % band_rows;
-    const ulong row0 = row_tile * HPC_TILE_M, column0 = in_band / band_rows * HPC_TILE_N;
+    const ulong tiles = (m + HPC_TILE_M - 1) / HPC_TILE_M * ((n + HPC_TILE_N - 1) / HPC_TILE_N);
+    const ulong split = get_group_id(0) / tiles;
+    const tile_place tile = place_of_tile((uint)(get_group_id(0) % tiles), m, n);
+    const ulong row0 = tile.row, column0 = tile.column;
     const ulong k_first = split * split_k, k_end = min(k, k_first + split_k);
 
     const uint places_m = (uint)min(m - row0, (ulong)HPC_TILE_M), places_n = (uint)min(n - column0, (ulong)HPC_TILE_N);
@@ -263,8 +259,8 @@ HPC_UNROLL for (uint j = 0; j < HPC_PARTS_N * 4; ++j) sum[i][j] = (float4)(0.0f)
 HPC_UNROLL for (uint half_part = 0; half_part < HPC_PARTS_N * 2; ++half_part) {
         const uint in_tile = first_n + half_part * 16 + lane_t * 4;
         const ulong column = column0 + in_tile;
-#if HPC_EPILOGUE == 1 && HPC_BIAS
-        const float4 added = load4(bias + bias_at, column, n, is_aligned(bias_at));
+#if HPC_EPILOGUE != 0
+        const float4 added = HPC_BIAS_QUAD(column);
 #endif
 #if HPC_EPILOGUE == 2 && HPC_SUMS
         float4 column_sum = (float4)(0.0f);
@@ -275,25 +271,11 @@ HPC_UNROLL for (uint i = 0; i < HPC_PARTS_M * 4; ++i) {
                 const uint at_m = i / 2, at_n = half_part / 2 * 4, e = half_part % 2 + i % 2 * 2;
 #define HPC_RESULT(j) (e == 0 ? sum[at_m][at_n + j].s0 : e == 1 ? sum[at_m][at_n + j].s1 : e == 2 ? sum[at_m][at_n + j].s2 : sum[at_m][at_n + j].s3)
                 float4 v = (float4)(HPC_RESULT(0), HPC_RESULT(1), HPC_RESULT(2), HPC_RESULT(3));
-#if HPC_EPILOGUE == 1
-#if HPC_BIAS
-                v += added;
+#if HPC_EPILOGUE != 0
+                v = finish_quad(v, added, kept + kept_at + row * n, column, n, aligned_n && is_aligned(kept_at), alpha, beta);
 #endif
-                const float4 value = activation_value4(v, alpha, beta);
-#if HPC_KEPT
-                store4(kept + kept_at + row * n, column, n, aligned_n && is_aligned(kept_at), activation_kept4(v, value, alpha, beta));
-#endif
-                v = value;
-#elif HPC_EPILOGUE == 2
-#if HPC_KEPT
-                const float4 derivative = load4(kept + kept_at + row * n, column, n, aligned_n && is_aligned(kept_at));
-#else
-                const float4 derivative = (float4)(0.0f);
-#endif
-                v *= activation_factor4(derivative, alpha, beta);
-#if HPC_SUMS
+#if HPC_EPILOGUE == 2 && HPC_SUMS
                 column_sum += v;
-#endif
 #endif
                 store4(c + row * n, column, n, aligned_c, v);
             }
@@ -308,7 +290,7 @@ HPC_UNROLL for (uint i = 0; i < HPC_PARTS_M * 4; ++i) {
     for (uint j = id; j < places_n; j += HPC_ITEMS) {
         float total = 0.0f;
         for (uint i = 0; i < HPC_WARPS_M * 8; ++i) total += memory[i * HPC_TILE_N + j];
-        sums[sums_at + row_tile * n + column0 + j] = total;
+        sums[sums_at + tile.row_tile * n + column0 + j] = total;
     }
 #endif
 }

@@ -1,4 +1,4 @@
-// What the two kernels of a tiled product (gemm.cl, gemm_finish.cl) share: where a tile lies in C, and what is done to
+// What the kernels of tiled products (gemm.cl, gemm_finish.cl, gemm_mma.cl) share: where a tile lies in C, and what is done to
 // four elements of C before they are written.
 //
 //   HPC_TILE_M, HPC_TILE_N      a tile's extents, multiples of 4
