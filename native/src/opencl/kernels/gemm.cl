@@ -199,10 +199,12 @@ gemm(HPC_HEAD, global const float* a, ulong a_at, global const float* b, ulong b
     const uint tiles = (uint)((m + HPC_TILE_M - 1) / HPC_TILE_M) * (uint)((n + HPC_TILE_N - 1) / HPC_TILE_N);
     const uint is_cut = group >= whole, cut_tiles = max(tiles - whole, 1u);
     const uint cut = is_cut ? (group - whole) % cut_tiles : 0, split = is_cut ? (group - whole) / cut_tiles : 0;
-    const tile_place place = place_of_tile(is_cut ? whole + cut : group, m, n);
+    tile_place place;
+    place_of_tile(is_cut ? whole + cut : group, m, n, &place);
     const ulong k_first = split * split_k, k_end = is_cut ? min(k, k_first + split_k) : k;
 #else
-    const tile_place place = place_of_tile(group, m, n);
+    tile_place place;
+    place_of_tile(group, m, n, &place);
     const ulong k_first = 0, k_end = k;
 #endif
 

@@ -37,7 +37,8 @@ gemm_finish(HPC_HEAD, global const float* parts, ulong parts_at, global float* c
     HPC_GUARD();
     const uint id = (uint)get_local_id(0), quad = id % HPC_QUADS, row_in_strip = id / HPC_QUADS;
     const uint cut = (uint)get_group_id(0) / HPC_STRIPS, strip = (uint)get_group_id(0) % HPC_STRIPS;
-    const tile_place place = place_of_tile(whole + cut, m, n);
+    tile_place place;
+    place_of_tile(whole + cut, m, n, &place);
     // Work-items that a low tile leaves over repeat its last row, and write nothing. One bound for all (see gemm.cl).
     const uint row_in_tile = strip * HPC_STRIP + min(row_in_strip, (uint)HPC_STRIP - 1);
     const ulong row = place.row + row_in_tile, column = place.column + quad * 4;

@@ -157,7 +157,8 @@ gemm_mma(HPC_HEAD, global const float* a, ulong a_at, global const float* b, ulo
 
     const ulong tiles = (m + HPC_TILE_M - 1) / HPC_TILE_M * ((n + HPC_TILE_N - 1) / HPC_TILE_N);
     const ulong split = get_group_id(0) / tiles;
-    const tile_place tile = place_of_tile((uint)(get_group_id(0) % tiles), m, n);
+    tile_place tile;
+    place_of_tile((uint)(get_group_id(0) % tiles), m, n, &tile);
     const ulong row0 = tile.row, column0 = tile.column;
     const ulong k_first = split * split_k, k_end = min(k, k_first + split_k);
 

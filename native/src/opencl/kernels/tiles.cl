@@ -11,16 +11,14 @@ typedef struct tile_place {
 } tile_place;
 
 // Work-groups in succession take the tiles of a band of rows column by column, so that both operands' pieces stay in the
-// second-level cache.
-HPC_INLINE tile_place place_of_tile(uint tile, ulong m, ulong n) {
+// second-level cache. (No result by value: oclgrind does not know what unoptimized code says of one.)
+HPC_INLINE void place_of_tile(uint tile, ulong m, ulong n, tile_place* place) {
     const uint row_tiles = (uint)((m + HPC_TILE_M - 1) / HPC_TILE_M), column_tiles = (uint)((n + HPC_TILE_N - 1) / HPC_TILE_N);
     const uint in_bands = HPC_GEMM_BAND * column_tiles, band = tile / in_bands, in_band = tile % in_bands;
     const uint band_rows = min(row_tiles - band * HPC_GEMM_BAND, (uint)HPC_GEMM_BAND);
-    tile_place place;
-    place.row_tile = band * HPC_GEMM_BAND + in_band % band_rows;
-    place.row = (ulong)place.row_tile * HPC_TILE_M;
-    place.column = (ulong)(in_band / band_rows) * HPC_TILE_N;
-    return place;
+    place->row_tile = band * HPC_GEMM_BAND + in_band % band_rows;
+    place->row = (ulong)place->row_tile * HPC_TILE_M;
+    place->column = (ulong)(in_band / band_rows) * HPC_TILE_N;
 }
 
 #if HPC_EPILOGUE != 0
