@@ -210,17 +210,18 @@ internal static class Sweep
     {
         for (int i = 1; i + 1 < curve.Times.Length; i++)
         {
-            if (Excess(curve, i) > Slack)
+            if (Excess(curve.Axis.Values, curve.Times, curve.Floors, i) > Slack)
                 yield return i;
         }
     }
 
-    // How much more than on the line between both neighbours (where equal distances are equal factors), over the same of the floor.
-    private static double Excess(Curve curve, int i)
+    /// <summary>
+    /// How much more a time is than on the line between both neighbours (where equal distances are equal factors), over the same of the floor.
+    /// </summary>
+    internal static double Excess(int[] extents, double[] times, double[] floors, int i)
     {
-        double share = Math.Log((double)curve.Axis.Values[i] / curve.Axis.Values[i - 1])
-            / Math.Log((double)curve.Axis.Values[i + 1] / curve.Axis.Values[i - 1]);
-        return Over(curve.Times) / Math.Max(1, Over(curve.Floors));
+        double share = Math.Log((double)extents[i] / extents[i - 1]) / Math.Log((double)extents[i + 1] / extents[i - 1]);
+        return Over(times) / Math.Max(1, Over(floors));
 
         double Over(double[] values) => values[i] / (values[i - 1] * Math.Pow(values[i + 1] / values[i - 1], share));
     }
@@ -248,7 +249,7 @@ internal static class Sweep
         [
             .. curves.SelectMany(c => Unexplained(c).Select(i =>
                 Invariant($"{c.Name}: at {c.Axis.Name} {c.Axis.Values[i]} {BenchReport.Time(c.PerSample(i))} per sample, ")
-                + Invariant($"{Excess(c, i):F2} times what {c.Axis.Values[i - 1]} and {c.Axis.Values[i + 1]} lead to"))),
+                + Invariant($"{Excess(c.Axis.Values, c.Times, c.Floors, i):F2} times what {c.Axis.Values[i - 1]} and {c.Axis.Values[i + 1]} lead to"))),
         ];
         Console.Out.WriteLine(steps.Length == 0
             ? "The roofline explains every step."

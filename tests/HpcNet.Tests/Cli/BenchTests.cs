@@ -112,6 +112,41 @@ public sealed class BenchTests : IClassFixture<TemporaryFolder>
         Assert.True(losses[0][^1] < 0.8 * losses[0][0], $"{losses[0][0]} to {losses[0][^1]}");
     }
 
+    // Operations take 10 ns and bytes 20, or the other way round.
+    [Theory]
+    [InlineData(10, 20, "L2")]
+    [InlineData(20, 10, "FLOPs")]
+    public void TheFloorIsTheLargerTime(double flopsNs, double bytesNs, string by)
+    {
+        Workload workload = Workload.Find("mnist")!;
+        var result = new BenchResult
+        {
+            Workload = workload,
+            Threads = 1,
+            Blas = "builtin",
+            Isa = "avx2",
+            NsMin = 50,
+            NsMedian = 60,
+            PeakGflops = workload.Flops / flopsNs,
+            Bandwidth = workload.CompulsoryBytes / bytesNs,
+            Level = "L2",
+            ManagedBytes = 0,
+        };
+        Assert.Equal(20, result.FloorNs, 1e-9);
+        Assert.Equal(2.5, result.FloorRatio, 1e-9);
+        Assert.Equal(by, result.Floor);
+    }
+
+    // Times and floors at the extents 8, 12 and 16, which lie on one line where they grow with the square.
+    [Theory]
+    [InlineData(64, 144, 256, 64, 144, 256, 1)]
+    [InlineData(64, 1.5 * 144, 256, 64, 144, 256, 1.5)]
+    [InlineData(64, 1.5 * 144, 256, 64, 1.2 * 144, 256, 1.25)]
+    [InlineData(64, 144, 256, 64, 0.5 * 144, 256, 1)]
+    public void AStepIsWhatTheRooflineDoesNotSay(
+        double before, double time, double behind, double floorBefore, double floor, double floorBehind, double expected) =>
+        Assert.Equal(expected, Sweep.Excess([8, 12, 16], [before, time, behind], [floorBefore, floor, floorBehind], 1), 1e-9);
+
     [Fact]
     public void MeasuresAndWritesItsResults()
     {
