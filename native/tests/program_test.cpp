@@ -318,7 +318,8 @@ TEST_P(OnDevice, AdversarialExamplesAreTheFirstShareOfTheRows) {
 TEST_P(Instruction, ConstantsGiveTheBitsOfParameters) {
     Device device(GetParam());
     const uint64_t capacity = 70;
-    for (const auto& [inputs, outputs] : {std::pair<uint64_t, uint64_t>{1, 1}, {5, 3}, {100, 333}, {300, 10}, {784, 512}}) {
+    for (const auto& shape : {std::pair<uint64_t, uint64_t>{1, 1}, {5, 3}, {100, 333}, {300, 10}, {784, 512}}) {
+        const uint64_t inputs = shape.first, outputs = shape.second;
         const std::vector<float> data = random_floats(inputs * outputs + 1, 3);
         Buffer x(device, capacity * inputs), y(device, capacity * outputs), w(device, data.size()), constant(device, data.size());
         x.write(random_floats(capacity * inputs, 4));
