@@ -48,7 +48,7 @@ fi
 export TMPDIR="${TMPDIR:-/tmp}"
 export HPCNET_REQUIRE_OPENCL=1 HPCNET_CASES="$here/cases" DOTNET_CLI_TELEMETRY_OPTOUT=1
 
-programs=$(mktemp -d "$TMPDIR/hpcnet-gpu.XXXXXX") || exit 1
+programs=$(mktemp -d) || exit 1
 trap 'rm -rf "$programs"' EXIT
 tar -C "$programs" -xzf "$here/programs.tar.gz" || exit 1
 host=$programs/host/HpcNet.Gpu

@@ -1534,8 +1534,7 @@ private:
         std::vector<const Value*> values;
         uint64_t bytes = 0;
         for (const Value& value : plan.values) {
-            if (!value.comes_from_host()) continue;
-            if (value.buffer != plan.owned) continue;
+            if (!value.comes_from_host() || value.buffer != plan.owned) continue;
             values.push_back(&value);
             bytes += value.bytes(plan.capacity);
         }

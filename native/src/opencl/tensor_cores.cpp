@@ -1,8 +1,8 @@
 // Probing for tensor cores (see tensor_cores.h, kernels/mma_probe.cl).
 #include "opencl/tensor_cores.h"
 
+#include <bit>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "opencl/program_cache.h"
@@ -19,18 +19,6 @@ namespace {
 
 constexpr uint64_t kItems = 64;  // HPC_PROBE_ITEMS
 constexpr uint64_t kWarps = 2;
-
-uint32_t bits_of(float x) {
-    uint32_t bits;
-    std::memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-float from_bits(uint32_t bits) {
-    float x;
-    std::memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 // One context, queue and program on the device, for as long as the probe takes.
 class Probe {
@@ -156,9 +144,9 @@ const char* precision_name(int32_t precision) {
 float rounded_to(int32_t precision, float x) {
     if (precision == HPC_PRECISION_FLOAT32 || !std::isfinite(x)) return x;
     // The fraction's bits that go; half of the last one that stays, or, where ties go to even, a bit less or that.
-    const uint32_t bits = bits_of(x), gone = precision == HPC_PRECISION_TF32 ? 13 : 16;
+    const uint32_t bits = std::bit_cast<uint32_t>(x), gone = precision == HPC_PRECISION_TF32 ? 13 : 16;
     const uint32_t half = precision == HPC_PRECISION_TF32 ? 1u << 12 : 0x7fffu + (bits >> 16 & 1);
-    return from_bits((bits + half) & ~((1u << gone) - 1));
+    return std::bit_cast<float>((bits + half) & ~((1u << gone) - 1));
 }
 
 TensorCores probe_tensor_cores(const DeviceInfo& device, int32_t asked) {

@@ -298,7 +298,8 @@ internal sealed class NodeRecording
     internal void AddParameter(ParameterSegment segment, DeviceBuffer parameters, DeviceBuffer? gradients)
     {
         _parameters.Add(segment.LocalName, Recorder.FixedValue(
-            _purpose.ConstantParameters ? hpc_value_kind.HPC_VALUE_CONSTANT : hpc_value_kind.HPC_VALUE_PARAMETER, segment.Rows, segment.Columns, parameters, segment.Offset, segment.Name));
+            _purpose.ConstantParameters ? hpc_value_kind.HPC_VALUE_CONSTANT : hpc_value_kind.HPC_VALUE_PARAMETER,
+            segment.Rows, segment.Columns, parameters, segment.Offset, segment.Name));
         if (Trains && gradients is not null)
         {
             _gradients.Add(segment.LocalName, Recorder.FixedValue(
