@@ -250,18 +250,21 @@ const Shape kShapes[] = {{1, 1}, {1, 10}, {3, 7}, {5, 16}, {4, 17}, {7, 33}, {2,
 TEST_P(Kernel, EpilogueForwardIsBiasAndActivation) {
     for (int a = 0; a < kActivationCount; ++a) {
         for (const Shape& shape : kShapes) {
-            for (int variant = 0; variant < 4; ++variant) {
-                const bool has_bias = variant & 1, has_kept = variant & 2;
+            for (int variant = 0; variant < 8; ++variant) {
+                const bool has_bias = variant & 1, has_kept = variant & 2, apart = variant & 4;
                 const int64_t row = 2, col = 3, ldc = shape.cols + 5, ldkept = shape.cols + 9, n = col + shape.cols;
                 Random random(static_cast<uint64_t>(a * 1000 + shape.rows * 100 + shape.cols));
+                const int64_t ldproduct = apart ? shape.cols + 2 : ldc;
                 Guarded c(random.values(shape.rows > 0 ? (shape.rows - 1) * ldc + shape.cols : 0));
+                Guarded own(random.values(shape.rows > 0 ? (shape.rows - 1) * ldproduct + shape.cols : 0));
+                auto& product = apart ? own : c;
                 Guarded bias(random.values(n)), kept((row + shape.rows) * ldkept);
-                const std::vector<float> before = c.values();
-                std::vector<float> expected = before, expected_kept = kept.values();
+                const std::vector<float> before = product.values(), own_before = own.values();
+                std::vector<float> expected = c.values(), expected_kept = kept.values();
                 for (int64_t r = 0; r < shape.rows; ++r) {
                     for (int64_t j = 0; j < shape.cols; ++j) {
                         const size_t at = static_cast<size_t>(r * ldc + j);
-                        float x = before[at], derivative;
+                        float x = before[static_cast<size_t>(r * ldproduct + j)], derivative;
                         if (has_bias) x += bias[col + j];
                         k().activation_forward[a](&x, &expected[at], &derivative, 1, kAlpha, kBeta);
                         if (has_kept) expected_kept[static_cast<size_t>((row + r) * ldkept + col + j)] = derivative;
@@ -273,8 +276,11 @@ TEST_P(Kernel, EpilogueForwardIsBiasAndActivation) {
                                   ldkept,
                                   nullptr,
                                   kAlpha,
-                                  kBeta};
+                                  kBeta,
+                                  apart ? own.data() : nullptr,
+                                  ldproduct};
                 epilogue.apply(epilogue, c.data(), ldc, row, col, shape.rows, shape.cols);
+                ASSERT_TRUE(same(own.values(), own_before)) << hpc::activation_info(a)->name << " " << variant;
                 ASSERT_TRUE(same(c.values(), expected)) << hpc::activation_info(a)->name << " " << variant;
                 ASSERT_TRUE(same(kept.values(), expected_kept)) << hpc::activation_info(a)->name << " " << variant;
             }
@@ -285,22 +291,25 @@ TEST_P(Kernel, EpilogueForwardIsBiasAndActivation) {
 TEST_P(Kernel, EpilogueBackwardIsDerivativeAndColumnSums) {
     for (int a = 0; a < kActivationCount; ++a) {
         for (const Shape& shape : kShapes) {
-            for (int variant = 0; variant < 4; ++variant) {
-                const bool has_kept = variant & 1, has_sums = variant & 2;
+            for (int variant = 0; variant < 8; ++variant) {
+                const bool has_kept = variant & 1, has_sums = variant & 2, apart = variant & 4;
                 const int64_t row = 2, col = 3, ldc = shape.cols + 5, ldkept = shape.cols + 9, n = col + shape.cols;
                 Random random(static_cast<uint64_t>(a * 1000 + shape.rows * 100 + shape.cols));
                 const int64_t size = shape.rows > 0 ? (shape.rows - 1) * ldc + shape.cols : 0;
-                Guarded c(random.values(size));
+                const int64_t ldproduct = apart ? shape.cols + 2 : ldc;
+                Guarded c(random.values(size)), own(random.values(shape.rows > 0 ? (shape.rows - 1) * ldproduct + shape.cols : 0));
+                auto& product = apart ? own : c;
                 Guarded kept(random.values((row + shape.rows) * ldkept, -0.9f, 0.9f)), sums(random.values(n));
-                const std::vector<float> before = c.values();
-                std::vector<float> expected = before, expected_sums = sums.values();
+                const std::vector<float> before = product.values(), own_before = own.values();
+                std::vector<float> expected = c.values(), expected_sums = sums.values();
                 const bool derives = has_kept || hpc::activation_info(a)->keeps == HPC_KEEPS_NOTHING;
                 for (int64_t r = 0; r < shape.rows; ++r) {
                     for (int64_t j = 0; j < shape.cols; ++j) {
                         const size_t at = static_cast<size_t>(r * ldc + j);
+                        expected[at] = before[static_cast<size_t>(r * ldproduct + j)];
                         if (derives) {
-                            k().activation_backward[a](&kept[(row + r) * ldkept + col + j], &before[at], &expected[at],
-                                                       1, kAlpha, kBeta);
+                            const float dy = expected[at];
+                            k().activation_backward[a](&kept[(row + r) * ldkept + col + j], &dy, &expected[at], 1, kAlpha, kBeta);
                         }
                         if (has_sums) expected_sums[static_cast<size_t>(col + j)] += expected[at];
                     }
@@ -311,11 +320,15 @@ TEST_P(Kernel, EpilogueBackwardIsDerivativeAndColumnSums) {
                                   ldkept,
                                   has_sums ? sums.data() : nullptr,
                                   kAlpha,
-                                  kBeta};
+                                  kBeta,
+                                  apart ? own.data() : nullptr,
+                                  ldproduct};
                 // In two pieces, one below the other.
                 const int64_t half = shape.rows / 2;
                 epilogue.apply(epilogue, c.data(), ldc, row, col, half, shape.cols);
+                if (apart) epilogue.product += half * ldproduct;
                 epilogue.apply(epilogue, c.data() + half * ldc, ldc, row + half, col, shape.rows - half, shape.cols);
+                ASSERT_TRUE(same(own.values(), own_before)) << hpc::activation_info(a)->name << " " << variant;
                 ASSERT_TRUE(same(c.values(), expected)) << hpc::activation_info(a)->name << " " << variant;
                 ASSERT_TRUE(same(sums.values(), expected_sums)) << hpc::activation_info(a)->name << " " << variant;
             }

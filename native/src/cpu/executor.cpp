@@ -5,6 +5,14 @@
 // tile and are combined in index order in a later phase: so the bits are the same for any number of threads, and on the
 // calling thread alone.
 //
+// What did not pay, measured on two cores of a Zen 4:
+//   Taking a small network block of rows by block of rows through all its instructions, so that the team meets three times in a
+//   step. Blocks of 16 rows cost one thread 4 % (64-64-32-3, batch 32), of 64 rows 9 % (4-32-16-4, full batch). What two cores
+//   wrote for one another in a step of 12 us (about 600 lines: weights, activations, gradients) cost them 3 to 6 us where they
+//   shared a cache, and up to 40 us where they did not, which a virtual machine changes without a word.
+//   Members that claim tiles from both ends, so that each finds in its caches what it read in the run before: predictions for 64
+//   rows 4 % faster, training 3 % and products of 2048 5 % slower, because neighbours no longer share what they read.
+//
 // To add an instruction: an overload of Lowering::operator() here, and its scratch in scratch_for.
 #include <chrono>
 #include <cmath>

@@ -66,11 +66,12 @@ static HPC_INLINE void forward_row(const float* x, const float* bias, float* y, 
 template <class A, bool has_bias, bool has_derivative>
 static void forward_rows(const Epilogue& self, float* c, int64_t ldc, int64_t row, int64_t col, int64_t rows,
                          int64_t cols) {
+    const float* product = self.product ? self.product : c;
+    const int64_t ldproduct = self.product ? self.ldproduct : ldc;
     const float* bias = has_bias ? self.bias + col : nullptr;
     for (int64_t r = 0; r < rows; ++r) {
-        float* y = c + r * ldc;
         float* d = has_derivative ? self.kept + (row + r) * self.ldkept + col : nullptr;
-        forward_row<A, has_bias, has_derivative>(y, bias, y, d, cols, self.alpha, self.beta);
+        forward_row<A, has_bias, has_derivative>(product + r * ldproduct, bias, c + r * ldc, d, cols, self.alpha, self.beta);
     }
 }
 
@@ -130,19 +131,20 @@ static void activation_backward(const float* kept, const float* dy, float* dx, i
     }
 }
 
-// One vector's width of columns, down the rows: c = c f'(kept), and the column sums of the result.
+// One vector's width of columns, down the rows: c = product f'(kept), and the column sums of the result.
 template <class A, bool has_kept>
-static HPC_INLINE void backward_columns(float* c, int64_t ldc, const float* kept, int64_t ldkept, float* sums,
-                                        int64_t rows, int64_t width, V alpha, V beta) {
+static HPC_INLINE void backward_columns(const float* product, int64_t ldproduct, float* c, int64_t ldc, const float* kept, int64_t ldkept,
+                                        float* sums, int64_t rows, int64_t width, V alpha, V beta) {
     V sum = V::load_partial(sums, width);
     for (int64_t r = 0; r < rows; ++r) {
-        V v = V::load_partial(c, width);
+        V v = V::load_partial(product, width);
         if constexpr (has_kept) {
             v = v * backward_factor<A>(V::load_partial(kept, width), alpha, beta);
-            v.store_exact(c, width);
             kept += ldkept;
         }
+        if (has_kept || product != c) v.store_exact(c, width);
         sum = sum + v;
+        product += ldproduct;
         c += ldc;
     }
     sum.store_partial(sums, width);
@@ -151,23 +153,29 @@ static HPC_INLINE void backward_columns(float* c, int64_t ldc, const float* kept
 template <class A>
 static void epilogue_backward(const Epilogue& self, float* c, int64_t ldc, int64_t row, int64_t col, int64_t rows,
                               int64_t cols) {
+    const float* product = self.product ? self.product : c;
+    int64_t ldproduct = self.product ? self.ldproduct : ldc;
     const V alpha = V::broadcast(self.alpha), beta = V::broadcast(self.beta);
     constexpr bool constant = A::keeps == HPC_KEEPS_NOTHING;
     const float* kept = constant || self.kept == nullptr ? nullptr : self.kept + row * self.ldkept + col;
     if (self.sums == nullptr) {
-        if (kept == nullptr && !constant) return;
         for (int64_t r = 0; r < rows; ++r) {
+            const float* dy = product + r * ldproduct;
             float* dx = c + r * ldc;
             if constexpr (constant) {
-                backward_row<A, false>(nullptr, dx, dx, cols, alpha, beta);
-            } else {
-                backward_row<A, true>(kept + r * self.ldkept, dx, dx, cols, alpha, beta);
+                backward_row<A, false>(nullptr, dy, dx, cols, alpha, beta);
+            } else if (kept != nullptr) {
+                backward_row<A, true>(kept + r * self.ldkept, dy, dx, cols, alpha, beta);
+            } else if (dy != dx) {
+                std::memcpy(dx, dy, static_cast<size_t>(cols) * sizeof(float));
             }
         }
         return;
     }
     if constexpr (constant) {
-        for (int64_t r = 0; r < rows; ++r) backward_row<A, false>(nullptr, c + r * ldc, c + r * ldc, cols, alpha, beta);
+        for (int64_t r = 0; r < rows; ++r) backward_row<A, false>(nullptr, product + r * ldproduct, c + r * ldc, cols, alpha, beta);
+        product = c;
+        ldproduct = ldc;
     }
     float* sums = self.sums + col;
     for (int64_t j = 0; j < cols; j += V::lanes) {
@@ -175,15 +183,15 @@ static void epilogue_backward(const Epilogue& self, float* c, int64_t ldc, int64
         // A literal width lets the compiler drop the masks.
         if (kept == nullptr) {
             if (width == V::lanes) {
-                backward_columns<A, false>(c + j, ldc, nullptr, 0, sums + j, rows, V::lanes, alpha, beta);
+                backward_columns<A, false>(product + j, ldproduct, c + j, ldc, nullptr, 0, sums + j, rows, V::lanes, alpha, beta);
             } else {
-                backward_columns<A, false>(c + j, ldc, nullptr, 0, sums + j, rows, width, alpha, beta);
+                backward_columns<A, false>(product + j, ldproduct, c + j, ldc, nullptr, 0, sums + j, rows, width, alpha, beta);
             }
         } else {
             if (width == V::lanes) {
-                backward_columns<A, true>(c + j, ldc, kept + j, self.ldkept, sums + j, rows, V::lanes, alpha, beta);
+                backward_columns<A, true>(product + j, ldproduct, c + j, ldc, kept + j, self.ldkept, sums + j, rows, V::lanes, alpha, beta);
             } else {
-                backward_columns<A, true>(c + j, ldc, kept + j, self.ldkept, sums + j, rows, width, alpha, beta);
+                backward_columns<A, true>(product + j, ldproduct, c + j, ldc, kept + j, self.ldkept, sums + j, rows, width, alpha, beta);
             }
         }
     }

@@ -93,7 +93,9 @@ constexpr GemmBlocks gemm_blocks = {kGemmRows, 2 * kGemmLanes, 256, 1024, 512};
 #endif
 
 constexpr int64_t kGemmPanel = 2 * kGemmLanes;
-constexpr size_t gemm_scratch_bytes = static_cast<size_t>(gemm_blocks.kc * gemm_blocks.tile_n) * sizeof(float);
+// Packed B, and behind it a piece of C that waits for its epilogue.
+constexpr int64_t kGemmPackedFloats = gemm_blocks.kc * gemm_blocks.tile_n;
+constexpr size_t gemm_scratch_bytes = static_cast<size_t>(kGemmPackedFloats + kGemmRows * kGemmPanel) * sizeof(float);
 
 // B is read where it lies, too, if all of it is this small and stays in the first-level cache anyway.
 constexpr int64_t kGemmDirectBytes = 16384;
@@ -374,8 +376,18 @@ static void gemm_sequential(const GemmTile& tile, float* packed) {
     const int64_t most = by_rows && gemm_crowded(tile.lda) ? kGemmCrowdedPanel : kGemmRows;
     const int64_t panels = gemm_blocks_of(m, most), base = m / panels, larger = m % panels;
 
+    // So many rows of C that compete for the same lines push one another out of the first-level cache before the epilogue comes. A
+    // product of one block of k waits for it elsewhere (256 x 1024 x 256: bias and ReLU cost 6 % on one thread and 11 % on two in
+    // C, 2 and 4 % so).
+    static_assert(kGemmCrowdedPanel >= kGemmRows4, "the kernels for more rows are of two vectors");
+    const bool apart = tile.epilogue && k <= depth && base + (larger > 0) > kGemmCrowdedPanel && gemm_crowded(tile.ldc);
+    if (apart) {
+        tile.epilogue->product = packed + kGemmPackedFloats;
+        tile.epilogue->ldproduct = kGemmPanel;
+    }
+
     GemmPiece piece;
-    piece.ldc = tile.ldc;
+    piece.ldc = apart ? kGemmPanel : tile.ldc;
     piece.a_stride = tile.lda;
     piece.panel_stride = k * kGemmPanel;
     piece.streams = 4.0 * static_cast<double>(tile.ldb) * static_cast<double>(k) >= kGemmStreamingBytes;
@@ -404,7 +416,7 @@ static void gemm_sequential(const GemmTile& tile, float* packed) {
                     const int64_t left = columns - j;
                     piece.b = b0 + j * b_step;
                     if (packs) piece.packed = packed + j * piece.k;
-                    piece.c = tile.c + i * tile.ldc + n0 + j;
+                    piece.c = apart ? packed + kGemmPackedFloats : tile.c + i * tile.ldc + n0 + j;
                     if (!pack_b && left >= 8 * kGemmLanes && rows <= kGemmRows8) {
                         taken = 8 * kGemmLanes;
                         (panels_of_b ? kGemmPanels8 : kGemmMicro8[by_rows]).of[rows - 1](piece);
@@ -633,6 +645,7 @@ static void gemm(const GemmTile& tile, void* scratch) {
     const int64_t m = tile.m, n = tile.n, k = tile.k;
     if (m <= 0 || n <= 0) return;
     float* memory = static_cast<float*>(scratch);
+    if (tile.epilogue) tile.epilogue->product = nullptr;
     if (k <= 0) {
         for (int64_t i = 0; i < m; i++) {
             for (int64_t j = 0; j < n; j++) tile.c[i * tile.ldc + j] = 0;
