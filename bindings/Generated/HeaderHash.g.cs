@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "341e8e561b95a7c0cdd677ef3e76603a9d4f29140a29217603bb7b6f39d57b1b";
+    public const string Sha256 = "c40eb1844f9aa6822c6a17572e2305aa20ca1fb3ed80eeac7b587881d2457f6e";
 }

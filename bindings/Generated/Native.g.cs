@@ -1436,13 +1436,20 @@ internal partial struct hpc_metrics
     public uint reserved;
 }
 
+[NativeTypeName("unsigned int")]
+internal enum hpc_transfer_flags
+{
+    HPC_TRANSFER_DEFAULT = 0,
+    HPC_TRANSFER_ONCE = 1,
+}
+
 internal unsafe partial struct hpc_transfer
 {
     [NativeTypeName("uint32_t")]
     public uint value;
 
     [NativeTypeName("uint32_t")]
-    public uint reserved;
+    public uint flags;
 
     public void* host;
 
@@ -1767,8 +1774,8 @@ internal static unsafe partial class Native
     [DllImport("hpcnet", CallingConvention = CallingConvention.Cdecl, ExactSpelling = true)]
     public static extern hpc_status hpc_program_measure(hpc_program* program, [NativeTypeName("uint64_t")] ulong rows, [NativeTypeName("uint64_t")] ulong steps, [NativeTypeName("const uint64_t *")] ulong* slots, [NativeTypeName("uint32_t")] uint slot_count, [NativeTypeName("uint32_t")] uint repetitions, hpc_run_costs* costs);
 
-    [NativeTypeName("#define HPC_ABI_VERSION 5")]
-    public const int HPC_ABI_VERSION = 5;
+    [NativeTypeName("#define HPC_ABI_VERSION 6")]
+    public const int HPC_ABI_VERSION = 6;
 
     [NativeTypeName("#define HPC_MAX_HYPERPARAMETERS 8")]
     public const int HPC_MAX_HYPERPARAMETERS = 8;

@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 /* Changes whenever a struct, an enum value or a signature changes. */
-#define HPC_ABI_VERSION 5
+#define HPC_ABI_VERSION 6
 
 /* ---- Status ------------------------------------------------------------------------------------------------------ */
 
@@ -900,13 +900,20 @@ typedef struct hpc_metrics {
     uint32_t reserved;
 } hpc_metrics;
 
+typedef enum hpc_transfer_flags {
+    HPC_TRANSFER_DEFAULT = 0,
+    /* What is brought in is for this run alone: a device may read the caller's memory instead of a copy. A later run that does not
+       bring the value finds what some earlier transfer left, or zeros. */
+    HPC_TRANSFER_ONCE = 1
+} hpc_transfer_flags;
+
 /* Data that a run takes from or brings to the caller: inputs, targets and indices are copied in before the first
    instruction, outputs are copied out after the last. bytes must be the value's size for the run's rows and steps. The
    caller's memory may change when the call is back. What a run does not bring is as the last transfer left it, in as many
    rows as that one had. */
 typedef struct hpc_transfer {
     uint32_t value;
-    uint32_t reserved;
+    uint32_t flags; /* hpc_transfer_flags */
     void* host;
     uint64_t bytes;
 } hpc_transfer;

@@ -197,7 +197,7 @@ std::string struct_layouts() {
     LAYOUT(hpc_embedding_backward, 4, indices, dy, dtable, padding)
     LAYOUT(hpc_call, 7, function, context, name, reads, writes, read_count, write_count)
     LAYOUT(hpc_metrics, 9, loss, weight, gradient_norm, rows, correct, runs, first_flagged_run, flags, reserved)
-    LAYOUT(hpc_transfer, 4, value, reserved, host, bytes)
+    LAYOUT(hpc_transfer, 4, value, flags, host, bytes)
     LAYOUT(hpc_program_info, 10, recorded_instructions, fused_instructions, values, slots, workspace_bytes, owned_bytes, flops,
            compulsory_bytes, runs, team_runs)
     LAYOUT(hpc_profile_entry, 4, nanoseconds, flops, bytes, name)

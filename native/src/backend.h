@@ -83,8 +83,9 @@ public:
     }
     // Waits for what was enqueued; fetches and resets the metrics.
     virtual void fetch(hpc_metrics& metrics) = 0;
-    // Host memory into and out of a value's place, in order with the runs.
-    virtual void transfer_in(const Value& value, const void* host, uint64_t bytes) = 0;
+    // Host memory into and out of a value's place, in order with the runs. `once`: for the next run alone, which begins while the
+    // memory is there; it may be read instead of being copied.
+    virtual void transfer_in(const Value& value, const void* host, uint64_t bytes, bool once) = 0;
     virtual void transfer_out(const Value& value, void* host, uint64_t bytes) = 0;
     // What was picked for nodes[i] at the plan's capacity ("tiles 4 x 2 of 32 x 256, builtin").
     virtual std::string describe(size_t node) const = 0;

@@ -268,8 +268,60 @@ TEST_P(OnDevice, TransfersBringInputsAndOutputs) {
     hpc_transfer transfers[] = {{x, 0, in, sizeof in}, {y, 0, out, sizeof out}};
     HPC_CHECK(hpc_program_run_with(program.handle, 2, 1, nullptr, 0, transfers, 2, nullptr));
     for (int i = 0; i < 6; i++) EXPECT_EQ(static_cast<float>(i + 1), out[i]);
+    transfers[0].flags = 2;
+    EXPECT_EQ(HPC_INVALID_ARGUMENT, hpc_program_run_with(program.handle, 2, 1, nullptr, 0, transfers, 2, nullptr));
+    transfers[0].flags = HPC_TRANSFER_DEFAULT;
     transfers[1].bytes = 4;
     EXPECT_EQ(HPC_INVALID_ARGUMENT, hpc_program_run_with(program.handle, 2, 1, nullptr, 0, transfers, 2, nullptr));
+}
+
+// Of inputs that products alone read, and of one that something else reads, too. The caller's memory starts where a vector would not,
+// and is gone after the run.
+TEST_P(OnDevice, TransfersForOneRunGiveTheBitsOfCopies) {
+    constexpr uint64_t kInputs = 70, kOutputs = 50, kCapacity = 90;
+    Device device(GetParam());
+    Buffer weights(device, kInputs * kOutputs), gradients(device, kInputs * kOutputs);
+    weights.write(random_floats(kInputs * kOutputs, 1));
+    for (const bool others_read : {false, true}) {
+        Program program(device, kCapacity);
+        const uint32_t x = program.rows(HPC_VALUE_INPUT, kInputs), y = program.rows(HPC_VALUE_OUTPUT, kOutputs);
+        const uint32_t more = program.rows(HPC_VALUE_OUTPUT, kInputs);
+        const uint32_t w = program.value(HPC_VALUE_PARAMETER, HPC_FLOAT32, HPC_LEAD_FIXED, kInputs, kOutputs, weights.handle);
+        const uint32_t dw = program.value(HPC_VALUE_GRADIENT, HPC_FLOAT32, HPC_LEAD_FIXED, kInputs, kOutputs, gradients.handle);
+        hpc_dense_forward dense{x, w, 0, y};
+        HPC_CHECK(hpc_record_dense_forward(program.handle, &dense));
+        hpc_dense_backward_weight weight{x, y, dw, 0};
+        HPC_CHECK(hpc_record_dense_backward_weight(program.handle, &weight));
+        if (others_read) {
+            hpc_activation_forward activation{HPC_ACTIVATION_TANH, x, more, 0, 0, 0};
+            HPC_CHECK(hpc_record_activation_forward(program.handle, &activation));
+        }
+        HPC_CHECK(hpc_program_finish(program.handle));
+
+        struct Results {
+            std::vector<float> y, more, gradients;
+        };
+        const auto run = [&](uint64_t rows, const float* from, uint32_t flags) {
+            Results results{std::vector<float>(rows * kOutputs), std::vector<float>(rows * kInputs), {}};
+            hpc_transfer transfers[] = {{y, 0, results.y.data(), rows * kOutputs * 4}, {more, 0, results.more.data(), rows * kInputs * 4},
+                                        {x, flags, const_cast<float*>(from), rows * kInputs * 4}};
+            HPC_EXPECT(hpc_program_run_with(program.handle, rows, 1, nullptr, 0, transfers, from ? 3 : 2, nullptr));
+            results.gradients = gradients.read();
+            return results;
+        };
+        for (const uint64_t rows : {uint64_t{1}, uint64_t{5}, kCapacity}) {
+            const std::vector<float> first = random_floats(rows * kInputs + 1, 10 + rows), second = random_floats(rows * kInputs + 1, 20 + rows);
+            const Results expected = run(rows, second.data() + 1, HPC_TRANSFER_DEFAULT), before = run(rows, first.data() + 1, HPC_TRANSFER_DEFAULT);
+            std::vector<float> brief = second;
+            const Results results = run(rows, brief.data() + 1, HPC_TRANSFER_ONCE);
+            expect_same(expected.y, results.y, "y");
+            expect_same(expected.more, results.more, "tanh of x");
+            expect_same(expected.gradients, results.gradients, "dw");
+            std::fill(brief.begin(), brief.end(), 3.0f);
+            const Results after = run(rows, nullptr, 0);
+            EXPECT_TRUE(after.y == before.y || after.y == expected.y) << "rows " << rows;
+        }
+    }
 }
 
 TEST_P(OnDevice, AdversarialExamplesAreTheFirstShareOfTheRows) {

@@ -60,6 +60,8 @@ int64_t row_block(int64_t columns) {
 
 int64_t padded(int64_t count) { return blocks_of(count, kAlign) * kAlign; }
 
+char* place(const Value& v) { return static_cast<const CpuBuffer&>(*v.buffer).data() + v.offset; }
+
 // Sums of one tile of a loss.
 struct LossPartial {
     double loss, weight;
@@ -197,8 +199,11 @@ uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, c
 
 class Lowering {
 public:
-    Lowering(CpuDevice& device, const Plan& plan, MetricState& metrics)
-        : kernels_(device.kernels()), blas_(device.blas()), plan_(plan), metrics_(metrics) {}
+    // `rows` gets the places of what products read row by row, and may change them between runs.
+    Lowering(CpuDevice& device, const Plan& plan, MetricState& metrics, std::vector<const float*>& rows)
+        : kernels_(device.kernels()), blas_(device.blas()), plan_(plan), metrics_(metrics), rows_(rows) {
+        for (const Value& v : plan.values) rows_.push_back(v.buffer ? reinterpret_cast<const float*>(place(v)) : nullptr);
+    }
 
     Lowered lower(size_t index) {
         node_ = index;
@@ -263,7 +268,7 @@ public:
         const bool needed = n.b || n.activation.present();
         epilogue.apply = needed ? kernels_.epilogue_forward[n.activation.present() ? n.activation.activation : HPC_ACTIVATION_LINEAR]
                                 : nullptr;
-        return product(Form::NN, value(n.y), height(n.w), floats(n.x), floats(n.w), columns(n.w), columns(n.w), floats(n.y), epilogue,
+        return product(Form::NN, value(n.y), height(n.w), rows_of(n.x), floats(n.w), columns(n.w), columns(n.w), floats(n.y), epilogue,
                        nullptr, panels(n.w));
     }
 
@@ -276,7 +281,7 @@ public:
         const bool needed = n.sums || n.activation.present();
         epilogue.apply = needed ? kernels_.epilogue_backward[n.activation.present() ? n.activation.activation : HPC_ACTIVATION_LINEAR]
                                 : nullptr;
-        return product(Form::NT, value(n.dx), columns(n.w), floats(n.dy), floats(n.w), columns(n.w), height(n.w), floats(n.dx),
+        return product(Form::NT, value(n.dx), columns(n.w), rows_of(n.dy), floats(n.w), columns(n.w), height(n.w), floats(n.dx),
                        epilogue, n.sums ? floats(n.sums) : nullptr);
     }
 
@@ -290,7 +295,7 @@ public:
         auto state = std::make_shared<State>();
         const Value& x = value(n.x);
         const int64_t m = height(n.dw), width = columns(n.dw);
-        const float* a = floats(n.x);
+        const float* const* a = rows_of(n.x);
         const float* b = floats(n.dy);
         float* c = floats(n.dw);
         float* parts = scratch<float>();
@@ -310,7 +315,7 @@ public:
                  const GemmPlan::Tile at = plan.tile(index % per_split, m, width);
                  const int64_t k0 = split * plan.split_k;
                  float* target = plan.splits > 1 ? parts + split * m * width : c;
-                 const GemmTile tile{Form::TN, at.m, at.n, std::min(plan.split_k, state->k - k0), a + k0 * m + at.row, m,
+                 const GemmTile tile{Form::TN, at.m, at.n, std::min(plan.split_k, state->k - k0), *a + k0 * m + at.row, m,
                                      b + k0 * width + at.column, width, target + at.row * width + at.column, width, nullptr,
                                      at.row, at.column, plan.path};
                  multiply(*kernels, blas, tile, w.scratch);
@@ -1187,7 +1192,7 @@ private:
     int64_t height(ValueId id) const { return static_cast<int64_t>(value(id).count); }
     // Rows of `width` columns in the memory of a value: one of its own rows may hold several (dense_forward in hpcnet.h).
     static int64_t lines(const Value& v, int64_t width, const Extents& at) { return static_cast<int64_t>(v.elements(at)) / width; }
-    char* place(const Value& v) const { return static_cast<const CpuBuffer&>(*v.buffer).data() + v.offset; }
+    const float* const* rows_of(ValueId id) const { return &rows_[id - 1]; }
     float* floats(ValueId id) const { return reinterpret_cast<float*>(place(value(id))); }
     int32_t* ints(ValueId id) const { return reinterpret_cast<int32_t*>(place(value(id))); }
     template <class T>
@@ -1214,7 +1219,7 @@ private:
 
     // C[m x width] = A B or A B^T over a grid of tiles, with the epilogue, and with column sums by row of tiles. m is as many
     // rows of `width` as C's value holds; A is [m x k].
-    Lowered product(Form form, const Value& c_value, int64_t k, const float* a, const float* b, int64_t ldb, int64_t width, float* c,
+    Lowered product(Form form, const Value& c_value, int64_t k, const float* const* a, const float* b, int64_t ldb, int64_t width, float* c,
                     const Epilogue& epilogue, float* sums, const float* panels = nullptr) {
         struct State {
             GemmPlan plan;
@@ -1239,7 +1244,7 @@ private:
                                           std::memset(own.sums + at.column, 0, static_cast<size_t>(at.n) * 4);
                                       }
                                       const float* b_at = form == Form::NT ? b + at.column * ldb : b + at.column;
-                                      const GemmTile tile{form, at.m, at.n, k, a + at.row * k, k, b_at, ldb,
+                                      const GemmTile tile{form, at.m, at.n, k, *a + at.row * k, k, b_at, ldb,
                                                           c + at.row * width + at.column, width, own.apply ? &own : nullptr,
                                                           at.row, at.column, plan.path, panels ? panels + at.column * k : nullptr};
                                       multiply(*kernels, blas, tile, w.scratch);
@@ -1365,6 +1370,7 @@ private:
     const BlasProvider* blas_;
     const Plan& plan_;
     MetricState& metrics_;
+    std::vector<const float*>& rows_;
     size_t node_ = 0;
     bool guarded_ = false;
 };
@@ -1391,9 +1397,11 @@ std::vector<Range> ranges_of(const Plan& plan, size_t index, uint64_t scratch_by
 class CpuExecutor final : public Executor {
 public:
     CpuExecutor(std::shared_ptr<CpuDevice> device, const Plan& plan) : device_(std::move(device)), plan_(plan) {
-        Lowering lowering(*device_, plan, metrics_);
+        rows_.reserve(plan.values.size());
+        Lowering lowering(*device_, plan, metrics_, rows_);
         for (size_t i = 0; i < plan.nodes.size(); i++) nodes_.push_back(lowering.lower(i));
         group();
+        find_borrowers();
     }
 
     void run(const Run& run) override {
@@ -1403,6 +1411,8 @@ public:
             if (part.end > part.first) served |= run_stages(run, part.first, part.end);
             if (part.calls) call(*part.calls, run.extents, failed);
         }
+        for (const size_t value : borrowed_) rows_[value] = reinterpret_cast<const float*>(place(plan_.values[value]));
+        borrowed_.clear();
         if (served) team_runs_.fetch_add(1, std::memory_order_relaxed);
         count_run();
     }
@@ -1447,7 +1457,15 @@ public:
         metrics_.rows = metrics_.correct = metrics_.runs = metrics_.first_flagged_run = 0;
     }
 
-    void transfer_in(const Value& value, const void* host, uint64_t bytes) override { value.buffer->write(value.offset, host, bytes); }
+    void transfer_in(const Value& value, const void* host, uint64_t bytes, bool once) override {
+        const size_t index = static_cast<size_t>(&value - plan_.values.data());
+        if (!once || !borrows_[index]) {
+            value.buffer->write(value.offset, host, bytes);
+            return;
+        }
+        rows_[index] = static_cast<const float*>(host);
+        borrowed_.push_back(index);
+    }
     void transfer_out(const Value& value, void* host, uint64_t bytes) override { value.buffer->read(value.offset, host, bytes); }
     std::string describe(size_t node) const override { return nodes_[node].picked; }
     uint64_t team_runs() const override { return team_runs_.load(std::memory_order_relaxed); }
@@ -1518,6 +1536,20 @@ private:
             while (tile >= entry->tiles) tile -= (entry++)->tiles;
             nodes_[entry->node].phases[entry->phase].work(tile, worker);
         });
+    }
+
+    // Inputs that products alone read, which ask for their place anew in every run: the caller's memory does as well as a copy.
+    void find_borrowers() {
+        borrows_.resize(plan_.values.size());
+        for (size_t i = 0; i < borrows_.size(); i++) borrows_[i] = plan_.values[i].kind == HPC_VALUE_INPUT && plan_.values[i].dtype == HPC_FLOAT32;
+        for (const Node& node : plan_.nodes) {
+            const auto* forward = std::get_if<DenseForwardNode>(&node.payload);
+            const auto* weight = std::get_if<hpc_dense_backward_weight>(&node.payload);
+            const ValueId x = forward ? forward->x : weight ? weight->x : 0;
+            for (const Operand& operand : operands(node.payload))
+                if (operand.value != x) borrows_[operand.value - 1] = false;
+        }
+        borrowed_.reserve(borrows_.size());
     }
 
     // Consecutive nodes of which none depends on another form a group; a group's stage p holds phase p of all of them.
@@ -1594,6 +1626,9 @@ private:
     std::vector<Stage> stages_;
     std::vector<Part> parts_;
     std::vector<std::vector<int64_t>> tiles_;
+    std::vector<const float*> rows_;  // of every value: where products read its rows
+    std::vector<bool> borrows_;       // values whose rows may be read where the caller has them,
+    std::vector<size_t> borrowed_;    // and those of which they are in this run
     Extents prepared_{0, 0};
     double seconds_ = 0;
     std::atomic<uint64_t> team_runs_{0};

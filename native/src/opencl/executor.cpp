@@ -1502,7 +1502,7 @@ public:
     }
 
     // Copied aside, so that the caller has its memory back without waiting for a queue.
-    void transfer_in(const Value& value, const void* host, uint64_t bytes) override {
+    void transfer_in(const Value& value, const void* host, uint64_t bytes, bool) override {
         const auto inlet = std::find_if(inlets_.begin(), inlets_.end(), [&](const Inlet& each) { return each.value == &value; });
         if (inlet == inlets_.end()) {
             device_->staging().write(device_->queue(), static_cast<const OpenClBuffer&>(*value.buffer).memory(), value.offset, host, bytes);

@@ -56,7 +56,9 @@ void Program::run(uint64_t rows, uint64_t steps, const uint64_t* slots, uint32_t
         if (!value.comes_from_host() && value.kind != HPC_VALUE_OUTPUT)
             fail(HPC_INVALID_ARGUMENT, "transfer %u: '%s' is neither an input, a target, an index nor an output", i, value.name.c_str());
         const uint64_t bytes = value.bytes(run.extents);
-        if (transfers[i].reserved != 0 || transfers[i].bytes != bytes)
+        if (transfers[i].flags & ~uint32_t{HPC_TRANSFER_ONCE})
+            fail(HPC_INVALID_ARGUMENT, "transfer %u: flags is %u: it has unknown bits", i, transfers[i].flags);
+        if (transfers[i].bytes != bytes)
             fail(HPC_INVALID_ARGUMENT, "transfer %u: '%s' takes %llu bytes at this size, got %llu", i, value.name.c_str(),
                  static_cast<unsigned long long>(bytes), static_cast<unsigned long long>(transfers[i].bytes));
         if (bytes && !transfers[i].host) fail(HPC_INVALID_ARGUMENT, "transfer %u: host is null", i);
@@ -66,7 +68,7 @@ void Program::run(uint64_t rows, uint64_t steps, const uint64_t* slots, uint32_t
         for (uint32_t i = 0; i < transfer_count; i++) {
             uint32_t id = transfers[i].value;
             const Value& value = resolve(id, "transfer.value");
-            if (value.comes_from_host()) executor_->transfer_in(value, transfers[i].host, transfers[i].bytes);
+            if (value.comes_from_host()) executor_->transfer_in(value, transfers[i].host, transfers[i].bytes, transfers[i].flags & HPC_TRANSFER_ONCE);
         }
         executor_->run(run);
         runs_.fetch_add(1, std::memory_order_relaxed);

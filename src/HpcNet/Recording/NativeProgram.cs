@@ -146,7 +146,7 @@ internal sealed unsafe class NativeProgram : IDisposable
         }
     }
 
-    /// <summary>A transfer of a pinned span.</summary>
+    /// <summary>A transfer of a pinned span, for one run: the next one brings its own.</summary>
     public static hpc_transfer Transfer(Value value, void* host, long elements) =>
-        new() { value = value.Id, host = host, bytes = (ulong)elements * 4 };
+        new() { value = value.Id, flags = (uint)hpc_transfer_flags.HPC_TRANSFER_ONCE, host = host, bytes = (ulong)elements * 4 };
 }
