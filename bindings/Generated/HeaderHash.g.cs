@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "c40eb1844f9aa6822c6a17572e2305aa20ca1fb3ed80eeac7b587881d2457f6e";
+    public const string Sha256 = "d665e15b2cce9fce7055a11b6ee1f5f59f658ce720c9cc16586c686690e6903a";
 }

@@ -903,14 +903,14 @@ typedef struct hpc_metrics {
 typedef enum hpc_transfer_flags {
     HPC_TRANSFER_DEFAULT = 0,
     /* What is brought in is for this run alone: a device may read the caller's memory instead of a copy. A later run that does not
-       bring the value finds what some earlier transfer left, or zeros. */
+       bring the value finds what some earlier transfer left, or zeros. Means nothing for an output. */
     HPC_TRANSFER_ONCE = 1
 } hpc_transfer_flags;
 
 /* Data that a run takes from or brings to the caller: inputs, targets and indices are copied in before the first
-   instruction, outputs are copied out after the last. bytes must be the value's size for the run's rows and steps. The
-   caller's memory may change when the call is back. What a run does not bring is as the last transfer left it, in as many
-   rows as that one had. */
+   instruction (or read where they are, see HPC_TRANSFER_ONCE), outputs are copied out after the last. bytes must be the
+   value's size for the run's rows and steps. The caller's memory may change when the call is back. What a run does not
+   bring is as the last transfer without HPC_TRANSFER_ONCE left it, in as many rows as that one had. */
 typedef struct hpc_transfer {
     uint32_t value;
     uint32_t flags; /* hpc_transfer_flags */

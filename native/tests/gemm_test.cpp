@@ -349,6 +349,11 @@ TEST_P(Gemm, EpilogueSeesEveryElementOnceInRowOrder) {
                 tile.col = witness.column0;
                 kernels.gemm(tile, scratch.data());
                 EXPECT_TRUE(witness.right) << describe(p, path);
+                // More rows of C a page apart than stay in a first-level cache are not written before their epilogue.
+                const bool apart = witness.product != nullptr;
+                EXPECT_EQ(apart, std::strcmp(kernels.isa, "avx512") == 0 && path == GemmPath::Sequential && shape.m > 7 && shape.n >= 1024 &&
+                                     shape.k < 32)
+                    << describe(p, path);
                 for (const int count : witness.seen) EXPECT_EQ(count, p.m) << describe(p, path);
                 for (int64_t i = 0; i < p.m; i++) {
                     for (int64_t j = 0; j < p.n; j++)

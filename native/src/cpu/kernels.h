@@ -71,7 +71,7 @@ struct GemmTile {
     int64_t ldb;
     float* c;
     int64_t ldc;
-    Epilogue* epilogue;  // or null
+    Epilogue* epilogue;  // of this call alone: the kernel sets its product; or null
     int64_t row, col;
     GemmPath path = GemmPath::Sequential;
     const float* panels = nullptr;  // B as Kernels::pack_panels left it, from the tile's first column on; or null. NN only

@@ -96,6 +96,7 @@ internal static class BenchReport
         json.WriteStartObject("machine");
         json.WriteString("name", device.Name);
         json.WriteString("device", device.Kind);
+        json.WriteString("precision", device.Precision.ToString().ToLowerInvariant());
         json.WriteNumber("processors", Environment.ProcessorCount);
         json.WriteNumber("memoryBytes", device.MemoryBytes);
         json.WriteString("system", RuntimeInformation.OSDescription.Trim());

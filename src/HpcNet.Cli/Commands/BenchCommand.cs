@@ -76,6 +76,8 @@ internal static class BenchCommand
             limits.Add(yardstick.Limits(count));
         }
         Console.Out.WriteLine($"\n{BenchReport.LimitsTable(limits)}");
+        if (device.Precision != Precision.Float32)
+            Console.Out.WriteLine("Peak and floors are those of float32 multiply-adds; products on tensor cores may be beyond them.\n");
 
         var runner = new BenchRunner(yardstick, milliseconds, interrupted);
         var results = new List<BenchResult>();

@@ -177,9 +177,11 @@ internal static class TuneCommand
             int[] candidates = [.. _tiles.Where(t => t.Runs).Select(t => t.Number)];
             int all = shapes.Length * Forms.Length * (candidates.Length + 1), done = 0;
             int milliseconds = (int)Math.Clamp(time.TotalMilliseconds / (2 * all), 1, MostMilliseconds);
-            foreach (ProductShape shape in shapes)
+            // Building a kernel costs more than measuring it, and every shape of a form needs the same ones: time that runs out leaves
+            // whole forms as they were, instead of all sizes but the smallest.
+            foreach (ProductForm form in Forms)
             {
-                foreach (ProductForm form in Forms)
+                foreach (ProductShape shape in shapes)
                 {
                     progress($"{form} {shape}", (double)done / all);
                     interrupted.ThrowIfCancellationRequested();

@@ -234,7 +234,7 @@ public sealed class Predictor : IDisposable
     private void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(Volatile.Read(ref _disposed) != 0, this);
 }
 
-/// <summary>Forward on rows copied in, answers copied out.</summary>
+/// <summary>Forward on rows brought in, answers copied out.</summary>
 internal sealed unsafe class PredictorProgram : IDisposable
 {
     private readonly int _inputs;
@@ -249,7 +249,7 @@ internal sealed unsafe class PredictorProgram : IDisposable
     /// <param name="snapshot">What it had learned.</param>
     /// <param name="capacity">The most rows of a run.</param>
     /// <param name="task">Whether the answer is a probability.</param>
-    /// <param name="input">Where the rows are; null: they are copied in.</param>
+    /// <param name="input">Where the rows are; null: they are brought in.</param>
     /// <param name="output">Where the answer goes; null: it is copied out.</param>
     public PredictorProgram(
         Network network, NetworkSnapshot snapshot, int capacity, NetworkTask task, DeviceBuffer? input = null, DeviceBuffer? output = null)

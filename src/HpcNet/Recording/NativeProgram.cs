@@ -71,7 +71,7 @@ internal sealed unsafe class NativeProgram : IDisposable
         return metrics.loss / metrics.weight;
     }
 
-    /// <summary>One run with data copied in and out; the caller has pinned it.</summary>
+    /// <summary>One run with data brought in and out; the caller has pinned it.</summary>
     public void RunWith(int rows, ReadOnlySpan<ulong> slots, ReadOnlySpan<hpc_transfer> transfers, hpc_metrics* metrics)
     {
         using var lease = _handle.Lease();

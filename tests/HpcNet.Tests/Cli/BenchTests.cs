@@ -164,6 +164,7 @@ public sealed class BenchTests : IClassFixture<TemporaryFolder>
         using JsonDocument json = JsonDocument.Parse(File.ReadAllText(_folder["bench.json"]));
         JsonElement machine = json.RootElement.GetProperty("machine");
         Assert.NotEmpty(machine.GetProperty("name").GetString()!);
+        Assert.Equal("float32", machine.GetProperty("precision").GetString());
         JsonElement[] limits = [.. machine.GetProperty("limits").EnumerateArray()];
         Assert.Equal([1, 2], limits.Select(l => l.GetProperty("threads").GetInt32()));
         Assert.All(limits, l => Assert.True(l.GetProperty("peakGflops").GetDouble() > 0 && l.GetProperty("memory").GetArrayLength() >= 3));
