@@ -46,7 +46,7 @@ struct Epilogue {
     float* sums = nullptr;  // backward: column sums of this row block, [n of the whole C], zeroed before; pieces arrive in
                             // row order and are added row by row; or null
     float alpha = 0, beta = 0;
-    // Set by the kernel that multiplies: where the piece's product stands if not in c, which is then written only.
+    // Null, until the kernel that multiplies says that a piece's product stands elsewhere than in c, which is then written only.
     const float* product = nullptr;
     int64_t ldproduct = 0;
 };
@@ -71,7 +71,7 @@ struct GemmTile {
     int64_t ldb;
     float* c;
     int64_t ldc;
-    Epilogue* epilogue;  // of this call alone: the kernel sets its product; or null
+    Epilogue* epilogue;  // of this call alone, for the kernel sets its product; or null
     int64_t row, col;
     GemmPath path = GemmPath::Sequential;
     const float* panels = nullptr;  // B as Kernels::pack_panels left it, from the tile's first column on; or null. NN only

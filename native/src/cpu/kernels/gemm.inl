@@ -380,7 +380,7 @@ static void gemm_sequential(const GemmTile& tile, float* packed) {
     // product of one block of k waits for it elsewhere (256 x 1024 x 256: bias and ReLU cost 6 % on one thread and 11 % on two in
     // C, 2 and 4 % so).
     static_assert(kGemmCrowdedPanel >= kGemmRows4, "the kernels for more rows are of two vectors");
-    const bool apart = tile.epilogue && k <= depth && base + (larger > 0) > kGemmCrowdedPanel && gemm_crowded(tile.ldc);
+    const bool apart = gemm_crowded(tile.ldc) && tile.epilogue && k <= depth && base + (larger > 0) > kGemmCrowdedPanel;
     if (apart) {
         tile.epilogue->product = packed + kGemmPackedFloats;
         tile.epilogue->ldproduct = kGemmPanel;
@@ -645,7 +645,6 @@ static void gemm(const GemmTile& tile, void* scratch) {
     const int64_t m = tile.m, n = tile.n, k = tile.k;
     if (m <= 0 || n <= 0) return;
     float* memory = static_cast<float*>(scratch);
-    if (tile.epilogue) tile.epilogue->product = nullptr;
     if (k <= 0) {
         for (int64_t i = 0; i < m; i++) {
             for (int64_t j = 0; j < n; j++) tile.c[i * tile.ldc + j] = 0;
