@@ -9,5 +9,5 @@ namespace HpcNet.Interop;
 internal static class HeaderHash
 {
     /// <summary>SHA-256 of native/include/hpcnet.h at generation, lower-case hexadecimal.</summary>
-    public const string Sha256 = "d665e15b2cce9fce7055a11b6ee1f5f59f658ce720c9cc16586c686690e6903a";
+    public const string Sha256 = "4270e28f89b4595cef07607502ad8f38ac047bea9dec6b9b90cd306f3294485c";
 }

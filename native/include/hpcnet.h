@@ -910,7 +910,7 @@ typedef enum hpc_transfer_flags {
 /* Data that a run takes from or brings to the caller: inputs, targets and indices are copied in before the first
    instruction (or read where they are, see HPC_TRANSFER_ONCE), outputs are copied out after the last. bytes must be the
    value's size for the run's rows and steps. The caller's memory may change when the call is back. What a run does not
-   bring is as the last transfer without HPC_TRANSFER_ONCE left it, in as many rows as that one had. */
+   bring is as the last transfer left it, in as many rows as that one had, unless that one was HPC_TRANSFER_ONCE. */
 typedef struct hpc_transfer {
     uint32_t value;
     uint32_t flags; /* hpc_transfer_flags */

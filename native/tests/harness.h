@@ -37,11 +37,12 @@ inline std::string kernel_cache() {
     return std::string(folder.begin(), folder.end());
 }
 
-// HPCNET_REQUIRE_OPENCL=1: a machine without OpenCL is a failure, not a skip.
-inline bool opencl_is_required() {
-    const char* required = std::getenv("HPCNET_REQUIRE_OPENCL");
+// HPCNET_REQUIRE_...=1: a machine without it is a failure, not a skip.
+inline bool is_required(const char* variable) {
+    const char* required = std::getenv(variable);
     return required && std::strcmp(required, "1") == 0;
 }
+inline bool opencl_is_required() { return is_required("HPCNET_REQUIRE_OPENCL"); }
 
 // Why the target cannot serve here; "" if it can, or must.
 inline std::string missing(const Target& target) {

@@ -625,8 +625,7 @@ std::vector<PtxCase> ptx_cases() {
 
 TEST(MmaPtx, HasTheInstructionsAndKeepsNumbersInRegisters) {
     const std::string compiler = ptx_compiler();
-    const char* const required = std::getenv("HPCNET_REQUIRE_PTX");
-    ASSERT_FALSE(compiler.empty() && required && std::string(required) == "1") << "no clang that writes PTX (nvptx64) was found";
+    ASSERT_FALSE(compiler.empty() && hpc::test::is_required("HPCNET_REQUIRE_PTX")) << "no clang that writes PTX (nvptx64) was found";
     if (compiler.empty()) GTEST_SKIP() << "no clang that writes PTX (nvptx64) was found";
     const Folder folder;
     for (const PtxCase& row : ptx_cases()) {

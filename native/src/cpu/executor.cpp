@@ -6,15 +6,15 @@
 // calling thread alone.
 //
 // What did not pay, measured on two cores of a Zen 4:
-//   Taking a small network block of rows by block of rows through all its instructions, so that the team meets three times in a
-//   step. Blocks of 16 rows cost one thread 4 % (64-64-32-3, batch 32), of 64 rows 9 % (4-32-16-4, full batch). What two cores
-//   wrote for one another in a step of 12 us (about 600 lines: weights, activations, gradients) cost them 3 to 6 us where they
-//   shared a cache, and up to 40 us where they did not, which a virtual machine changes without a word.
+//   Taking a small network block of rows by block of rows through all its instructions, so that the team meets a few times in a
+//   step. Blocks of 16 rows cost one thread 4 % (64-64-32-3, batch 32), of 64 rows 9 % (4-32-16-4, full batch). Two threads took
+//   13 to 16 us for the first one's step, where one takes 12.3, while a word went from core to core and back in 60 ns, and 50 us
+//   while it took 360, which a virtual machine changes without a word.
 //   Members that claim tiles from both ends, so that each finds in its caches what it read in the run before: predictions for 64
 //   rows 4 % faster, training 3 % and products of 2048 5 % slower, because neighbours no longer share what they read.
-//   The update on a tile of a weight's gradient while it is in cache. Tried as far as what it could save: with gradients read from
-//   64 KB that stay in the caches, steps of 64-64-32-3, 784-512-256-10 and 1024 x 4 take as long as before. An update waits for
-//   parameters and moments, six of its seven streams.
+//   The update on a tile of a weight's gradient while it is in cache. Tried as far as the reading: with gradients from 64 KB that
+//   stay in the second level, steps of 784-512-256-10 and 1024 x 4 took no less time. (What else it would save, a gradient's way
+//   to memory, was not tried.)
 //
 // To add an instruction: an overload of Lowering::operator() here, and its scratch in scratch_for.
 #include <chrono>
@@ -202,11 +202,9 @@ uint64_t scratch_for(const Payload& payload, const std::vector<Value>& values, c
 
 class Lowering {
 public:
-    // `rows` gets the place of every value; products ask it for that of their left operand in every run.
-    Lowering(CpuDevice& device, const Plan& plan, MetricState& metrics, std::vector<const float*>& rows)
-        : kernels_(device.kernels()), blas_(device.blas()), plan_(plan), metrics_(metrics), rows_(rows) {
-        for (const Value& v : plan.values) rows_.push_back(v.buffer ? reinterpret_cast<const float*>(place(v)) : nullptr);
-    }
+    // `rows` has the place of every value and stays where it is; products ask it for that of their left operand in every run.
+    Lowering(CpuDevice& device, const Plan& plan, MetricState& metrics, const std::vector<const float*>& rows)
+        : kernels_(device.kernels()), blas_(device.blas()), plan_(plan), metrics_(metrics), rows_(rows) {}
 
     Lowered lower(size_t index) {
         node_ = index;
@@ -1373,7 +1371,7 @@ private:
     const BlasProvider* blas_;
     const Plan& plan_;
     MetricState& metrics_;
-    std::vector<const float*>& rows_;
+    const std::vector<const float*>& rows_;
     size_t node_ = 0;
     bool guarded_ = false;
 };
@@ -1400,7 +1398,7 @@ std::vector<Range> ranges_of(const Plan& plan, size_t index, uint64_t scratch_by
 class CpuExecutor final : public Executor {
 public:
     CpuExecutor(std::shared_ptr<CpuDevice> device, const Plan& plan) : device_(std::move(device)), plan_(plan) {
-        rows_.reserve(plan.values.size());
+        for (const Value& v : plan.values) rows_.push_back(v.buffer ? reinterpret_cast<const float*>(place(v)) : nullptr);
         Lowering lowering(*device_, plan, metrics_, rows_);
         for (size_t i = 0; i < plan.nodes.size(); i++) nodes_.push_back(lowering.lower(i));
         group();
