@@ -259,7 +259,7 @@ TEST_P(EveryIsa, ActivationsAgreeWithTheTruth) {
     for (int a = 0; a < hpc::cpu::kActivationCount; ++a) {
         const std::string name = hpc::activation_info(a)->name;
         isa().kernels->activation_forward[a](x.data(), y.data(), nullptr, static_cast<int64_t>(x.size()), kAlpha,
-                                             kBeta);
+                                             kBeta, false);
         for (const Known& k : known) {
             if (k.name != name) continue;
             for (size_t i = 0; i < x.size(); ++i) {
@@ -288,7 +288,7 @@ TEST_P(EveryIsa, DerivativesAgreeWithTheTruth) {
     for (const Known& k : known) {
         for (int a = 0; a < hpc::cpu::kActivationCount; ++a) {
             if (std::string(k.name) != hpc::activation_info(a)->name) continue;
-            isa().kernels->activation_forward[a](x.data(), y.data(), d.data(), count, kAlpha, kBeta);
+            isa().kernels->activation_forward[a](x.data(), y.data(), d.data(), count, kAlpha, kBeta, false);
             for (size_t i = 0; i < x.size(); ++i) {
                 if (std::isnan(x[i])) continue;
                 const double exact = static_cast<double>(k.derivative(x[i], kAlpha, kBeta));
@@ -311,14 +311,14 @@ TEST_P(EveryIsa, DerivativesAgreeWithDifferences) {
         const int64_t count = static_cast<int64_t>(n);
         std::vector<float> shifted(n);
         for (size_t i = 0; i < n; ++i) shifted[i] = x[i] - h;
-        forward(shifted.data(), below.data(), nullptr, count, kAlpha, kBeta);
+        forward(shifted.data(), below.data(), nullptr, count, kAlpha, kBeta, false);
         for (size_t i = 0; i < n; ++i) shifted[i] = x[i] + h;
-        forward(shifted.data(), above.data(), nullptr, count, kAlpha, kBeta);
-        forward(x.data(), y.data(), derivative.data(), count, kAlpha, kBeta);
+        forward(shifted.data(), above.data(), nullptr, count, kAlpha, kBeta, false);
+        forward(x.data(), y.data(), derivative.data(), count, kAlpha, kBeta, false);
         const float* kept = info->keeps == HPC_KEEPS_OUTPUT       ? y.data()
                             : info->keeps == HPC_KEEPS_DERIVATIVE ? derivative.data()
                                                                   : nullptr;
-        isa().kernels->activation_backward[a](kept, dy.data(), dx.data(), count, kAlpha, kBeta);
+        isa().kernels->activation_backward[a](kept, dy.data(), dx.data(), count, kAlpha, kBeta, false);
         for (size_t i = 0; i < n; ++i) {
             const double numeric = (static_cast<double>(above[i]) - below[i]) / (2.0 * h);
             ASSERT_NEAR(dx[i], numeric, 1e-4 * (1 + std::fabs(numeric))) << info->name << " at " << x[i];
@@ -330,7 +330,7 @@ TEST_P(EveryIsa, DerivativesAgreeWithDifferences) {
 TEST_P(EveryIsa, DerivativesAtSpecialValues) {
     const auto derivative = [&](int a, float at) {
         float y, d;
-        isa().kernels->activation_forward[a](&at, &y, &d, 1, kAlpha, kBeta);
+        isa().kernels->activation_forward[a](&at, &y, &d, 1, kAlpha, kBeta, false);
         return d;
     };
     const float infinity = std::numeric_limits<float>::infinity();
@@ -351,7 +351,7 @@ TEST_P(EveryIsa, DerivativesAtSpecialValues) {
     // A gradient that is NaN stays NaN.
     for (int a = 0; a < hpc::cpu::kActivationCount; ++a) {
         float kept = 0.5f, dx;
-        isa().kernels->activation_backward[a](&kept, &nan, &dx, 1, kAlpha, kBeta);
+        isa().kernels->activation_backward[a](&kept, &nan, &dx, 1, kAlpha, kBeta, false);
         EXPECT_TRUE(std::isnan(dx)) << hpc::activation_info(a)->name;
     }
 }
@@ -362,10 +362,10 @@ TEST_P(EveryIsa, ActivationsHaveTheScalarBits) {
     std::vector<float> y(x.size()), d(x.size()), dx(x.size()), y0(x.size()), d0(x.size()), dx0(x.size());
     for (int a = 0; a < hpc::cpu::kActivationCount; ++a) {
         const hpc::cpu::Kernels *k = isa().kernels, *k0 = isas()[0].kernels;
-        k->activation_forward[a](x.data(), y.data(), d.data(), count, kAlpha, kBeta);
-        k0->activation_forward[a](x.data(), y0.data(), d0.data(), count, kAlpha, kBeta);
-        k->activation_backward[a](y.data(), x.data(), dx.data(), count, kAlpha, kBeta);
-        k0->activation_backward[a](y.data(), x.data(), dx0.data(), count, kAlpha, kBeta);
+        k->activation_forward[a](x.data(), y.data(), d.data(), count, kAlpha, kBeta, false);
+        k0->activation_forward[a](x.data(), y0.data(), d0.data(), count, kAlpha, kBeta, false);
+        k->activation_backward[a](y.data(), x.data(), dx.data(), count, kAlpha, kBeta, false);
+        k0->activation_backward[a](y.data(), x.data(), dx0.data(), count, kAlpha, kBeta, false);
         for (size_t i = 0; i < x.size(); ++i) {
             ASSERT_TRUE(same_bits(y[i], y0[i]) && same_bits(d[i], d0[i]) && same_bits(dx[i], dx0[i]))
                 << hpc::activation_info(a)->name << " of " << x[i];

@@ -143,15 +143,15 @@ TEST_P(Kernel, RaggedActivations) {
         for (int64_t n = 0; n <= kMostRagged; ++n) {
             const std::vector<float> values = Random(static_cast<uint64_t>(n)).values(n, -8, 8);
             Guarded x(values), y(n), d(n), dx(n), in_place(values);
-            k().activation_forward[a](x.data(), y.data(), d.data(), n, kAlpha, kBeta);
-            k().activation_forward[a](in_place.data(), in_place.data(), nullptr, n, kAlpha, kBeta);
+            k().activation_forward[a](x.data(), y.data(), d.data(), n, kAlpha, kBeta, false);
+            k().activation_forward[a](in_place.data(), in_place.data(), nullptr, n, kAlpha, kBeta, false);
             ASSERT_TRUE(same(y.values(), in_place.values()));
-            k().activation_backward[a](reads ? y.data() : nullptr, x.data(), dx.data(), n, kAlpha, kBeta);
+            k().activation_backward[a](reads ? y.data() : nullptr, x.data(), dx.data(), n, kAlpha, kBeta, false);
             // The scalar kernel has no place to depend on.
             Guarded y0(n), d0(n), dx0(n);
             for (int64_t i = 0; i < n; ++i) {
-                scalar().activation_forward[a](&x[i], &y0[i], &d0[i], 1, kAlpha, kBeta);
-                scalar().activation_backward[a](reads ? &y0[i] : nullptr, &x[i], &dx0[i], 1, kAlpha, kBeta);
+                scalar().activation_forward[a](&x[i], &y0[i], &d0[i], 1, kAlpha, kBeta, false);
+                scalar().activation_backward[a](reads ? &y0[i] : nullptr, &x[i], &dx0[i], 1, kAlpha, kBeta, false);
             }
             ASSERT_TRUE(same(y.values(), y0.values())) << hpc::activation_info(a)->name << " " << n;
             ASSERT_TRUE(same(d.values(), d0.values())) << hpc::activation_info(a)->name << " " << n;
@@ -174,16 +174,16 @@ TEST_P(Kernel, RaggedFlatVectors) {
         std::vector<float> uphill = y.values();
         if (n > 2) uphill[0] = std::numeric_limits<float>::quiet_NaN(), uphill[1] = 0, uphill[2] = -0.0f;
         Guarded gradient(uphill);
-        k().fast_gradient_sign(x.data(), gradient.data(), moved.data(), n, 0.25f, -0.5f, 0.75f);
+        k().fast_gradient_sign(x.data(), gradient.data(), moved.data(), n, 0.25f, -0.5f, 0.75f, false);
         for (int64_t i = 0; i < n; ++i) {
             const float g = gradient[i], step = g > 0 ? 0.25f : g < 0 ? -0.25f : 0.0f;
             ASSERT_EQ(moved[i], std::min(std::max(x[i] + step, -0.5f), 0.75f));
         }
 
         Guarded product(n), left(x.values()), right(y.values());
-        k().multiply(x.data(), y.data(), product.data(), n);
-        k().multiply(left.data(), y.data(), left.data(), n);
-        k().multiply(x.data(), right.data(), right.data(), n);
+        k().multiply(x.data(), y.data(), product.data(), n, false);
+        k().multiply(left.data(), y.data(), left.data(), n, false);
+        k().multiply(x.data(), right.data(), right.data(), n, false);
         for (int64_t i = 0; i < n; ++i) ASSERT_EQ(product[i], x[i] * y[i]);
         ASSERT_TRUE(same(left.values(), product.values()));
         ASSERT_TRUE(same(right.values(), product.values()));
@@ -198,6 +198,86 @@ TEST_P(Kernel, RaggedFlatVectors) {
 
         k().fill(x.data(), n, -2.5f);
         for (int64_t i = 0; i < n; ++i) ASSERT_EQ(x[i], -2.5f);
+    }
+}
+
+// What is stored past the caches, and nothing behind it: the bits that a plain store leaves.
+TEST_P(Kernel, StoresPastTheCachesLeaveTheSameBits) {
+    struct alignas(64) Piece {
+        float at[kMostRagged + 16];
+        Piece() { std::memset(at, 0x5a, sizeof at); }
+    };
+    for (int64_t n = 0; n <= kMostRagged; ++n) {
+        Random random(static_cast<uint64_t>(n));
+        const std::vector<float> x = random.values(n, 0.05f, 0.95f), t = random.values(n, 0.05f, 0.95f);
+        const auto both = [&](const std::string& name, const auto& pass) {
+            Piece near, past, second_near, second_past;
+            pass(near.at, second_near.at, false);
+            pass(past.at, second_past.at, true);
+            EXPECT_EQ(std::memcmp(near.at, past.at, sizeof near.at), 0) << name << " " << n;
+            EXPECT_EQ(std::memcmp(second_near.at, second_past.at, sizeof near.at), 0) << name << " " << n;
+            EXPECT_TRUE(n == 0 || word_of(near.at[0]) != 0x5a5a5a5a) << name << " " << n;
+            EXPECT_EQ(word_of(past.at[n]), 0x5a5a5a5au) << name << " " << n;
+        };
+        for (int a = 0; a < kActivationCount; ++a) {
+            const hpc_activation_info& info = *hpc::activation_info(a);
+            both(info.name, [&](float* y, float* d, bool past) {
+                k().activation_forward[a](x.data(), y, d, n, kAlpha, kBeta, past);
+            });
+            both(info.name, [&](float* y, float*, bool past) {
+                k().activation_forward[a](x.data(), y, nullptr, n, kAlpha, kBeta, past);
+            });
+            both(info.name, [&](float* dx, float*, bool past) {
+                k().activation_backward[a](info.keeps == HPC_KEEPS_NOTHING ? nullptr : t.data(), x.data(), dx, n, kAlpha, kBeta, past);
+            });
+        }
+        for (int l = 0; l < kLossCount; ++l) {
+            double sums[2];
+            both(hpc::loss_info(l)->name, [&](float* gradient, float*, bool past) {
+                LossElements e{x.data(), t.data(), gradient, n, 0.5f, kAlpha, kBeta, 0};
+                e.past = past;
+                k().loss[l](e);
+                sums[past] = e.loss;
+            });
+            EXPECT_EQ(sums[0], sums[1]) << hpc::loss_info(l)->name << " " << n;
+        }
+        for (int64_t rows : {1, 3}) {
+            const int64_t classes = n / rows;
+            if (classes == 0) continue;
+            const int32_t labels[3] = {static_cast<int32_t>(classes / 2), 0, static_cast<int32_t>(classes - 1)};
+            for (int l = 0; l < kClassLossCount; ++l) {
+                for (const bool sums : {false, true}) {
+                    ClassLossRows results[2];
+                    both("class loss " + std::to_string(l), [&](float* gradient, float* column_sums, bool past) {
+                        if (sums) std::memset(column_sums, 0, static_cast<size_t>(classes) * sizeof(float));
+                        ClassLossRows c{x.data(), labels, nullptr, gradient, sums ? column_sums : nullptr, rows, classes, 0.5f, 0, 0, 0};
+                        c.alpha = c.beta = l == HPC_CLASS_LOSS_MULTI_MARGIN ? 1.0f : 0.0f;
+                        c.past = past;
+                        k().class_loss[l](c);
+                        results[past] = c;
+                    });
+                    EXPECT_EQ(results[0].loss, results[1].loss) << l << " " << classes;
+                    EXPECT_EQ(results[0].correct, results[1].correct) << l << " " << classes;
+                }
+            }
+            both("cross-entropy of probabilities", [&](float* gradient, float*, bool past) {
+                ClassLossRows c{x.data(), nullptr, t.data(), gradient, nullptr, rows, classes, 0.5f, 0, 0, 0};
+                c.past = past;
+                k().class_loss[HPC_CLASS_LOSS_SOFTMAX_CROSS_ENTROPY](c);
+            });
+            both("softmax", [&](float* y, float*, bool past) { k().softmax(x.data(), y, rows, classes, past); });
+            both("softmax_backward", [&](float* dx, float*, bool past) { k().softmax_backward(x.data(), t.data(), dx, rows, classes, past); });
+            both("log_softmax", [&](float* y, float*, bool past) { k().log_softmax(x.data(), y, rows, classes, past); });
+            both("log_softmax_backward", [&](float* dx, float*, bool past) {
+                k().log_softmax_backward(x.data(), t.data(), dx, rows, classes, past);
+            });
+            for (const bool shared : {false, true})
+                both("prelu", [&](float* y, float*, bool past) { k().prelu_forward(x.data(), t.data(), y, rows, classes, shared, past); });
+        }
+        both("multiply", [&](float* z, float*, bool past) { k().multiply(x.data(), t.data(), z, n, past); });
+        both("fast_gradient_sign", [&](float* y, float*, bool past) {
+            k().fast_gradient_sign(x.data(), t.data(), y, n, 0.25f, 0, 1, past);
+        });
     }
 }
 
@@ -266,7 +346,7 @@ TEST_P(Kernel, EpilogueForwardIsBiasAndActivation) {
                         const size_t at = static_cast<size_t>(r * ldc + j);
                         float x = before[static_cast<size_t>(r * ldproduct + j)], derivative;
                         if (has_bias) x += bias[col + j];
-                        k().activation_forward[a](&x, &expected[at], &derivative, 1, kAlpha, kBeta);
+                        k().activation_forward[a](&x, &expected[at], &derivative, 1, kAlpha, kBeta, false);
                         if (has_kept) expected_kept[static_cast<size_t>((row + r) * ldkept + col + j)] = derivative;
                     }
                 }
@@ -309,7 +389,7 @@ TEST_P(Kernel, EpilogueBackwardIsDerivativeAndColumnSums) {
                         expected[at] = before[static_cast<size_t>(r * ldproduct + j)];
                         if (derives) {
                             const float dy = expected[at];
-                            k().activation_backward[a](&kept[(row + r) * ldkept + col + j], &dy, &expected[at], 1, kAlpha, kBeta);
+                            k().activation_backward[a](&kept[(row + r) * ldkept + col + j], &dy, &expected[at], 1, kAlpha, kBeta, false);
                         }
                         if (has_sums) expected_sums[static_cast<size_t>(col + j)] += expected[at];
                     }
@@ -357,7 +437,7 @@ TEST_P(Kernel, SoftmaxAgreesWithTheTruth) {
     for (int64_t classes : kClasses) {
         const int64_t rows = 5;
         Guarded x(Random(static_cast<uint64_t>(classes)).values(rows * classes, -20, 20)), y(rows * classes);
-        k().softmax(x.data(), y.data(), rows, classes);
+        k().softmax(x.data(), y.data(), rows, classes, false);
         for (int64_t r = 0; r < rows; ++r) {
             long double log_sum;
             const auto exact = exact_softmax(x.data() + r * classes, classes, &log_sum);
@@ -368,7 +448,7 @@ TEST_P(Kernel, SoftmaxAgreesWithTheTruth) {
             }
         }
         std::vector<float> expected = y.values();
-        k().softmax(x.data(), x.data(), rows, classes);
+        k().softmax(x.data(), x.data(), rows, classes, false);
         ASSERT_TRUE(same(x.values(), expected)) << "in place";
     }
 }
@@ -377,16 +457,16 @@ TEST_P(Kernel, SoftmaxOfExtremes) {
     for (int64_t classes : {3, 10, 40}) {
         std::vector<float> x(static_cast<size_t>(classes), -1e30f), y(x.size());
         x[1] = 1e30f;
-        k().softmax(x.data(), y.data(), 1, classes);
+        k().softmax(x.data(), y.data(), 1, classes, false);
         EXPECT_EQ(y[1], 1.0f);
         EXPECT_EQ(y[0], 0.0f);
         std::fill(x.begin(), x.end(), -kInfinity);
         x[2] = -5, x[0] = -5;
-        k().softmax(x.data(), y.data(), 1, classes);
+        k().softmax(x.data(), y.data(), 1, classes, false);
         EXPECT_EQ(y[2], 0.5f);
         EXPECT_EQ(y[1], 0.0f);
         x[1] = kNan;
-        k().softmax(x.data(), y.data(), 1, classes);
+        k().softmax(x.data(), y.data(), 1, classes, false);
         for (float v : y) EXPECT_TRUE(std::isnan(v));
     }
 }
@@ -396,10 +476,10 @@ TEST_P(Kernel, SoftmaxGradientsAndLogarithmsAgreeWithTheTruth) {
         const int64_t rows = 5, n = rows * classes;
         Random random(static_cast<uint64_t>(classes));
         Guarded x(random.values(n, -20, 20)), dy(random.values(n)), y(n), l(n), dx(n), dl(n);
-        k().softmax(x.data(), y.data(), rows, classes);
-        k().softmax_backward(y.data(), dy.data(), dx.data(), rows, classes);
-        k().log_softmax(x.data(), l.data(), rows, classes);
-        k().log_softmax_backward(l.data(), dy.data(), dl.data(), rows, classes);
+        k().softmax(x.data(), y.data(), rows, classes, false);
+        k().softmax_backward(y.data(), dy.data(), dx.data(), rows, classes, false);
+        k().log_softmax(x.data(), l.data(), rows, classes, false);
+        k().log_softmax_backward(l.data(), dy.data(), dl.data(), rows, classes, false);
         for (int64_t r = 0; r < rows; ++r) {
             const float *row = x.data() + r * classes, *g = dy.data() + r * classes;
             long double log_sum, dot = 0, total = 0;
@@ -416,12 +496,12 @@ TEST_P(Kernel, SoftmaxGradientsAndLogarithmsAgreeWithTheTruth) {
             }
         }
         const std::vector<float> logarithms = l.values(), gradient = dx.values(), gradient_of_logarithm = dl.values();
-        k().log_softmax(x.data(), x.data(), rows, classes);
+        k().log_softmax(x.data(), x.data(), rows, classes, false);
         ASSERT_TRUE(same(x.values(), logarithms)) << "in place";
         Guarded other(dy.values());
-        k().softmax_backward(y.data(), dy.data(), dy.data(), rows, classes);
+        k().softmax_backward(y.data(), dy.data(), dy.data(), rows, classes, false);
         ASSERT_TRUE(same(dy.values(), gradient)) << "in place";
-        k().log_softmax_backward(l.data(), other.data(), other.data(), rows, classes);
+        k().log_softmax_backward(l.data(), other.data(), other.data(), rows, classes, false);
         ASSERT_TRUE(same(other.values(), gradient_of_logarithm)) << "in place";
     }
 }
@@ -430,20 +510,20 @@ TEST_P(Kernel, LogSoftmaxOfExtremes) {
     for (int64_t classes : {3, 10, 40}) {
         std::vector<float> x(static_cast<size_t>(classes), -1e30f), y(x.size());
         x[1] = 1e30f;
-        k().log_softmax(x.data(), y.data(), 1, classes);
+        k().log_softmax(x.data(), y.data(), 1, classes, false);
         EXPECT_EQ(y[1], 0.0f);
         EXPECT_EQ(y[0], -2e30f);
         std::fill(x.begin(), x.end(), -kInfinity);
         x[2] = 3e38f;
-        k().log_softmax(x.data(), y.data(), 1, classes);
+        k().log_softmax(x.data(), y.data(), 1, classes, false);
         EXPECT_EQ(y[2], 0.0f);
         EXPECT_EQ(y[1], -kInfinity);
         std::vector<float> dy(x.size(), 1.0f), dx(x.size());
-        k().log_softmax_backward(y.data(), dy.data(), dx.data(), 1, classes);
+        k().log_softmax_backward(y.data(), dy.data(), dx.data(), 1, classes, false);
         EXPECT_EQ(dx[1], 1.0f);
         EXPECT_EQ(dx[2], 1.0f - static_cast<float>(classes));
         x[1] = kNan;
-        k().log_softmax(x.data(), y.data(), 1, classes);
+        k().log_softmax(x.data(), y.data(), 1, classes, false);
         for (float v : y) EXPECT_TRUE(std::isnan(v));
     }
 }
@@ -467,7 +547,7 @@ TEST_P(Kernel, PReluIsItsFormulasAndColumnSums) {
                     of_slope[column] += (x[i] > 0 ? 0 : x[i]) * dy[i];
                     of_sums[column] += of_dx[at];
                 }
-                k().prelu_forward(x.data(), slope.data(), y.data(), rows, columns, shared);
+                k().prelu_forward(x.data(), slope.data(), y.data(), rows, columns, shared, false);
                 ASSERT_TRUE(same(y.values(), of_y)) << rows << " x " << columns;
                 const PReluRows all{x.data(), slope.data(), dy.data(), has_dx ? dx.data() : nullptr,
                                     has_slope ? slope_sums.data() : nullptr, has_sums ? sums.data() : nullptr, rows, columns, shared};

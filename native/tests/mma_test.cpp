@@ -367,13 +367,13 @@ void check_product(OpenClDevice& device, const Product& p, const Epilogue& epilo
         float value = z, derivative = 0, one = 1, factor = 1;
         double near = bound[i];
         if (epilogue.kind == Epilogue::Forward) {
-            oracle.activation_forward[epilogue.activation](&z, &value, &derivative, 1, kAlpha, kBeta);
+            oracle.activation_forward[epilogue.activation](&z, &value, &derivative, 1, kAlpha, kBeta, false);
             near = 2 * near + 1e-6 * (1 + std::fabs(static_cast<double>(z)));
             if (epilogue.kept && std::fabs(static_cast<double>(z)) > near) {  // else on the edge of relu
                 ASSERT_NEAR(static_cast<double>(derivative), static_cast<double>(written[i]), 4 * near) << what << " derivative " << i;
             }
         } else if (backward) {
-            oracle.activation_backward[epilogue.activation](&kept_values[i], &one, &factor, 1, kAlpha, kBeta);
+            oracle.activation_backward[epilogue.activation](&kept_values[i], &one, &factor, 1, kAlpha, kBeta, false);
             value = static_cast<float>(truth[i] * static_cast<double>(factor));
             near = near * std::fabs(static_cast<double>(factor)) + 2e-7 * std::fabs(static_cast<double>(value)) + 1e-30;
         }

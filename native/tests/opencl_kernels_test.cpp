@@ -344,7 +344,7 @@ TEST_F(OpenClKernels, ActivationsHaveTheBitsOfTheCpu) {
                 const Floats x(telling_floats(count, 1), shift);
                 std::vector<float> value(count), derivative(count);
                 oracle().activation_forward[activation](x.values().data(), value.data(), derivative.data(), n, kAlpha,
-                                                        kBeta);
+                                                        kBeta, false);
                 Floats y = Floats::empty(count), d = Floats::empty(count, 1);
                 bench.run(activation_forward_kernel(activation, true), flat_launch(count, bench.limits), x, y, d, count,
                           kAlpha, kBeta);
@@ -361,7 +361,7 @@ TEST_F(OpenClKernels, ActivationsHaveTheBitsOfTheCpu) {
                 Floats dy(random_floats(count, 2), shift), dx = Floats::empty(count, shift);
                 std::vector<float> expected(count);
                 oracle().activation_backward[activation](from_values.data(), dy.values().data(), expected.data(), n,
-                                                         kAlpha, kBeta);
+                                                         kAlpha, kBeta, false);
                 const Kernel backward = activation_backward_kernel(activation, kept);
                 if (kept) {
                     bench.run(backward, flat_launch(count, bench.limits), from, dy, dx, count, kAlpha, kBeta);
@@ -403,7 +403,7 @@ TEST_F(OpenClKernels, FlatArithmeticHasTheBitsOfTheCpu) {
                 const uint64_t moved = count / 3;
                 bench.run(fast_gradient_sign_kernel(), launch, source, Floats(y), adversarial, count, moved, 0.25f, -0.5f, 0.75f);
                 expected = x;
-                oracle().fast_gradient_sign(x.data(), y.data(), expected.data(), static_cast<int64_t>(moved), 0.25f, -0.5f, 0.75f);
+                oracle().fast_gradient_sign(x.data(), y.data(), expected.data(), static_cast<int64_t>(moved), 0.25f, -0.5f, 0.75f, false);
                 expect_same(adversarial.read(), expected, "fast_gradient_sign " + what);
 
                 Floats product = Floats::empty(count, shift), left(x, shift), right(y);
@@ -411,7 +411,7 @@ TEST_F(OpenClKernels, FlatArithmeticHasTheBitsOfTheCpu) {
                 bench.run(multiply_kernel(), launch, a, b, product, count);
                 bench.run(multiply_kernel(), launch, left, b, left, count);
                 bench.run(multiply_kernel(), launch, a, right, right, count);
-                oracle().multiply(x.data(), y.data(), expected.data(), n);
+                oracle().multiply(x.data(), y.data(), expected.data(), n, false);
                 expect_same(product.read(), expected, "multiply " + what);
                 expect_same(left.read(), expected, "multiply over x " + what);
                 expect_same(right.read(), expected, "multiply over y " + what);
@@ -685,7 +685,7 @@ TEST_F(OpenClKernels, ActivationBackwardWithColumnSums) {
             Floats dx = Floats::empty(count, 2);
             std::vector<float> expected(count);
             oracle().activation_backward[activation](k.values().data(), dy.values().data(), expected.data(),
-                                                     static_cast<int64_t>(count), kAlpha, kBeta);
+                                                     static_cast<int64_t>(count), kAlpha, kBeta, false);
             const ColumnPlan plan = plan_columns(rows, columns, bench.limits);
             Floats parts = Floats::empty(plan.parts * columns, 1), sums = Floats::empty(columns);
             const Kernel kernel = activation_backward_sums_kernel(activation, kept);
@@ -940,7 +940,7 @@ TEST_F(OpenClKernels, Softmax) {
                 bench.run(kernel, launch, in, out, rows, columns);
                 bench.run(kernel, launch, in, in, rows, columns);
                 std::vector<float> expected(x.size());
-                oracle().softmax(x.data(), expected.data(), static_cast<int64_t>(rows), static_cast<int64_t>(columns));
+                oracle().softmax(x.data(), expected.data(), static_cast<int64_t>(rows), static_cast<int64_t>(columns), false);
                 const std::vector<float> actual = out.read();
                 for (size_t i = 0; i < x.size(); i++)
                     ASSERT_NEAR(actual[i], expected[i],
@@ -964,10 +964,10 @@ TEST_F(OpenClKernels, SoftmaxGradientsAndLogarithms) {
             const uint64_t rows = slow() ? 3 : 9, n = rows * columns;
             const auto signed_rows = static_cast<int64_t>(rows), classes = static_cast<int64_t>(columns);
             std::vector<float> x = random_floats(n, 15, 5), dy = random_floats(n, 16), y(n), l(n), dx(n), dl(n);
-            oracle().softmax(x.data(), y.data(), signed_rows, classes);
-            oracle().log_softmax(x.data(), l.data(), signed_rows, classes);
-            oracle().softmax_backward(y.data(), dy.data(), dx.data(), signed_rows, classes);
-            oracle().log_softmax_backward(l.data(), dy.data(), dl.data(), signed_rows, classes);
+            oracle().softmax(x.data(), y.data(), signed_rows, classes, false);
+            oracle().log_softmax(x.data(), l.data(), signed_rows, classes, false);
+            oracle().softmax_backward(y.data(), dy.data(), dx.data(), signed_rows, classes, false);
+            oracle().log_softmax_backward(l.data(), dy.data(), dl.data(), signed_rows, classes, false);
             const Launch launch = softmax_launch(rows, columns, limits);
             Floats in(x, columns % 2), logarithms = Floats::empty(n, 1);
             bench.run(log_softmax_kernel(columns, limits), launch, in, logarithms, rows, columns);
@@ -1290,7 +1290,7 @@ void check_product(const Limits& limits, const Product& p, const Epilogue& epilo
         for (size_t i = 0; i < z.size(); i++)
             z[i] = static_cast<float>(truth[i] + (epilogue.bias ? static_cast<double>(bias.values()[i % p.n]) : 0.0));
         oracle().activation_forward[epilogue.activation](z.data(), value.data(), derivative.data(),
-                                                         static_cast<int64_t>(z.size()), kAlpha, kBeta);
+                                                         static_cast<int64_t>(z.size()), kAlpha, kBeta, false);
         for (size_t i = 0; i < z.size(); i++) {
             truth[i] = static_cast<double>(value[i]);
             bound[i] = 2 * bound[i] + 1e-6 * (1 + std::fabs(static_cast<double>(z[i])));
@@ -1311,7 +1311,7 @@ void check_product(const Limits& limits, const Product& p, const Epilogue& epilo
     std::vector<double> sum_truth(p.n), sum_bound(p.n, 1e-30);
     for (size_t i = 0; i < truth.size(); i++) {
         float one = 1, factor = 0;
-        oracle().activation_backward[epilogue.activation](&kept_values[i], &one, &factor, 1, kAlpha, kBeta);
+        oracle().activation_backward[epilogue.activation](&kept_values[i], &one, &factor, 1, kAlpha, kBeta, false);
         truth[i] *= static_cast<double>(factor);
         bound[i] = bound[i] * std::fabs(static_cast<double>(factor)) + 2e-7 * std::fabs(truth[i]) + 1e-30;
         sum_truth[i % p.n] += static_cast<double>(actual[i]);

@@ -336,6 +336,83 @@ TEST_P(OnDevice, TransfersForOneRunGiveTheBitsOfCopies) {
     }
 }
 
+// What a pass over big arrays writes, and over small ones: the CPU stores the former past its caches where it can.
+TEST(Program, BigArraysHaveTheBitsOfSmallOnes) {
+    constexpr uint64_t kRows = 4201, kColumns = 1023, kParts = 3, kCount = kRows * kColumns;  // 17 MB an array
+    static_assert(kCount * 4 * 2 > uint64_t{32} << 20 && kCount * 4 * 4 / kParts < uint64_t{32} << 20);
+    Device device(2);
+    const std::vector<float> values = random_floats(kCount + 1, 7), others = random_floats(kCount, 8);
+    Buffer a(device, kCount + 1), b(device, kCount);
+    a.write(values);
+    b.write(others);
+    using Record = std::function<void(Program&, uint32_t a, uint32_t b, uint32_t y, uint32_t z)>;
+    const auto activation = [](int32_t id, bool kept, bool in_place) -> Record {
+        return [=](Program& program, uint32_t x, uint32_t, uint32_t y, uint32_t z) {
+            if (in_place) {
+                const hpc_add_scaled copy{x, y, {1, 0}};
+                HPC_EXPECT(hpc_record_add_scaled(program.handle, &copy));
+            }
+            const hpc_activation_forward forward{id, in_place ? y : x, y, kept ? z : 0, 1, 1};
+            HPC_EXPECT(hpc_record_activation_forward(program.handle, &forward));
+        };
+    };
+    const std::pair<const char*, Record> passes[] = {
+        {"relu", activation(HPC_ACTIVATION_RELU, false, false)},
+        {"gelu with its derivative", activation(HPC_ACTIVATION_GELU, true, false)},
+        {"gelu in place", activation(HPC_ACTIVATION_GELU, true, true)},
+        {"backward",
+         [](Program& program, uint32_t x, uint32_t t, uint32_t y, uint32_t) {
+             const hpc_activation_backward backward{HPC_ACTIVATION_TANH, x, t, y, 1, 1};
+             HPC_EXPECT(hpc_record_activation_backward(program.handle, &backward));
+         }},
+        {"loss",
+         [](Program& program, uint32_t x, uint32_t t, uint32_t y, uint32_t) {
+             hpc_loss_backward backward{};
+             backward.loss = HPC_LOSS_HUBER, backward.reduction = HPC_REDUCTION_SUM;
+             backward.prediction = x, backward.target = t, backward.gradient = y;
+             backward.alpha = backward.beta = backward.weight.constant = 1;
+             HPC_EXPECT(hpc_record_loss_backward(program.handle, &backward));
+         }},
+        {"multiply",
+         [](Program& program, uint32_t x, uint32_t t, uint32_t y, uint32_t) {
+             const hpc_multiply multiply{x, t, y};
+             HPC_EXPECT(hpc_record_multiply(program.handle, &multiply));
+         }},
+        {"fast gradient sign",
+         [](Program& program, uint32_t x, uint32_t t, uint32_t y, uint32_t) {
+             const hpc_fast_gradient_sign move{x, t, y, 1, -0.5f, 0.75f, {0.25f, 0}};
+             HPC_EXPECT(hpc_record_fast_gradient_sign(program.handle, &move));
+         }},
+    };
+    for (const auto& [name, record] : passes) {
+        for (const uint64_t shift : {0, 4}) {  // bytes: from an odd place nothing can be stored past the caches
+            const auto run = [&](Buffer& y, Buffer& z, uint64_t parts) {
+                for (Buffer* buffer : {&y, &z}) buffer->write(std::vector<float>(kCount + 1, -9.0f));
+                for (uint64_t part = 0; part < parts; part++) {
+                    const uint64_t first = kRows * part / parts, rows = kRows * (part + 1) / parts - first;
+                    Program program(device, rows, HPC_PROGRAM_PLAIN);
+                    const auto value = [&](Buffer& buffer, uint64_t offset) {
+                        hpc_value_desc desc{};
+                        desc.kind = HPC_VALUE_PERSISTENT, desc.lead = HPC_LEAD_ROWS, desc.columns = kColumns;
+                        desc.buffer = buffer.handle, desc.offset = first * kColumns * 4 + offset;
+                        uint32_t id = 0;
+                        HPC_EXPECT(hpc_program_value(program.handle, &desc, &id));
+                        return id;
+                    };
+                    record(program, value(a, 4 - shift), value(b, 0), value(y, shift), value(z, shift));
+                    HPC_EXPECT(hpc_program_finish(program.handle));
+                    HPC_EXPECT(hpc_program_run(program.handle, rows, 1, nullptr, 0, nullptr));
+                }
+            };
+            Buffer y(device, kCount + 1), z(device, kCount + 1), y_parts(device, kCount + 1), z_parts(device, kCount + 1);
+            run(y, z, 1);
+            run(y_parts, z_parts, kParts);
+            expect_same(y.read(), y_parts.read(), name);
+            expect_same(z.read(), z_parts.read(), name);
+        }
+    }
+}
+
 TEST_P(OnDevice, AdversarialExamplesAreTheFirstShareOfTheRows) {
     constexpr uint32_t kColumns = 7, kCapacity = 3000;  // more than one tile
     constexpr float kShare = 0.3f, kLow = -0.75f, kHigh = 0.5f, kEpsilon = 0.25f;

@@ -102,6 +102,7 @@ struct ClassLossRows {
     float alpha = 0, beta = 0;
     int32_t ignored = 0;
     bool ignores = false;
+    bool past = false;  // see Kernels
     // results, added to: rows that are not ignored, and the sum of their labels' class weights (without labels: the rows)
     uint64_t counted = 0;
     double weight = 0;
@@ -131,6 +132,7 @@ struct LossElements {
     const float* weights = nullptr;  // [columns], multiply value and gradient; or null
     const float* alphas = nullptr;   // [columns], instead of alpha; or null
     int64_t columns = 0;
+    bool past = false;  // see Kernels
 };
 
 // One rule over a flat piece. `h` are the hyperparameters in the rule's order, already prepared by the rule's
@@ -215,6 +217,8 @@ struct StreamPass {
     float* sink;  // as wide as the widest vector
 };
 
+// `past`: what is written only (never an input) is stored past the caches, which would not hold it; of elementwise kernels it is aligned
+// to 64 bytes then. The bits do not depend on it.
 struct Kernels {
     const char* isa;  // "avx512", "avx2", "scalar"
     int lanes;
@@ -233,24 +237,24 @@ struct Kernels {
 
     // y = f(x + bias?) and f'; x may equal y
     void (*activation_forward[kActivationCount])(const float* x, float* y, float* derivative, int64_t count,
-                                                 float alpha, float beta);
+                                                 float alpha, float beta, bool past);
     // dx = f'(kept) dy; dy may equal dx
     void (*activation_backward[kActivationCount])(const float* kept, const float* dy, float* dx, int64_t count,
-                                                  float alpha, float beta);
+                                                  float alpha, float beta, bool past);
     // y[r, :] = x[r, :] + bias, in place allowed (for the plain, unfused bias)
     void (*add_rows)(const float* x, const float* bias, float* y, int64_t rows, int64_t columns);
     // sums[j] += sum over the rows, row after row
     void (*column_sums)(const float* x, int64_t ldx, int64_t rows, int64_t columns, float* sums);
 
     void (*class_loss[kClassLossCount])(ClassLossRows& rows);
-    void (*softmax)(const float* x, float* y, int64_t rows, int64_t classes);
+    void (*softmax)(const float* x, float* y, int64_t rows, int64_t classes, bool past);
     // dx = y (dy - sum of y dy); dy may equal dx
-    void (*softmax_backward)(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes);
-    void (*log_softmax)(const float* x, float* y, int64_t rows, int64_t classes);
+    void (*softmax_backward)(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes, bool past);
+    void (*log_softmax)(const float* x, float* y, int64_t rows, int64_t classes, bool past);
     // dx = dy - e^y sum of dy; dy may equal dx
-    void (*log_softmax_backward)(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes);
+    void (*log_softmax_backward)(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes, bool past);
     // slope is [columns], or one number if `shared`; x may equal y
-    void (*prelu_forward)(const float* x, const float* slope, float* y, int64_t rows, int64_t columns, bool shared);
+    void (*prelu_forward)(const float* x, const float* slope, float* y, int64_t rows, int64_t columns, bool shared, bool past);
     void (*prelu_backward)(const PReluRows& rows);
     void (*loss[kLossCount])(LossElements& elements);
 
@@ -279,7 +283,7 @@ struct Kernels {
     // y = u < rate ? x : y
     void (*restore_dropped)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
                             float rate);
-    void (*multiply)(const float* x, const float* y, float* z, int64_t count);
+    void (*multiply)(const float* x, const float* y, float* z, int64_t count, bool past);
     void (*affine_dropout)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
                            float rate, float scale, float shift, float dropped);
     void (*gaussian_noise)(const float* x, float* y, uint64_t first, int64_t count, uint64_t seed, uint64_t stream,
@@ -288,7 +292,8 @@ struct Kernels {
     // By cell; forward keeps what backward needs where `previous` is given.
     void (*recurrent_forward[kCellCount])(const RecurrentStep& step);
     void (*recurrent_backward[kCellCount])(const RecurrentStep& step);
-    void (*fast_gradient_sign)(const float* x, const float* gradient, float* y, int64_t count, float epsilon, float low, float high);
+    void (*fast_gradient_sign)(const float* x, const float* gradient, float* y, int64_t count, float epsilon, float low, float high,
+                               bool past);
 
     // Runs fused multiply-adds in registers: returns the floating-point operations done (2 per FMA and lane).
     double (*fma_loop)(int64_t iterations, float* sink);

@@ -56,6 +56,8 @@ struct V {
     static HPC_INLINE V broadcast(float x) { return {_mm512_set1_ps(x)}; }
     static HPC_INLINE V zero() { return {_mm512_setzero_ps()}; }
     HPC_INLINE void store(float* p) const { _mm512_storeu_ps(p, r); }
+    // Past the caches, to where a whole vector is aligned. Others see it in order after fence_past().
+    HPC_INLINE void store_past(float* p) const { _mm512_stream_ps(p, r); }
     HPC_INLINE void store_partial(float* p, int64_t n) const { _mm512_mask_storeu_ps(p, first(n), r); }
     // The same in pieces of 8, 4, 2 and 1, for the short rows of narrow matrices: a masked store holds up the load of
     // the row behind it, which lies within its 64 bytes.
@@ -223,6 +225,8 @@ struct V {
     static HPC_INLINE V broadcast(float x) { return {_mm256_set1_ps(x)}; }
     static HPC_INLINE V zero() { return {_mm256_setzero_ps()}; }
     HPC_INLINE void store(float* p) const { _mm256_storeu_ps(p, r); }
+    // Past the caches, to where a whole vector is aligned. Others see it in order after fence_past().
+    HPC_INLINE void store_past(float* p) const { _mm256_stream_ps(p, r); }
     // In pieces of 4, 2 and 1: a masked store takes dozens of cycles on several AMD processors.
     HPC_INLINE void store_partial(float* p, int64_t n) const {
         if (n >= 8) {
@@ -381,6 +385,7 @@ struct V {
     static HPC_INLINE V broadcast(float x) { return {x}; }
     static HPC_INLINE V zero() { return {0.0f}; }
     HPC_INLINE void store(float* p) const { *p = r; }
+    HPC_INLINE void store_past(float* p) const { store(p); }
     HPC_INLINE void store_partial(float* p, int64_t n) const {
         if (n > 0) *p = r;
     }
@@ -513,6 +518,23 @@ HPC_INLINE V multiply_add(V a, V b, V c) {
 #endif
 }
 
+HPC_INLINE void fence_past() {
+#if !defined(HPC_ISA_SCALAR)
+    _mm_sfence();
+#endif
+}
+
+// Asks for the lines of `count` floats, a whole number of lines. It does not matter whether there is memory.
+HPC_INLINE void ask_for(const float* p, int64_t count) {
+    for (int64_t line = 0; line < count; line += 16) {
+#if defined(_MSC_VER) && !defined(__clang__)
+        _mm_prefetch(reinterpret_cast<const char*>(p + line), _MM_HINT_T0);
+#else
+        __builtin_prefetch(p + line);
+#endif
+    }
+}
+
 // Two vectors (or two pairs of them) side by side, for the formulas: every operation is done to both, one right behind the
 // other. A formula is a chain of dozens of operations that wait for one another, and a processor looks only so far ahead: a
 // second chain woven into the first gives it something to do. The bits are those of each vector by itself.
@@ -551,7 +573,18 @@ struct Pair {
     }
     static HPC_INLINE Pair zero() { return {T::zero(), T::zero()}; }
     HPC_INLINE void store(float* p) const { a.store(p), b.store(p + lanes / 2); }
+    HPC_INLINE void store_past(float* p) const { a.store_past(p), b.store_past(p + lanes / 2); }
 };
+
+// The same vector, or two of it
+template <class F>
+HPC_INLINE F wide(V x) {
+    if constexpr (F::lanes == V::lanes) {
+        return x;
+    } else {
+        return {x, x};
+    }
+}
 
 #define HPC_PAIR_OF_ONE(name)                        \
     template <class T>                               \

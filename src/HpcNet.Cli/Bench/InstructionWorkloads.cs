@@ -193,7 +193,10 @@ internal enum ElementwiseKind
     Rule,
 }
 
-/// <summary>An elementwise instruction: at the speed of a copy of the same bytes, or of its own formula where that is slower.</summary>
+/// <summary>
+/// An elementwise instruction: at the speed of a copy of the same bytes (of reading them, where nothing is written), or of its own
+/// formula where that is slower.
+/// </summary>
 /// <param name="Name">As <c>--workload</c> takes it.</param>
 /// <param name="Kind">The table.</param>
 /// <param name="Id">The row's number in the core.</param>
@@ -234,7 +237,8 @@ internal sealed record ElementwiseWorkload(string Name, ElementwiseKind Kind, in
 
     public override double WorkingSet => 4.0 * Arrays * Numbers;
 
-    public override Traffic Traffic => Traffic.Copy;
+    // A loss alone only reads, and no copy brings bytes in as fast as it brings them in and out.
+    public override Traffic Traffic => Kind == ElementwiseKind.Loss ? Traffic.Read : Traffic.Copy;
 
     public override Workload? Formula => Numbers <= Few ? null : Small(Kind, Word());
 

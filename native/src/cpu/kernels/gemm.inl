@@ -34,6 +34,7 @@ struct GemmV {
     HPC_INLINE void store(float* p) const {
         for (int i = 0; i < 4; i++) p[i] = r[i];
     }
+    HPC_INLINE void store_past(float* p) const { store(p); }
     HPC_INLINE void store_partial(float* p, int64_t n) const {
         for (int i = 0; i < 4; i++)
             if (i < n) p[i] = r[i];

@@ -6,17 +6,12 @@
 
 alignas(64) static constexpr float lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
-// Asks for the lines of two vectors, of the next row or of what a later pass will write. The processor asks ahead only while a pass
-// goes over new memory; the passes over the first-level cache would leave it idle.
-static HPC_INLINE void ask_for(const float* p) {
-    for (int64_t line = 0; line < Pair<V>::lanes; line += 16) {
-#if defined(_MSC_VER) && !defined(__clang__)
-        _mm_prefetch(reinterpret_cast<const char*>(p + line), _MM_HINT_T0);
-#else
-        __builtin_prefetch(p + line);
-#endif
-    }
-}
+// Two vectors of the next row, or of what a later pass will write. The processor asks ahead only while a pass goes over new memory; the
+// passes over the first-level cache would leave it idle.
+static HPC_INLINE void ask_for(const float* p) { ask_for(p, Pair<V>::lanes); }
+
+// Rows up to so many classes may go past the caches: what a pass keeps of a row until it is written fits the first level.
+constexpr int64_t kPastClasses = 4096;
 
 static HPC_INLINE V minus_infinity() { return V::broadcast(-HUGE_VALF); }
 
@@ -53,13 +48,13 @@ static HPC_INLINE V narrow_exponentials(V x, V maximum, int64_t classes) {
     return first_lanes(exp_falling(first_lanes(x - maximum, classes, V::zero())), classes, V::zero());
 }
 
-// y = softmax(x); x may equal y
-static HPC_INLINE void softmax_row(const float* x, float* y, int64_t classes) {
+// y = softmax(x); x may equal y. The exponentials stay in e, which may be y, until their sum is known.
+static HPC_INLINE void softmax_row(const float* x, float* e, float* y, int64_t classes, bool past) {
     if (classes <= V::lanes) {
         const V v = first_lanes(V::load_partial(x, classes), classes, minus_infinity());
-        const V e = narrow_exponentials(v, V::broadcast(reduce_max(v)), classes);
-        const V sum = V::broadcast(reduce_add(e));
-        (e * (V::broadcast(1.0f) / sum)).store_exact(y, classes);
+        const V exponentials = narrow_exponentials(v, V::broadcast(reduce_max(v)), classes);
+        const V sum = V::broadcast(reduce_add(exponentials));
+        (exponentials * (V::broadcast(1.0f) / sum)).store_exact(y, classes);
         return;
     }
     const V m = V::broadcast(row_maximum(x, classes));
@@ -67,56 +62,67 @@ static HPC_INLINE void softmax_row(const float* x, float* y, int64_t classes) {
     int64_t j = 0;
     for (; j + Pair<V>::lanes <= classes; j += Pair<V>::lanes) {
         ask_for(x + classes + j);
-        const Pair<V> e = exp_falling(Pair<V>::load(x + j) - Pair<V>{m, m});
-        sum = sum + e.a;
-        sum = sum + e.b;
-        e.store(y + j);
+        const Pair<V> v = exp_falling(Pair<V>::load(x + j) - Pair<V>{m, m});
+        sum = sum + v.a;
+        sum = sum + v.b;
+        v.store(e + j);
     }
     for (; j + V::lanes <= classes; j += V::lanes) {
-        const V e = exp_falling(V::load(x + j) - m);
-        sum = sum + e;
-        e.store(y + j);
+        const V v = exp_falling(V::load(x + j) - m);
+        sum = sum + v;
+        v.store(e + j);
     }
     if (j < classes) {
         const int64_t rest = classes - j;
-        const V e = exp_falling(V::load_partial(x + j, rest) - m);
-        sum = sum + first_lanes(e, rest, V::zero());
-        e.store_partial(y + j, rest);
+        const V v = exp_falling(V::load_partial(x + j, rest) - m);
+        sum = sum + first_lanes(v, rest, V::zero());
+        v.store_partial(e + j, rest);
     }
     const V factor = V::broadcast(1.0f) / V::broadcast(reduce_add(sum));
-    for (j = 0; j + V::lanes <= classes; j += V::lanes) (V::load(y + j) * factor).store(y + j);
-    if (j < classes) (V::load_partial(y + j, classes - j) * factor).store_partial(y + j, classes - j);
+    put_row(
+        y, classes, past,
+        [&](auto vector, int64_t i) HPC_INLINE_LAMBDA {
+            using F = decltype(vector);
+            return F::load(e + i) * wide<F>(factor);
+        },
+        [&](int64_t i, int64_t width) HPC_INLINE_LAMBDA { return V::load_partial(e + i, width) * factor; });
 }
 
-static void softmax(const float* x, float* y, int64_t rows, int64_t classes) {
-    for (int64_t r = 0; r < rows; ++r) softmax_row(x + r * classes, y + r * classes, classes);
+static void softmax(const float* x, float* y, int64_t rows, int64_t classes, bool past) {
+    alignas(64) float row[kPastClasses];
+    past = past && classes <= kPastClasses;
+    for (int64_t r = 0; r < rows; ++r, x += classes, y += classes) softmax_row(x, past ? row : y, y, classes, past);
+    if (past) fence_past();
 }
 
 // dx = y (dy - sum of y dy). The products are rounded, their sum is not: it is what is left of terms that cancel.
-static void softmax_backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes) {
+static void softmax_backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes, bool past) {
     for (int64_t r = 0; r < rows; ++r, y += classes, dy += classes, dx += classes) {
         DoubleSum sum;
         int64_t j = 0;
         for (; j + V::lanes <= classes; j += V::lanes) sum.add(V::load(y + j) * V::load(dy + j));
         if (j < classes) sum.add(V::load_partial(y + j, classes - j) * V::load_partial(dy + j, classes - j));
         const V s = V::broadcast(static_cast<float>(sum.total()));
-        for (j = 0; j + V::lanes <= classes; j += V::lanes) (V::load(y + j) * (V::load(dy + j) - s)).store(dx + j);
-        if (j < classes) {
-            const int64_t rest = classes - j;
-            (V::load_partial(y + j, rest) * (V::load_partial(dy + j, rest) - s)).store_exact(dx + j, rest);
-        }
+        put_row(
+            dx, classes, past,
+            [&](auto vector, int64_t i) HPC_INLINE_LAMBDA {
+                using F = decltype(vector);
+                return F::load(y + i) * (F::load(dy + i) - wide<F>(s));
+            },
+            [&](int64_t i, int64_t width) HPC_INLINE_LAMBDA { return V::load_partial(y + i, width) * (V::load_partial(dy + i, width) - s); });
     }
+    if (past) fence_past();
 }
 
 // y = x - maximum - log(sum of e^(x - maximum)); x may equal y
-static void log_softmax(const float* x, float* y, int64_t rows, int64_t classes) {
+static void log_softmax(const float* x, float* y, int64_t rows, int64_t classes, bool past) {
     for (int64_t r = 0; r < rows; ++r, x += classes, y += classes) {
         const V m = V::broadcast(row_maximum(x, classes));
         V sum = V::zero();
         int64_t j = 0;
         for (; j + Pair<V>::lanes <= classes; j += Pair<V>::lanes) {
             ask_for(x + classes + j);
-            ask_for(y + j);
+            if (!past) ask_for(y + j);
             const Pair<V> e = exp_falling(Pair<V>::load(x + j) - Pair<V>{m, m});
             sum = sum + e.a;
             sum = sum + e.b;
@@ -124,28 +130,34 @@ static void log_softmax(const float* x, float* y, int64_t rows, int64_t classes)
         for (; j + V::lanes <= classes; j += V::lanes) sum = sum + exp_falling(V::load(x + j) - m);
         if (j < classes) sum = sum + narrow_exponentials(V::load_partial(x + j, classes - j), m, classes - j);
         const V l = hpc_log(V::broadcast(reduce_add(sum)));
-        for (j = 0; j + V::lanes <= classes; j += V::lanes) (V::load(x + j) - m - l).store(y + j);
-        if (j < classes) (V::load_partial(x + j, classes - j) - m - l).store_exact(y + j, classes - j);
+        put_row(
+            y, classes, past,
+            [&](auto vector, int64_t i) HPC_INLINE_LAMBDA {
+                using F = decltype(vector);
+                return F::load(x + i) - wide<F>(m) - wide<F>(l);
+            },
+            [&](int64_t i, int64_t width) HPC_INLINE_LAMBDA { return V::load_partial(x + i, width) - m - l; });
     }
+    if (past) fence_past();
 }
 
 // dx = dy - e^y sum of dy
-static void log_softmax_backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes) {
+static void log_softmax_backward(const float* y, const float* dy, float* dx, int64_t rows, int64_t classes, bool past) {
     for (int64_t r = 0; r < rows; ++r, y += classes, dy += classes, dx += classes) {
         DoubleSum sum;
         int64_t j = 0;
         for (; j + V::lanes <= classes; j += V::lanes) sum.add(V::load(dy + j));
         if (j < classes) sum.add(V::load_partial(dy + j, classes - j));
         const V s = V::broadcast(-static_cast<float>(sum.total()));
-        j = 0;
-        for (; j + Pair<V>::lanes <= classes; j += Pair<V>::lanes)
-            fma(hpc_exp(Pair<V>::load(y + j)), Pair<V>{s, s}, Pair<V>::load(dy + j)).store(dx + j);
-        for (; j + V::lanes <= classes; j += V::lanes) fma(hpc_exp(V::load(y + j)), s, V::load(dy + j)).store(dx + j);
-        if (j < classes) {
-            const int64_t rest = classes - j;
-            fma(hpc_exp(V::load_partial(y + j, rest)), s, V::load_partial(dy + j, rest)).store_exact(dx + j, rest);
-        }
+        put_row(
+            dx, classes, past,
+            [&](auto vector, int64_t i) HPC_INLINE_LAMBDA {
+                using F = decltype(vector);
+                return fma(hpc_exp(F::load(y + i)), wide<F>(s), F::load(dy + i));
+            },
+            [&](int64_t i, int64_t width) HPC_INLINE_LAMBDA { return fma(hpc_exp(V::load_partial(y + i, width)), s, V::load_partial(dy + i, width)); });
     }
+    if (past) fence_past();
 }
 
 // What a row leaves behind for its loss, which is mass * log(sum) + rest. The logarithms are taken for many rows at
@@ -223,9 +235,10 @@ static HPC_INLINE RowLoss narrow_row(const float* x, int64_t label, const float*
     return row;
 }
 
+// The exponentials stay in `kept`, which may be the gradient, until their sum is known.
 template <bool has_gradient, bool has_sums, bool has_labels, bool mixed>
-static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* probabilities, float* gradient,
-                                   float* column_sums, int64_t classes, V scale, const TargetMix& mix) {
+static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* probabilities, float* kept, float* gradient,
+                                   float* column_sums, int64_t classes, V scale, const TargetMix& mix, bool past) {
     constexpr int64_t n = V::lanes;
     const V one = V::broadcast(1.0f);
     const float largest = row_maximum(x, classes);
@@ -259,7 +272,7 @@ static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* p
             mass_sum = mass_sum + target;
             rest_sum = rest_sum + weighted_distance(v, half_maximum, target);
         }
-        if constexpr (has_gradient) e.store_partial(gradient + j, width);
+        if constexpr (has_gradient) e.store_partial(kept + j, width);
     };
     int64_t j = 0;
     for (; j + 2 * n <= classes; j += 2 * n) {
@@ -283,21 +296,25 @@ static HPC_INLINE RowLoss wide_row(const float* x, int64_t label, const float* p
     }
     if constexpr (has_gradient) {
         const V factor = one / V::broadcast(row.sum);
-        const auto put = [&](V g, int64_t i, int64_t width) HPC_INLINE_LAMBDA {
-            g.store_partial(gradient + i, width);
-            if constexpr (has_sums) (V::load_partial(column_sums + i, width) + g).store_partial(column_sums + i, width);
-        };
         const auto gradients = [&](int64_t i, int64_t width) HPC_INLINE_LAMBDA {
             // Away from the label's vector the target is 0, and one factor and its subtraction change nothing.
-            const V e = V::load_partial(gradient + i, width);
-            if (has_labels && !mixed && (label < i || label >= i + n)) {
-                put(e * factor * scale, i, width);
-            } else {
-                put(gradient_of(e, target_of(i, width), factor, mass, scale), i, width);
-            }
+            const V e = V::load_partial(kept + i, width);
+            V g = e * factor * scale;
+            if (!has_labels || mixed || (label >= i && label < i + n)) g = gradient_of(e, target_of(i, width), factor, mass, scale);
+            if constexpr (has_sums) (V::load_partial(column_sums + i, width) + g).store_partial(column_sums + i, width);
+            return g;
         };
-        for (j = 0; j + n <= classes; j += n) gradients(j, n);
-        if (j < classes) gradients(j, classes - j);
+        put_row(
+            gradient, classes, past,
+            [&](auto vector, int64_t i) HPC_INLINE_LAMBDA {
+                if constexpr (decltype(vector)::lanes == n) {
+                    return gradients(i, n);
+                } else {
+                    const V first = gradients(i, n);
+                    return Pair<V>{first, gradients(i + n, n)};
+                }
+            },
+            gradients);
     }
     return row;
 }
@@ -336,6 +353,8 @@ static void cross_entropy_rows(ClassLossRows& rows) {
     const V scale = V::broadcast(rows.scale);
     const TargetMix mix{rows.class_weights, 1 - rows.alpha, rows.alpha / static_cast<float>(classes)};
     V column_sums = has_sums && narrow ? V::load_partial(rows.sums, classes) : V::zero();
+    alignas(64) float kept[has_gradient ? kPastClasses : 1];
+    const bool past = has_gradient && rows.past && classes <= kPastClasses;
     uint64_t correct = 0;
     double loss = rows.loss;
     for (int64_t start = 0; start < count; start += group) {
@@ -356,8 +375,8 @@ static void cross_entropy_rows(ClassLossRows& rows) {
                 row = narrow_row<has_gradient, has_labels, mixed>(x, label.label, probabilities, gradient, column_sums, classes,
                                                                   scale, mix);
             } else {
-                row = wide_row<has_gradient, has_sums, has_labels, mixed>(x, label.label, probabilities, gradient, rows.sums,
-                                                                          classes, scale, mix);
+                row = wide_row<has_gradient, has_sums, has_labels, mixed>(x, label.label, probabilities, past ? kept : gradient, gradient,
+                                                                          rows.sums, classes, scale, mix, past);
             }
             sums[i] = row.sum, masses[i] = row.mass, rests[i] = row.rest;
             correct += row.correct;
@@ -374,6 +393,7 @@ static void cross_entropy_rows(ClassLossRows& rows) {
         }
     }
     if (has_sums && narrow) column_sums.store_partial(rows.sums, classes);
+    if (past) fence_past();
     rows.loss = loss;
     rows.correct += correct;
     if constexpr (!has_labels) {
@@ -507,14 +527,28 @@ static HPC_INLINE void class_loss_rows(ClassLossRows& rows, const RowLoss& row_l
         rows.loss += value;
         for (int64_t j = 0; rows.sums && j < classes; ++j) rows.sums[j] += gradient[j];
     }
+    if (rows.past) fence_past();
 }
 
 static void negative_log_likelihood(ClassLossRows& rows) {
     class_loss_rows(rows, [&](const float* x, int64_t label, float* gradient, float scale) HPC_INLINE_LAMBDA {
         const double value = -static_cast<double>(x[label]);
         if (gradient) {
-            for (int64_t j = 0; j < rows.classes; ++j) gradient[j] = 0;
-            gradient[label] = -scale;
+            // At once, so that no line is written twice.
+            const auto one = [&](int64_t j, int64_t) HPC_INLINE_LAMBDA {
+                ask_for(x + rows.classes + j, V::lanes);
+                return label >= j && label < j + V::lanes ? one_at(label, j) * V::broadcast(-scale) + V::zero() : V::zero();
+            };
+            put_row(
+                gradient, rows.classes, rows.past,
+                [&](auto vector, int64_t j) HPC_INLINE_LAMBDA {
+                    if constexpr (decltype(vector)::lanes == V::lanes) {
+                        return one(j, V::lanes);
+                    } else {
+                        return Pair<V>{one(j, V::lanes), one(j + V::lanes, V::lanes)};
+                    }
+                },
+                one);
         }
         return value;
     });
@@ -523,22 +557,35 @@ static void negative_log_likelihood(ClassLossRows& rows) {
 // z = max(0, margin - x[label] + x[j]) for the other classes: the sum of z^power over the classes, and its derivative.
 static void multi_margin(ClassLossRows& rows) {
     const float share = 1 / static_cast<float>(rows.classes);
-    const bool squared = rows.beta == 2;
+    const bool squared = rows.beta == 2, past = rows.past && rows.classes <= kPastClasses;
+    alignas(64) float kept[kPastClasses];
     class_loss_rows(rows, [&](const float* x, int64_t label, float* gradient, float scale) HPC_INLINE_LAMBDA {
         const V bound = V::broadcast(rows.alpha - x[label]), one = V::broadcast(1.0f), factor = V::broadcast(scale * share);
+        float* to = past ? kept : gradient;
         DoubleSum values;
         V slopes = V::zero();
-        for (int64_t j = 0; j < rows.classes; j += V::lanes) {
-            const int64_t width = rows.classes - j < V::lanes ? rows.classes - j : V::lanes;
-            const M own = equal(one_at(label, j), one);
-            V z = max_keep(bound + V::load_partial(x + j, width), V::zero());
-            z = first_lanes(select(own, V::zero(), z), width, V::zero());
+        const auto take = [&](V z, int64_t j, int64_t width) HPC_INLINE_LAMBDA {
+            if (label >= j && label < j + V::lanes) z = select(equal(one_at(label, j), one), V::zero(), z);
             values.add(squared ? z * z : z);
             const V slope = squared ? z + z : select(less_equal(z, V::zero()), V::zero(), one);
             slopes = slopes + slope;
-            if (gradient) (slope * factor).store_partial(gradient + j, width);
+            if (gradient) (slope * factor).store_partial(to + j, width);
+        };
+        int64_t j = 0;
+        for (; j + V::lanes <= rows.classes; j += V::lanes) {
+            ask_for(x + rows.classes + j, V::lanes);
+            take(max_keep(bound + V::load(x + j), V::zero()), j, V::lanes);
         }
-        if (gradient) gradient[label] = -reduce_add(slopes) * scale * share;
+        if (j < rows.classes) {
+            const int64_t width = rows.classes - j;
+            take(first_lanes(max_keep(bound + V::load_partial(x + j, width), V::zero()), width, V::zero()), j, width);
+        }
+        if (gradient) to[label] = -reduce_add(slopes) * scale * share;
+        if (gradient && past) {
+            put_row(
+                gradient, rows.classes, true, [&](auto vector, int64_t i) HPC_INLINE_LAMBDA { return decltype(vector)::load(kept + i); },
+                [&](int64_t i, int64_t width) HPC_INLINE_LAMBDA { return V::load_partial(kept + i, width); });
+        }
         return values.total() * static_cast<double>(share);
     });
 }

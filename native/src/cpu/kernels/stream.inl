@@ -2,17 +2,6 @@
 // `count` floats of each stream, a multiple of kStreamStep and 64-byte aligned; four streams at once, since one alone shows half of what
 // the prefetchers of current processors can do.
 
-// Past the caches, where the instruction set has that.
-static HPC_INLINE void store_past(GemmV value, float* p) {
-#if defined(HPC_ISA_AVX512)
-    _mm512_stream_ps(p, value.r);
-#elif defined(HPC_ISA_AVX2)
-    _mm256_stream_ps(p, value.r);
-#else
-    value.store(p);
-#endif
-}
-
 // A vector of each stream, twice: eight independent additions hide their latency.
 static void stream_read(const StreamPass& pass) {
     const float *a = pass.streams[0], *b = pass.streams[1], *c = pass.streams[2], *d = pass.streams[3];
@@ -39,17 +28,15 @@ static void stream_copy(const StreamPass& pass) {
         for (int64_t i = 0; i < pass.count; i += 2 * n) {
             const GemmV s = GemmV::load(a + i), t = GemmV::load(a + i + n), u = GemmV::load(b + i), v = GemmV::load(b + i + n);
             if constexpr (past) {
-                store_past(s, c + i), store_past(t, c + i + n);
-                store_past(u, d + i), store_past(v, d + i + n);
+                s.store_past(c + i), t.store_past(c + i + n);
+                u.store_past(d + i), v.store_past(d + i + n);
             } else {
                 s.store(c + i), t.store(c + i + n);
                 u.store(d + i), v.store(d + i + n);
             }
         }
     }
-#if !defined(HPC_ISA_SCALAR)
-    if constexpr (past) _mm_sfence();
-#endif
+    if constexpr (past) fence_past();
 }
 
 // Four streams read and three of them written, as Adam's update does with parameters, gradient and two moments.
