@@ -379,7 +379,8 @@ static void gemm_sequential(const GemmTile& tile, float* packed) {
     const int64_t depth = gemm_depth(k);
     const int64_t width = pack_b || panels_of_b ? gemm_blocks.tile_n : n;
     const int64_t most = by_rows && gemm_crowded(tile.lda) ? kGemmCrowdedPanel : kGemmRows;
-    const int64_t panels = gemm_blocks_of(m, most), base = m / panels, larger = m % panels;
+    int64_t panels = 1, base = m, larger = 0;
+    if (m > most) panels = gemm_blocks_of(m, most), base = m / panels, larger = m % panels;  // no division for small products
 
     // So many rows of C that compete for the same lines push one another out of the first-level cache before the epilogue comes. A
     // product of one block of k waits for it elsewhere (256 x 1024 x 256: bias and ReLU cost 6 % on one thread and 11 % on two in
