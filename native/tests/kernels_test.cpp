@@ -281,6 +281,34 @@ TEST_P(Kernel, StoresPastTheCachesLeaveTheSameBits) {
     }
 }
 
+// More classes than what is kept of a row before it is stored past the caches, and a scale that is not finite.
+TEST_P(Kernel, ClassesBeyondWhatIsKept) {
+    constexpr int64_t kRows = 2;
+    for (const int64_t classes : {4096, 4097, 5003}) {
+        const std::vector<float> x = Random(3).values(kRows * classes);
+        const int32_t labels[kRows] = {7, static_cast<int32_t>(classes - 1)};
+        for (int l = 0; l < kClassLossCount; ++l) {
+            for (const float scale : {0.5f, kInfinity}) {
+                Guarded<float> gradients[2] = {Guarded<float>(kRows * classes), Guarded<float>(kRows * classes)};
+                for (const bool past : {false, true}) {
+                    ClassLossRows c{x.data(), labels, nullptr, gradients[past].data(), nullptr, kRows, classes, scale, 0, 0, 0};
+                    c.alpha = c.beta = l == HPC_CLASS_LOSS_MULTI_MARGIN ? 1.0f : 0.0f;
+                    c.past = past;
+                    k().class_loss[l](c);
+                }
+                EXPECT_TRUE(same(gradients[0].values(), gradients[1].values())) << l << " " << classes;
+                if (l != HPC_CLASS_LOSS_NEGATIVE_LOG_LIKELIHOOD) continue;
+                for (int64_t i = 0; i < kRows * classes; ++i)
+                    ASSERT_EQ(gradients[1][i], i % classes == labels[i / classes] ? -scale : 0.0f) << i << " of " << classes;
+            }
+        }
+        Guarded y(kRows * classes), y_past(kRows * classes);
+        k().softmax(x.data(), y.data(), kRows, classes, false);
+        k().softmax(x.data(), y_past.data(), kRows, classes, true);
+        EXPECT_TRUE(same(y.values(), y_past.values())) << classes;
+    }
+}
+
 TEST_P(Kernel, ColumnSumsAndParts) {
     for (int64_t n : {0, 1, 2, 7, 8, 9, 10, 15, 16, 17, 31, 33, 63, 64, 65, 67, 130}) {
         for (int64_t rows : {0, 1, 2, 5, 33}) {

@@ -338,7 +338,9 @@ TEST_P(OnDevice, TransfersForOneRunGiveTheBitsOfCopies) {
 
 // What a pass over big arrays writes, and over small ones: the CPU stores the former past its caches where it can.
 TEST(Program, BigArraysHaveTheBitsOfSmallOnes) {
-    constexpr uint64_t kRows = 4201, kColumns = 1023, kParts = 3, kCount = kRows * kColumns;  // 17 MB an array
+    constexpr uint64_t kRows = 4201, kParts = 3;
+    constexpr uint64_t kColumns = 1025;  // some blocks of rows begin in the middle of a line
+    constexpr uint64_t kCount = kRows * kColumns;  // 17 MB an array
     static_assert(kCount * 4 * 2 > uint64_t{32} << 20 && kCount * 4 * 4 / kParts < uint64_t{32} << 20);
     Device device(2);
     const std::vector<float> values = random_floats(kCount + 1, 7), others = random_floats(kCount, 8);

@@ -422,7 +422,7 @@ public:
                                       const float scale = loss_scale(node.reduction, w.run.scalar(node.weight), static_cast<double>(pass->rows * averaged));
                                       LossElements elements{p + at, t + at, gradient ? gradient + at : nullptr,
                                                             pass->count(tile) * width, scale, node.alpha, node.beta, 0,
-                                                            weights, alphas, width, past.at(pass->rows * width)};
+                                                            weights, alphas, width, at % kAlign == 0 && past.at(pass->rows * width)};
                                       kernel(elements);
                                       partials[tile] = {elements.loss, static_cast<double>(pass->count(tile)),
                                                         static_cast<uint64_t>(pass->count(tile)), 0, 0, {}};

@@ -524,7 +524,7 @@ HPC_INLINE void fence_past() {
 #endif
 }
 
-// Asks for the lines of `count` floats, a whole number of lines. It does not matter whether there is memory.
+// Asks for the lines of `count` floats from the beginning of one. It does not matter whether there is memory.
 HPC_INLINE void ask_for(const float* p, int64_t count) {
     for (int64_t line = 0; line < count; line += 16) {
 #if defined(_MSC_VER) && !defined(__clang__)

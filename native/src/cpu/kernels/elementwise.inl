@@ -89,7 +89,9 @@ static HPC_INLINE void put_row(float* y, int64_t count, [[maybe_unused]] bool pa
             rest(j, width).store_exact(y + j, width);
         }
         for (; j + Pair<V>::lanes <= count; j += Pair<V>::lanes) value(Pair<V>{}, j).store_past(y + j);
-        for (; j + V::lanes <= count; j += V::lanes) value(V{}, j).store_past(y + j);
+        if constexpr (V::lanes == 16) {
+            for (; j + V::lanes <= count; j += V::lanes) value(V{}, j).store_past(y + j);
+        }
     }
 #endif
     for (; j + Pair<V>::lanes <= count; j += Pair<V>::lanes) value(Pair<V>{}, j).store(y + j);

@@ -7,7 +7,8 @@
 // own waits for memory, a kernel computes meanwhile. In NT, where it has to be transposed, a pass does it. A B that never
 // changes (GemmTile.panels) was packed before: few rows stream through its panels at the speed of the memory. Around the
 // kernels, for each block of k: for each panel of rows run over all column panels. So the rows of A stay in the
-// first-level cache, the block of B in the second, and a finished piece of C meets its epilogue in the first.
+// first-level cache, the block of B in the second, and a finished piece of C meets its epilogue in the first. A narrow C may be
+// computed as its transpose instead (gemm_narrow), in NN from a copy of A's rows as columns.
 //
 // What did not pay, measured on a Zen 4: copying rows of A (8 % slower with tiles of 64 columns, 3 % with 512, fetched
 // ahead or not); leaving A by columns while the first column panel is computed (its 14 rows compete for 8 ways); blocks
@@ -115,9 +116,11 @@ constexpr double kGemmStreamingBytes = 16e6;
 // Rows of a piece that meets its epilogue at once where pieces have no natural size.
 constexpr int64_t kGemmEpilogueRows = 32;
 
+#if defined(HPC_ISA_AVX512)
 // What turning a vector of A's rows into columns costs, in multiply-adds of a vector (128 x 8 x 256 takes 19 % less time so, 32 x 5 x 64
-// 33 %; 10 columns gain nothing: measured with the vectors of AVX-512).
+// 33 %, 64 x 17 x 256 30 %; 10 columns gain nothing, nor does anything with vectors of 8).
 constexpr int64_t kGemmTurned = 6;
+#endif
 
 // Depths between this one and its double are halved (gemm_depth).
 constexpr int64_t kGemmChain = 32;
@@ -495,6 +498,7 @@ static void gemm_narrow(const GemmTile& tile, [[maybe_unused]] float* packed) {
     }
 }
 
+#if defined(HPC_ISA_AVX512)
 // Whether that pays in NN: by multiply-adds of vectors, which is what all else is counted in. An element of C is stored by itself, a
 // vector of A's rows turned into columns; rows that lie a page apart push one another out of the cache meanwhile.
 static bool gemm_turns(const GemmTile& tile) {
@@ -502,6 +506,7 @@ static bool gemm_turns(const GemmTile& tile) {
     return !gemm_crowded(tile.lda) &&
            (n * (k + kGemmLanes) + kGemmTurned * k) * gemm_blocks_of(m, kGemmLanes) < m * gemm_blocks_of(n, kGemmLanes) * k;
 }
+#endif
 
 // ---- The dot path ------------------------------------------------------------------------------------------------
 
@@ -688,8 +693,10 @@ static void gemm(const GemmTile& tile, void* scratch) {
     } else if (tile.form == Form::TN && n <= kGemmRows &&
                4 * n * gemm_blocks_of(m, kGemmLanes) < 3 * m * gemm_blocks_of(n, kGemmLanes)) {
         gemm_narrow<false>(tile, memory);
+#if defined(HPC_ISA_AVX512)
     } else if (m >= kGemmLanes && n <= kGemmPanel && tile.form == Form::NN && gemm_turns(tile)) {
         gemm_narrow<true>(tile, memory);
+#endif
     } else {
         gemm_sequential(tile, memory);
     }

@@ -10,7 +10,8 @@ alignas(64) static constexpr float lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8
 // passes over the first-level cache would leave it idle.
 static HPC_INLINE void ask_for(const float* p) { ask_for(p, Pair<V>::lanes); }
 
-// Rows up to so many classes may go past the caches: what a pass keeps of a row until it is written fits the first level.
+// A pass that keeps something of a row until it is written may write up to so many classes past the caches: that much fits the first
+// level.
 constexpr int64_t kPastClasses = 4096;
 
 static HPC_INLINE V minus_infinity() { return V::broadcast(-HUGE_VALF); }
@@ -506,7 +507,8 @@ static void softmax_cross_entropy(ClassLossRows& rows) {
 
 // ---- The other class losses -----------------------------------------------------------------------------------------
 
-// Walks the rows: row_loss(x, label, gradient or null) is the loss of a row and writes its gradient, both times 1.
+// Walks the rows: row_loss(x, label, gradient or null) is the loss of a row and writes its gradient, both times 1 (not past the caches
+// where it is read again for its column sums).
 template <class RowLoss>
 static HPC_INLINE void class_loss_rows(ClassLossRows& rows, const RowLoss& row_loss) {
     const int64_t classes = rows.classes;
@@ -537,10 +539,10 @@ static void negative_log_likelihood(ClassLossRows& rows) {
             // At once, so that no line is written twice.
             const auto one = [&](int64_t j, int64_t) HPC_INLINE_LAMBDA {
                 ask_for(x + rows.classes + j, V::lanes);
-                return label >= j && label < j + V::lanes ? one_at(label, j) * V::broadcast(-scale) + V::zero() : V::zero();
+                return select(equal(one_at(label, j), V::broadcast(1.0f)), V::broadcast(-scale), V::zero());
             };
             put_row(
-                gradient, rows.classes, rows.past,
+                gradient, rows.classes, rows.past && !rows.sums,
                 [&](auto vector, int64_t j) HPC_INLINE_LAMBDA {
                     if constexpr (decltype(vector)::lanes == V::lanes) {
                         return one(j, V::lanes);
@@ -557,7 +559,7 @@ static void negative_log_likelihood(ClassLossRows& rows) {
 // z = max(0, margin - x[label] + x[j]) for the other classes: the sum of z^power over the classes, and its derivative.
 static void multi_margin(ClassLossRows& rows) {
     const float share = 1 / static_cast<float>(rows.classes);
-    const bool squared = rows.beta == 2, past = rows.past && rows.classes <= kPastClasses;
+    const bool squared = rows.beta == 2, past = rows.past && !rows.sums && rows.classes <= kPastClasses;
     alignas(64) float kept[kPastClasses];
     class_loss_rows(rows, [&](const float* x, int64_t label, float* gradient, float scale) HPC_INLINE_LAMBDA {
         const V bound = V::broadcast(rows.alpha - x[label]), one = V::broadcast(1.0f), factor = V::broadcast(scale * share);
