@@ -386,7 +386,9 @@ TEST(Program, BigArraysHaveTheBitsOfSmallOnes) {
              HPC_EXPECT(hpc_record_fast_gradient_sign(program.handle, &move));
          }},
     };
-    for (const auto& [name, record] : passes) {
+    for (const auto& pass : passes) {
+        const char* name = pass.first;
+        const Record& record = pass.second;
         for (const uint64_t shift : {0, 4}) {  // bytes: from an odd place nothing can be stored past the caches
             const auto run = [&](Buffer& y, Buffer& z, uint64_t parts) {
                 for (Buffer* buffer : {&y, &z}) buffer->write(std::vector<float>(kCount + 1, -9.0f));
