@@ -327,14 +327,17 @@ struct RowLabel {
     bool ignored;
 };
 
-// Counts the row; a label out of range counts as class 0 and raises the flag.
+// A label out of range counts as class 0 and raises the flag.
+static HPC_INLINE int64_t class_of(ClassLossRows& rows, int64_t label) {
+    if (static_cast<uint64_t>(label) < static_cast<uint64_t>(rows.classes)) return label;
+    rows.flags |= HPC_FLAG_LABEL;
+    return 0;
+}
+
+// Counts the row.
 static HPC_INLINE RowLabel row_label(ClassLossRows& rows, int64_t row) {
-    int64_t label = rows.labels[row];
-    if (rows.ignores && label == rows.ignored) return {0, 0, true};
-    if (label < 0 || label >= rows.classes) {
-        label = 0;
-        rows.flags |= HPC_FLAG_LABEL;
-    }
+    if (rows.ignores && rows.labels[row] == rows.ignored) return {0, 0, true};
+    const int64_t label = class_of(rows, rows.labels[row]);
     const float weight = rows.class_weights ? rows.class_weights[label] : 1;
     rows.weight += static_cast<double>(weight);
     ++rows.counted;
@@ -420,7 +423,7 @@ static void short_rows(ClassLossRows& rows) {
         const int64_t here = count - start < lanes ? count - start : lanes;
         const float* x = rows.logits + start * classes;
         for (int64_t r = 0; r < here; ++r, x += classes) {
-            const int64_t label = row_label(rows, start + r).label;
+            const int64_t label = class_of(rows, rows.labels[start + r]);
             labels[r] = static_cast<float>(label);
             at_label[r] = x[label];
             for (int64_t j = 0; j < classes; ++j) of_class[j][r] = x[j];
@@ -467,6 +470,9 @@ static void short_rows(ClassLossRows& rows) {
     for (int64_t j = 0; has_sums && j < classes; ++j) rows.sums[j] = sums[j];
     rows.loss = loss;
     rows.correct += correct;
+    // All at once: row by row each addition would wait for the one before, through memory.
+    rows.counted += static_cast<uint64_t>(count);
+    rows.weight += static_cast<double>(count);
 }
 
 template <bool has_labels, bool mixed>
