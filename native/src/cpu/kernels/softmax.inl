@@ -334,6 +334,12 @@ static HPC_INLINE int64_t class_of(ClassLossRows& rows, int64_t label) {
     return 0;
 }
 
+// Counts all rows, where none is ignored and each has the weight 1: one by one, each addition waits for the one before, through memory.
+static void count_rows(ClassLossRows& rows) {
+    rows.counted += static_cast<uint64_t>(rows.rows);
+    rows.weight += static_cast<double>(rows.rows);
+}
+
 // Counts the row.
 static HPC_INLINE RowLabel row_label(ClassLossRows& rows, int64_t row) {
     if (rows.ignores && rows.labels[row] == rows.ignored) return {0, 0, true};
@@ -400,10 +406,7 @@ static void cross_entropy_rows(ClassLossRows& rows) {
     if (past) fence_past();
     rows.loss = loss;
     rows.correct += correct;
-    if constexpr (!has_labels) {
-        rows.counted += static_cast<uint64_t>(count);
-        rows.weight += static_cast<double>(count);
-    }
+    if constexpr (!has_labels) count_rows(rows);
 }
 
 // Rows of a few classes, as many side by side as a vector has lanes: each lane is a row, and nothing goes across lanes.
@@ -470,9 +473,7 @@ static void short_rows(ClassLossRows& rows) {
     for (int64_t j = 0; has_sums && j < classes; ++j) rows.sums[j] = sums[j];
     rows.loss = loss;
     rows.correct += correct;
-    // All at once: row by row each addition would wait for the one before, through memory.
-    rows.counted += static_cast<uint64_t>(count);
-    rows.weight += static_cast<double>(count);
+    count_rows(rows);
 }
 
 template <bool has_labels, bool mixed>
